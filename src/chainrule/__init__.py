@@ -1,0 +1,6 @@
+"""Differentiate what you can write in NumPy, and read every gradient as a worked chain."""
+
+from chainrule import rules
+from chainrule.transforms import grad, jvp, value_and_grad, vjp
+
+__all__ = ["grad", "jvp", "rules", "value_and_grad", "vjp"]

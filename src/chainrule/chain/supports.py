@@ -1,0 +1,70 @@
+"""Supports: where a tangent or cotangent can be non-zero at all.
+
+A support is ``None`` (everywhere) or a boolean array that broadcasts to the value. Outside its
+support there is nothing to multiply, so a product made by the chain rule is not taken there: the
+gradient through ``np.where`` never meets the NaN of the branch not taken. A product written by the
+*user* is an ordinary product: 0·∞ stays NaN there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Support = Any
+
+
+def times(value: Any, factor: Any, support: Support) -> Any:
+    """``value·factor`` inside the support and 0 outside, whatever the factor is there."""
+    if support is None:
+        return value * factor
+    return np.where(support, value * factor, 0.0)
+
+
+def restrict(weight: Any, support: Support) -> Support:
+    """The support that is left behind a mask: where its weight is not zero."""
+    passes = weight if weight.dtype == np.bool_ else weight != 0
+    if support is not None:
+        passes = passes & support
+    if isinstance(passes, np.ndarray | np.bool_) and passes.all():
+        return None
+    return passes
+
+
+def unite(a: Support, b: Support) -> Support:
+    """The support of a sum."""
+    return None if a is None or b is None else a | b
+
+
+def moved(move: Any, support: Support, like: Any) -> Support:
+    """The support behind a linear map that moves, repeats or adds elements.
+
+    Such a map has no negative entries, so a place can be non-zero exactly where the map of the
+    support's indicator is.
+    """
+    indicator = np.ones(np.shape(like)) if support is None else _indicator(support, like)
+    reached = move(indicator) != 0
+    return None if bool(np.all(reached)) else reached
+
+
+def _indicator(support: Support, like: Any) -> Any:
+    return np.broadcast_to(np.asarray(support, dtype=np.float64), np.shape(like))
+
+
+def contract(contraction: Any, value: Any, factor: Any, support: Support) -> Any:
+    """``contraction(value, factor)``, leaving out the products outside the support.
+
+    Only a factor with an infinity or a NaN makes a difference: those are taken out and put back
+    where a supported element meets them.
+    """
+    finite = np.isfinite(factor)
+    if support is None or np.all(finite):
+        return contraction(value, factor)
+    clean = contraction(value, np.where(finite, factor, 0.0))
+    indicator = _indicator(support, value)
+    met = contraction(indicator, np.where(finite, 0.0, 1.0)) > 0
+    sign = contraction(value, np.where(np.isinf(factor), np.sign(factor), 0.0))
+    spoilt = contraction(indicator, np.where(np.isnan(factor), 1.0, 0.0)) > 0
+    bad = np.where(spoilt | (sign == 0), np.nan, sign * np.inf)
+    return np.where(met, bad, clean)

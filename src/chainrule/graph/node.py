@@ -1,0 +1,118 @@
+"""The graph: the same computation as symbols, with no values yet.
+
+Formulas become graphs, and a derivative taken over symbols is a graph again. Equal nodes are one
+node (keyed by dtype and bytes, so that 0.0 is not −0.0 and 1 is not 1.0): a sub-expression written
+twice is one step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from chainrule.graph.operand import NO_ATTRS, Attrs, Operand, bind
+from chainrule.graph.primitive import Primitive
+
+Rewrite = Callable[[Primitive, tuple[Any, ...]], Any]
+
+
+class Node(Operand):
+    """A named input, or a primitive applied to nodes and constants."""
+
+    __slots__ = ("args", "attrs", "graph", "index", "name", "op")
+
+    def __init__(
+        self, graph: Graph, op: Primitive | None, args: tuple[Any, ...], attrs: Attrs, name: str
+    ) -> None:
+        self.level = 0
+        self.graph = graph
+        self.op = op
+        self.args = args
+        self.attrs = attrs
+        self.name = name
+        self.index = len(graph.nodes)
+        graph.nodes.append(self)
+
+    # Symbols are scalars until shapes are inferred for compiled code.
+    shape: tuple[int, ...] = ()
+    ndim = 0
+    size = 1
+    dtype = np.dtype(np.float64)
+
+    def apply(self, primitive: Primitive, args: tuple[Any, ...], attrs: Attrs) -> Any:
+        """The node for ``primitive`` of ``args`` in this graph."""
+        return self.graph.apply(primitive, args, attrs)
+
+    def __repr__(self) -> str:
+        if self.op is None:
+            return self.name
+        args = ", ".join(f"%{a.index}" if isinstance(a, Node) else repr(a) for a in self.args)
+        return f"%{self.index} = {self.op.name}({args})"
+
+    def __bool__(self) -> bool:
+        raise TypeError("a symbol has no truth value: write np.where(condition, a, b)")
+
+
+class Graph:
+    """Nodes in topological order. ``rewrite`` may replace an application by something simpler."""
+
+    def __init__(self, rewrite: Rewrite | None = None) -> None:
+        self.nodes: list[Node] = []
+        self.inputs: dict[str, Node] = {}
+        self.rewrite = rewrite
+        self._interned: dict[Any, Node] = {}
+
+    def input(self, name: str) -> Node:
+        """The input of that name, made if it is new."""
+        if name not in self.inputs:
+            self.inputs[name] = Node(self, None, (), NO_ATTRS, name)
+        return self.inputs[name]
+
+    def apply(self, primitive: Primitive, args: tuple[Any, ...], attrs: Attrs = NO_ATTRS) -> Any:
+        """The node for ``primitive`` of ``args``; the same node when it was asked for before."""
+        if self.rewrite is not None and not attrs:
+            simpler = self.rewrite(primitive, args)
+            if simpler is not None:
+                return simpler
+        key = (primitive.name, tuple(map(_key, args)), repr(attrs))
+        node = self._interned.get(key)
+        if node is None:
+            node = self._interned[key] = Node(self, primitive, args, attrs, "")
+        return node
+
+
+def _key(arg: Any) -> Any:
+    if isinstance(arg, Node):
+        return arg.index
+    array = np.asarray(arg)
+    return (type(arg).__name__, array.dtype.str, array.shape, array.tobytes())
+
+
+def ancestors(outputs: Sequence[Any], stop: Collection[int] = ()) -> list[Node]:
+    """Every node that ``outputs`` depend on, in topological order.
+
+    Nodes whose index is in ``stop`` are included, what lies behind them is not.
+    """
+    found: dict[int, Node] = {}
+    stack = [o for o in outputs if isinstance(o, Node)]
+    while stack:
+        node = stack.pop()
+        if node.index not in found:
+            found[node.index] = node
+            if node.index not in stop:
+                stack.extend(a for a in node.args if isinstance(a, Node))
+    return [found[i] for i in sorted(found)]
+
+
+def run(outputs: Sequence[Any], inputs: Mapping[str, Any]) -> list[Any]:
+    """Compute ``outputs`` from ``inputs`` on whatever those are: numbers, traced values, nodes."""
+    values: dict[int, Any] = {}
+    for node in ancestors(outputs):
+        if node.op is None:
+            values[node.index] = inputs[node.name]
+        else:
+            args = tuple(values[a.index] if isinstance(a, Node) else a for a in node.args)
+            values[node.index] = bind(node.op, args, node.attrs)
+    return [values[o.index] if isinstance(o, Node) else o for o in outputs]

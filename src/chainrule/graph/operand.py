@@ -1,0 +1,127 @@
+"""Where NumPy calls and Python operators on traced values arrive.
+
+``Operand`` is the base of everything that stands for a value in a computation. It answers
+``__array_ufunc__``, ``__array_function__`` and Python's operators by looking the function up in the
+tables below and applying the primitive found there. The rule book fills the tables; nothing here
+knows which primitives exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+import numpy as np
+
+from chainrule.errors import NotDifferentiableError, TraceError
+from chainrule.graph.primitive import Primitive
+
+Attrs = Mapping[str, Any]
+NO_ATTRS: Attrs = {}
+
+UFUNCS: dict[np.ufunc, Primitive] = {}
+# By name, so that SciPy need not be imported to know its functions.
+SCIPY_UFUNCS: dict[str, Primitive] = {}
+FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {}
+METHODS: dict[str, Callable[..., Any]] = {}
+
+
+class Operand:
+    """A value in a computation: computes like a NumPy array, and every operation on it is noted.
+
+    ``level`` orders computations nested in each other (``grad`` of ``grad``): an operation belongs
+    to the innermost one among its arguments.
+    """
+
+    __slots__ = ("level",)
+    __array_priority__ = 1000.0
+    # An operand compares elementwise like an array, so (like an array) it cannot be a dict key.
+    __hash__ = None  # type: ignore[assignment]
+
+    level: int
+
+    def apply(self, primitive: Primitive, args: tuple[Any, ...], attrs: Attrs) -> Any:
+        """Perform ``primitive`` where this operand lives."""
+        raise NotImplementedError  # pragma: no cover - both subclasses define it
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
+        if method == "__call__" and not kwargs:
+            primitive = UFUNCS.get(ufunc) or SCIPY_UFUNCS.get(ufunc.__name__)
+            if primitive is not None:
+                return bind(primitive, args)
+        return _uncommon_ufunc(ufunc, method, args, kwargs)
+
+    def __array_function__(
+        self, function: Callable[..., Any], _types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        adapter = FUNCTIONS.get(function)
+        if adapter is None:
+            _no_rule(f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1))
+        return adapter(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        method = METHODS.get(name)
+        if method is None:
+            raise AttributeError(f"a traced value has no attribute {name!r}")
+        return lambda *args, **kwargs: method(self, *args, **kwargs)
+
+    def __array__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        raise TraceError(
+            "a traced value cannot be stored in a plain NumPy array: its gradient would be lost.\n"
+            "Build the array from traced values (np.stack, np.concatenate, np.where) instead of "
+            "assigning into one."
+        )
+
+    def __float__(self) -> NoReturn:
+        raise TraceError(
+            "float() of a traced value would lose its gradient.\n"
+            "Use the value as it is, or NumPy's functions in place of math's (np.sin, not math.sin)."
+        )
+
+    __complex__ = __float__
+
+    def __iter__(self) -> Any:
+        return (self[i] for i in range(len(self)))  # type: ignore[index]
+
+
+def bind(primitive: Primitive, args: tuple[Any, ...], attrs: Attrs = NO_ATTRS) -> Any:
+    """Apply ``primitive`` in the innermost computation among ``args``, or just compute it."""
+    owner = None
+    level = -1
+    for arg in args:
+        if isinstance(arg, Operand) and arg.level > level:
+            owner, level = arg, arg.level
+    if owner is None:
+        return primitive.evaluate(*args, **attrs)
+    return owner.apply(primitive, args, attrs)
+
+
+def concrete(value: Any) -> Any:
+    """The value under every computation that ``value`` is part of: an array, or a graph node."""
+    while isinstance(value, Operand) and hasattr(value, "value"):
+        value = value.value
+    return value
+
+
+def _uncommon_ufunc(ufunc: np.ufunc, method: str, args: tuple[Any, ...], kwargs: Any) -> Any:
+    """A ufunc's methods and options: reductions are functions of their own, the rest has no rule."""
+    if method == "reduce" and ufunc in FUNCTIONS:
+        options = {"axis": 0} | {k: v for k, v in kwargs.items() if v is not np._NoValue}
+        return FUNCTIONS[ufunc](*args, **options)
+    if kwargs.get("out") is not None:
+        raise TraceError(
+            f"np.{ufunc.__name__}(..., out=...) would overwrite a value that the derivative needs.\n"
+            "Assign the result to a name instead."
+        )
+    if kwargs:
+        options_given = ", ".join(kwargs)
+        raise TraceError(f"np.{ufunc.__name__} of a traced value does not take {options_given}.")
+    return _no_rule(f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}"))
+
+
+def _no_rule(name: str) -> NoReturn:
+    raise NotDifferentiableError(
+        f"{name} has no row in the rule book, so its derivative is not known.\n"
+        "Write it with functions that have one (chainrule.rules.names() lists them), or add a row: "
+        "see CONTRIBUTING.md."
+    )

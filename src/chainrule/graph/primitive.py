@@ -1,0 +1,150 @@
+"""What a primitive is: one row of the rule book, and the five kinds of edge its arguments may have.
+
+An *edge* runs from one argument of a primitive to its output and carries the local derivative: a
+small structured linear map. The kinds below only *state* that map; ``chain`` walks them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Partial = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Elementwise: the tangent is multiplied by ``partial(*args, out)``, forward and backward alike.
+
+    ``partial`` is written over NumPy and runs on whatever its arguments are: numbers, traced values
+    (higher order) or graph nodes (symbols). A partial that depends on nothing is just a number.
+    """
+
+    partial: Partial | float
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """Elementwise selection: where ``weight(*args, out)`` is zero, nothing passes at all.
+
+    The weight is a boolean, or a number where a tie is shared (0.5) or a sign carried (±1). Unlike
+    a ``Scale`` that happens to be zero, a zero weight *restricts the support*: a NaN or an infinity
+    behind it is never multiplied.
+    """
+
+    weight: Partial
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """The primitive is linear in this argument.
+
+    ``transpose(cotangent, *args, **attrs)`` maps back; the primitive itself maps forward. With
+    ``selects`` the map is a selection (index, take, pad): its transpose reaches only some places.
+    """
+
+    transpose: Callable[..., Any]
+    selects: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Bilinear:
+    """A contraction, linear in each argument by itself (matmul, dot, convolve).
+
+    ``transpose(cotangent, *args, **attrs)`` maps back to this argument.
+    """
+
+    transpose: Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Custom:
+    """Push and pull written out: ``push(tangent, *args, out, **attrs)`` and likewise ``pull``."""
+
+    push: Callable[..., Any]
+    pull: Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Flat:
+    """No derivative flows: the output is constant between jumps, or the argument is a condition."""
+
+    because: str
+
+
+Edge = Scale | Mask | Linear | Bilinear | Custom | Flat
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """Where the primitive is defined: ``test(*args)`` elementwise, and the same in words."""
+
+    test: Callable[..., Any]
+    says: str
+
+
+@dataclass(frozen=True, slots=True)
+class Convention:
+    """A point where the derivative does not exist (or is infinite), and what is used there.
+
+    ``at(*args)`` is true there. ``says`` completes the sentence "relu at 0: …".
+    """
+
+    at: Callable[..., Any]
+    where: str
+    says: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notation:
+    """How the primitive is written: the name of a function, or a template with ``{0}``, ``{1}``.
+
+    Arithmetic has no templates: its signs and parentheses are the business of the printer.
+    """
+
+    text: str
+    latex: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Primitive:
+    """One row of the rule book.
+
+    Attributes:
+        name: The rule-book name (NumPy's or SciPy's where they have one).
+        evaluate: The value, on NumPy arrays: ``evaluate(*args, **attrs)``.
+        edges: One edge per argument; the last repeats for primitives of any number of arguments.
+        notation: How it is written, in text and in LaTeX.
+        mpmath: The same function at any precision: ``mpmath(mp, *args)``.
+        sympy: The same function for the simplifier: ``sympy(sp, *args)``.
+        domain: Where it is defined, or ``None`` for everywhere.
+        conventions: What is used where the derivative does not exist.
+        analytic: Whether the complex-step method may be used on it.
+        elementwise: Whether it acts on each element by itself (with broadcasting).
+        structure: Which structure its Jacobian has, in a word (diagonal, matrix, selection, ...).
+        recorded: Whether a tape records it. Comparisons are not: they pick a branch, and their
+            outcome is a plain array.
+        ulps: Rounding error of ``evaluate`` in units of the last place, generously.
+    """
+
+    name: str
+    evaluate: Callable[..., Any]
+    edges: tuple[Edge, ...]
+    notation: Notation
+    mpmath: Callable[..., Any] | None = None
+    sympy: Callable[..., Any] | None = None
+    domain: Domain | None = None
+    conventions: tuple[Convention, ...] = ()
+    analytic: bool = False
+    elementwise: bool = True
+    structure: str = "diagonal"
+    recorded: bool = True
+    ulps: float = 1.0
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}>"
+
+    def edge(self, position: int) -> Edge:
+        """The edge from argument ``position`` to the output."""
+        return self.edges[min(position, len(self.edges) - 1)]

@@ -1,0 +1,131 @@
+"""The tape: a computation recorded while it runs with concrete values.
+
+A record is a slotted object that is never shared: what the user wrote twice stands twice, so names
+and paths stay as written. Records are appended as they happen, so the order of recording is a
+topological order and nothing that walks a tape ever recurses.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Any, Protocol
+
+import numpy as np
+
+from chainrule.errors import TraceError
+from chainrule.graph.operand import NO_ATTRS, Attrs, Operand, bind
+from chainrule.graph.primitive import Primitive
+
+# Later tapes lie inside earlier ones. Level 0 is left to graph nodes, which lie under every tape.
+_levels = count(1)
+
+
+class Recorder(Protocol):
+    """Whatever wants to be told, once per operation, that one is being recorded."""
+
+    def record(self) -> None:
+        """One operation is being recorded by the caller."""
+
+
+class Traced(Operand):
+    """One record: a value, the primitive that made it, and its arguments.
+
+    ``op`` is ``None`` for an input. ``args`` holds records of the same tape and plain constants.
+    """
+
+    __slots__ = ("args", "attrs", "index", "op", "tape", "value")
+
+    def __init__(
+        self,
+        tape: Tape,
+        value: Any,
+        op: Primitive | None = None,
+        args: tuple[Any, ...] = (),
+        attrs: Attrs = NO_ATTRS,
+    ) -> None:
+        self.tape = tape
+        self.level = tape.level
+        self.value = value
+        self.op = op
+        self.args = args
+        self.attrs = attrs
+        records = tape.records
+        self.index = len(records)
+        records.append(self)
+
+    def apply(self, primitive: Primitive, args: tuple[Any, ...], attrs: Attrs) -> Any:
+        """Compute ``primitive`` on the values and record it on this tape."""
+        level = self.level
+        values = tuple([a.value if type(a) is Traced and a.level == level else a for a in args])
+        tape = self.tape
+        if tape.closed:
+            raise _leaked(primitive)
+        value = bind(primitive, values, attrs)
+        if not primitive.recorded:
+            return value
+        if tape.recorder is not None:
+            tape.recorder.record()
+        return Traced(tape, value, primitive, args, attrs)
+
+    def __repr__(self) -> str:
+        return f"Traced({self.value!r})"
+
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the value."""
+        return np.shape(self.value)
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions of the value."""
+        return np.ndim(self.value)
+
+    @property
+    def size(self) -> int:
+        """Number of elements of the value."""
+        return int(np.size(self.value))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Dtype of the value."""
+        return dtype_of(self.value)
+
+
+class Tape:
+    """The records of one run of a function, in the order in which they were made."""
+
+    __slots__ = ("closed", "level", "recorder", "records")
+
+    def __init__(self, recorder: Recorder | None = None) -> None:
+        self.level = next(_levels)
+        self.records: list[Traced] = []
+        self.recorder = recorder
+        self.closed = False
+
+    def input(self, value: Any) -> Traced:
+        """A new independent variable of the tape."""
+        return Traced(self, value)
+
+    def close(self) -> None:
+        """The function has returned: from here on a record of this tape in use is a leak."""
+        self.closed = True
+
+
+def dtype_of(value: Any) -> np.dtype[Any]:
+    """Dtype of an array, a scalar or an operand."""
+    dtype = getattr(value, "dtype", None)
+    return dtype if dtype is not None else np.result_type(value)
+
+
+def _leaked(primitive: Primitive) -> TraceError:
+    return TraceError(
+        f"{primitive.name} was applied to a traced value after the function that was being "
+        "differentiated had returned.\n"
+        "Something kept it (a global, an attribute, a closure): return it from the function instead."
+    )

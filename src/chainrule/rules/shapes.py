@@ -1,0 +1,165 @@
+"""Operations that only move elements: their derivative is the same move, backwards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from chainrule.graph.operand import METHODS, Operand, bind, concrete
+from chainrule.graph.primitive import Linear
+from chainrule.rules.book import define, numpy_function
+
+
+def reshape(x: Any, shape: Any) -> Any:
+    """``np.reshape(x, shape)`` on arrays and operands alike."""
+    return bind(RESHAPE, (x,), {"shape": shape})
+
+
+def broadcast_to(x: Any, shape: tuple[int, ...]) -> Any:
+    """``np.broadcast_to(x, shape)`` on arrays and operands alike."""
+    return x if np.shape(x) == shape else bind(BROADCAST, (x,), {"shape": shape})
+
+
+def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
+    """The transpose of ``broadcast_to``: sum over whatever broadcasting repeated."""
+    extra = np.ndim(x) - len(shape)
+    repeated = tuple(
+        i for i, n in enumerate(np.shape(x)) if i < extra or (shape[i - extra] == 1 and n != 1)
+    )
+    summed = np.sum(x, axis=repeated, keepdims=True) if repeated else x
+    return reshape(summed, shape) if np.shape(summed) != shape else summed
+
+
+def _scatter(x: Any, index: Any, shape: tuple[int, ...]) -> Any:
+    """Zeros of ``shape`` with ``x`` added at ``index``: the transpose of indexing."""
+    out = np.zeros(shape, np.result_type(x))
+    np.add.at(out, index, x)
+    return out
+
+
+def _inverse(axes: Any, ndim: int) -> tuple[int, ...]:
+    axes = tuple(range(ndim))[::-1] if axes is None else axes
+    return tuple(int(i) for i in np.argsort([a % ndim for a in axes]))
+
+
+RESHAPE = define(
+    "reshape", lambda x, shape: np.reshape(x, shape),
+    Linear(lambda ct, x, shape: reshape(ct, np.shape(x))),
+    elementwise=False, structure="permutation",
+)  # fmt: skip
+TRANSPOSE = define(
+    "transpose", lambda x, axes=None: np.transpose(x, axes),
+    Linear(lambda ct, x, axes=None: np.transpose(ct, _inverse(axes, np.ndim(x)))),
+    text="({0})ᵀ", latex=r"{0}^{{\top}}", elementwise=False, structure="permutation",
+)  # fmt: skip
+BROADCAST = define(
+    "broadcast_to", lambda x, shape: np.broadcast_to(x, shape),
+    Linear(lambda ct, x, shape: sum_to(ct, np.shape(x))),
+    text="broadcast", elementwise=False, structure="repetition",
+)  # fmt: skip
+INDEX = define(
+    "index", lambda x, index: np.asarray(x)[index],
+    Linear(
+        lambda ct, x, index: bind(SCATTER, (ct,), {"index": index, "shape": np.shape(x)}),
+        selects=True,
+    ),
+    elementwise=False, structure="selection",
+)  # fmt: skip
+SCATTER = define(
+    "scatter", _scatter,
+    Linear(lambda ct, x, index, shape: bind(INDEX, (ct,), {"index": index})),
+    elementwise=False, structure="selection",
+)  # fmt: skip
+
+
+def _getitem(self: Operand, index: Any) -> Any:
+    plain = tuple(map(concrete, index)) if isinstance(index, tuple) else concrete(index)
+    return bind(INDEX, (self,), {"index": plain})
+
+
+def _reshape_method(self: Operand, *shape: Any) -> Any:
+    return reshape(self, shape[0] if len(shape) == 1 else shape)
+
+
+def _transpose_method(self: Operand, *axes: Any) -> Any:
+    flat = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None
+    return bind(TRANSPOSE, (self,), {"axes": flat})
+
+
+Operand.__getitem__ = _getitem  # type: ignore[attr-defined]
+Operand.T = property(_transpose_method)  # type: ignore[attr-defined]
+METHODS["reshape"] = _reshape_method
+METHODS["transpose"] = _transpose_method
+
+
+@numpy_function(np.reshape)
+def _reshape(a: Any, /, shape: Any = None, order: str = "C") -> Any:
+    if order != "C":
+        raise TypeError("np.reshape of a traced value takes order='C' only")
+    return reshape(a, shape)
+
+
+@numpy_function(np.ravel, method="ravel")
+def _ravel(a: Any, order: str = "C") -> Any:
+    return _reshape(a, -1, order)
+
+
+@numpy_function(np.transpose)
+def _transpose(a: Any, axes: Any = None) -> Any:
+    return bind(TRANSPOSE, (a,), {"axes": axes})
+
+
+@numpy_function(np.broadcast_to)
+def _broadcast_to(array: Any, shape: Any, subok: bool = False) -> Any:
+    return broadcast_to(array, (shape,) if isinstance(shape, int) else tuple(shape))
+
+
+@numpy_function(np.expand_dims)
+def _expand_dims(a: Any, axis: Any) -> Any:
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    ndim = np.ndim(a) + len(axes)
+    new = {x % ndim for x in axes}
+    sizes = iter(np.shape(a))
+    return reshape(a, tuple(1 if i in new else next(sizes) for i in range(ndim)))
+
+
+@numpy_function(np.squeeze, method="squeeze")
+def _squeeze(a: Any, axis: Any = None) -> Any:
+    dropped = None if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    ndim = np.ndim(a)
+    return reshape(a, tuple(
+        n for i, n in enumerate(np.shape(a))
+        if not (n == 1 if dropped is None else i in {d % ndim for d in dropped})
+    ))  # fmt: skip
+
+
+@numpy_function(np.shape)
+def _shape(a: Any) -> tuple[int, ...]:
+    return tuple(a.shape)
+
+
+@numpy_function(np.ndim)
+def _ndim(a: Any) -> int:
+    return int(a.ndim)
+
+
+@numpy_function(np.size)
+def _size(a: Any, axis: int | None = None) -> int:
+    return int(a.size) if axis is None else int(a.shape[axis])
+
+
+@numpy_function(np.result_type)
+def _result_type(*operands: Any) -> Any:
+    return np.result_type(*(o.dtype if isinstance(o, Operand) else o for o in operands))
+
+
+def _constant_like(function: Any) -> None:
+    @numpy_function(function)
+    def adapter(a: Any, dtype: Any = None, *, shape: Any = None) -> Any:
+        prototype = np.empty(a.shape, a.dtype)
+        return function(prototype, dtype=dtype, shape=shape)
+
+
+_constant_like(np.zeros_like)
+_constant_like(np.ones_like)

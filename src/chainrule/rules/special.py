@@ -1,0 +1,78 @@
+"""Error functions and the activations of neural networks."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any
+
+import numpy as np
+
+from chainrule.graph.operand import bind
+from chainrule.graph.primitive import Scale
+from chainrule.rules.book import define
+
+_TWO_OVER_SQRT_PI = 2.0 / math.sqrt(math.pi)
+_SQRT_HALF = math.sqrt(0.5)
+_ONE_OVER_SQRT_TWO_PI = 1.0 / math.sqrt(2.0 * math.pi)
+
+
+def _elementwise(name: str, scalar: Any) -> Any:
+    """``scalar`` on every element; SciPy's own loop where SciPy is loaded already."""
+    loop = np.vectorize(scalar, otypes=[np.float64])
+
+    def evaluate(x: Any) -> Any:
+        scipy_special = sys.modules.get("scipy.special")
+        if scipy_special is not None:
+            return getattr(scipy_special, name)(x)
+        return loop(x).astype(np.result_type(x, np.float16))[()]
+
+    return evaluate
+
+
+def _sigmoid(x: Any) -> Any:
+    """1/(1 + e^(−x)) without overflow on either side."""
+    decay = np.exp(-np.abs(x))
+    return np.where(np.real(x) >= 0, 1 / (1 + decay), decay / (1 + decay))[()]
+
+
+def _gelu_slope(x: Any, out: Any) -> Any:
+    """Φ(x) + x·φ(x) with Φ and φ of the standard normal distribution."""
+    density = np.exp(-0.5 * x**2) * _ONE_OVER_SQRT_TWO_PI
+    return 0.5 * bind(ERFC, (-_SQRT_HALF * x,)) + x * density
+
+
+ERF = define(
+    "erf", _elementwise("erf", math.erf), Scale(lambda x, out: _TWO_OVER_SQRT_PI * np.exp(-(x**2))),
+    scipy="erf", ulps=4.0,
+    mpmath=lambda mp, x: mp.erf(x), sympy=lambda sp, x: sp.erf(x),
+)
+ERFC = define(
+    "erfc", _elementwise("erfc", math.erfc),
+    Scale(lambda x, out: -_TWO_OVER_SQRT_PI * np.exp(-(x**2))),
+    scipy="erfc", ulps=8.0,
+    mpmath=lambda mp, x: mp.erfc(x), sympy=lambda sp, x: sp.erfc(x),
+)
+SIGMOID = define(
+    "sigmoid", _sigmoid, Scale(lambda x, out: out * (1 - out)),
+    text="σ", latex=r"\sigma", scipy="expit", ulps=4.0,
+    mpmath=lambda mp, x: 1 / (1 + mp.exp(-x)), sympy=lambda sp, x: 1 / (1 + sp.exp(-x)),
+)
+SOFTPLUS = define(
+    "softplus", lambda x: np.logaddexp(x, np.zeros_like(x)),
+    Scale(lambda x, out: bind(SIGMOID, (x,))), ulps=4.0,
+    mpmath=lambda mp, x: max(x, 0) + mp.log1p(mp.exp(-abs(x))),
+    sympy=lambda sp, x: sp.log(1 + sp.exp(x)),
+)  # fmt: skip
+GELU = define(
+    "gelu", lambda x: 0.5 * x * ERFC.evaluate(-_SQRT_HALF * np.asarray(x))[()],
+    Scale(_gelu_slope), ulps=8.0,
+    mpmath=lambda mp, x: x * mp.erfc(-x / mp.sqrt(2)) / 2,
+    sympy=lambda sp, x: x * sp.erfc(-x / sp.sqrt(2)) / 2,
+)  # fmt: skip
+LOGIT = define(
+    "logit", lambda x: np.log(x) - np.log1p(-x), Scale(lambda x, out: 1 / (x * (1 - x))),
+    scipy="logit", ulps=6.0,
+    domain=(lambda x: (x > 0) & (x < 1), "an argument between 0 and 1"),
+    mpmath=lambda mp, x: mp.log(x) - mp.log1p(-x), sympy=lambda sp, x: sp.log(x / (1 - x)),
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""Formulas: from the text a person writes to the tree of ``syntax``."""

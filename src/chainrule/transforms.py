@@ -1,0 +1,268 @@
+"""The transforms: functions of functions, with the names and conventions of JAX."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from chainrule.chain import forward, reverse
+from chainrule.errors import NotDifferentiableError
+from chainrule.graph.operand import Operand
+from chainrule.graph.tape import Recorder, Tape, Traced, dtype_of
+from chainrule.tree import leaves, map_leaves
+
+
+def trace(
+    f: Callable[..., Any],
+    args: Sequence[Any],
+    argnums: Sequence[int],
+    kwargs: dict[str, Any],
+    recorder: Recorder | None = None,
+) -> tuple[Tape, Any, list[Any]]:
+    """Run ``f`` with the arguments in ``argnums`` traced.
+
+    Returns:
+        The tape, what ``f`` returned, and the traced arguments (pytrees like the arguments).
+    """
+    tape = Tape(recorder)
+    traced = list(args)
+    name = getattr(f, "__name__", "f")
+    for n in argnums:
+        if not -len(args) <= n < len(args):
+            raise TypeError(
+                f"argnums={n}, but {name} was called with {len(args)} positional argument(s)"
+            )
+        where = f"argument {n % len(args)} of {name}"
+        traced[n] = map_leaves(lambda leaf, w=where: tape.input(_differentiable(leaf, w)), args[n])
+    try:
+        result = f(*traced, **kwargs)
+    finally:
+        tape.close()
+    return tape, result, [traced[n] for n in argnums]
+
+
+def value_and_grad(
+    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+) -> Callable[..., Any]:
+    """A function that returns both ``f``'s value and its gradient.
+
+    Args:
+        f: A function of arrays (or pytrees of them) that returns a scalar, or ``(scalar, aux)``
+            with ``has_aux``.
+        argnums: Which positional arguments to differentiate with respect to.
+        has_aux: Whether ``f`` returns a pair whose second part is passed through.
+
+    Returns:
+        A function with ``f``'s signature that returns ``(value, gradient)``; the gradient has the
+        shape and dtype of the argument, or is a tuple of them if ``argnums`` is a sequence.
+
+    Raises:
+        NotDifferentiableError: The argument is an integer, or the result is not a real scalar.
+
+    Example:
+        >>> import numpy as np, chainrule as cr
+        >>> cr.value_and_grad(np.square)(3.0)
+        (np.float64(9.0), np.float64(6.0))
+    """
+    single = isinstance(argnums, int)
+    nums = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+
+    @functools.wraps(f, assigned=("__name__", "__doc__"), updated=())
+    def with_gradient(*args: Any, **kwargs: Any) -> Any:
+        tape, result, traced = trace(f, args, nums, kwargs)
+        out, aux = result if has_aux else (result, None)
+        value, gradients = _scalar_gradient(f, tape, out, traced)
+        gradient = gradients[0] if single else tuple(gradients)
+        plain_aux = map_leaves(lambda leaf: _lower(leaf, tape), aux)
+        return ((value, plain_aux) if has_aux else value), gradient
+
+    return with_gradient
+
+
+def grad(
+    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+) -> Callable[..., Any]:
+    """A function that returns the gradient of ``f``: shape and dtype of the argument.
+
+    Arguments, errors and conventions are those of ``value_and_grad``; with ``has_aux`` it returns
+    ``(gradient, aux)``. It nests: ``grad(grad(f))`` is the second derivative.
+
+    Example:
+        >>> import numpy as np, chainrule as cr
+        >>> f = lambda x: np.sin(np.log(x**2 + 1))
+        >>> float(cr.grad(f)(1.0)) == np.cos(np.log(2.0))
+        True
+    """
+    both = value_and_grad(f, argnums, has_aux)
+
+    @functools.wraps(f, assigned=("__name__", "__doc__"), updated=())
+    def gradient(*args: Any, **kwargs: Any) -> Any:
+        value, gradients = both(*args, **kwargs)
+        return (gradients, value[1]) if has_aux else gradients
+
+    return gradient
+
+
+def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
+    """Value of ``f`` and the function that pulls a cotangent back (vector–Jacobian product).
+
+    Returns:
+        ``(f(*primals), pull)`` where ``pull(cotangent)`` gives one cotangent per primal, with the
+        shapes and dtypes of the primals; ``(…, pull, aux)`` with ``has_aux``.
+
+    Example:
+        >>> import numpy as np, chainrule as cr
+        >>> y, pull = cr.vjp(np.sin, 0.0)
+        >>> pull(2.0)
+        (np.float64(2.0),)
+    """
+    tape, result, traced = trace(f, primals, range(len(primals)), {})
+    out, aux = result if has_aux else (result, None)
+
+    def pull(cotangent: Any) -> tuple[Any, ...]:
+        seeds: dict[int, Any] = {}
+
+        def seed(leaf: Any, ct: Any) -> None:
+            if isinstance(leaf, Traced) and leaf.level == tape.level:
+                ct = _like(ct, leaf.value, "cotangent")
+                before = seeds.get(leaf.index)
+                seeds[leaf.index] = (ct if before is None else before[0] + ct, None)
+
+        map_leaves(seed, out, cotangent)
+        found = reverse(tape.records, seeds)
+        return tuple(_collect(t, found) for t in traced)
+
+    value = map_leaves(lambda leaf: _lower(leaf, tape), out)
+    if has_aux:
+        return value, pull, map_leaves(lambda leaf: _lower(leaf, tape), aux)
+    return value, pull
+
+
+def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    """Value of ``f`` and its derivative along ``tangents`` (Jacobian–vector product).
+
+    Args:
+        f: The function.
+        primals: Its arguments.
+        tangents: One direction per argument, of the same structure and shapes.
+
+    Returns:
+        ``(f(*primals), tangent)``, the tangent with the structure and shapes of the value.
+
+    Raises:
+        TypeError: Primals and tangents differ in number or shape.
+
+    Example:
+        >>> import numpy as np, chainrule as cr
+        >>> cr.jvp(np.square, (3.0,), (1.0,))
+        (np.float64(9.0), np.float64(6.0))
+    """
+    if not isinstance(primals, tuple | list) or not isinstance(tangents, tuple | list):
+        raise TypeError("jvp takes primals and tangents as tuples: jvp(f, (x,), (dx,))")
+    if len(primals) != len(tangents):
+        raise TypeError(f"jvp got {len(primals)} primals but {len(tangents)} tangents")
+    tape, out, traced = trace(f, primals, range(len(primals)), {})
+    seeds: dict[int, Any] = {}
+
+    def seed(leaf: Traced, tangent: Any) -> None:
+        seeds[leaf.index] = (_like(tangent, leaf.value, "tangent"), None)
+
+    map_leaves(seed, list(traced), list(tangents))
+    found = forward(tape.records, seeds)
+
+    def tangent_of(leaf: Any) -> Any:
+        if isinstance(leaf, Traced) and leaf.level == tape.level and leaf.index in found:
+            return found[leaf.index][0]
+        return np.zeros_like(_lower(leaf, tape))[()]
+
+    return map_leaves(lambda leaf: _lower(leaf, tape), out), map_leaves(tangent_of, out)
+
+
+def _scalar_gradient(
+    f: Callable[..., Any], tape: Tape, out: Any, traced: list[Any]
+) -> tuple[Any, list[Any]]:
+    """Value and gradients of a scalar result."""
+    value = _lower(out, tape)
+    if not isinstance(value, Operand) and not _is_real_scalar(value):
+        raise NotDifferentiableError(
+            f"grad needs a function with a real scalar result, but "
+            f"{getattr(f, '__name__', 'f')} returned {_describe(value)}.\n"
+            "Reduce it (np.sum, np.mean), pick one element, or use vjp for the whole result."
+        )
+    seeds = {}
+    if isinstance(out, Traced) and out.level == tape.level:
+        seeds[out.index] = (_one_like(value), None)
+    found = reverse(tape.records, seeds)
+    return value, [_collect(t, found) for t in traced]
+
+
+def _collect(traced: Any, found: dict[int, Any]) -> Any:
+    """The cotangents of a traced argument, as a tree like it; zeros where nothing arrived."""
+    return map_leaves(
+        lambda leaf: found[leaf.index][0] if leaf.index in found else np.zeros_like(leaf.value)[()],
+        traced,
+    )
+
+
+def _lower(leaf: Any, tape: Tape) -> Any:
+    """The value of a record of this tape; anything else is its own value."""
+    return leaf.value if isinstance(leaf, Traced) and leaf.level == tape.level else leaf
+
+
+def _differentiable(leaf: Any, where: str) -> Any:
+    """The leaf as something to differentiate with respect to, or an error that says why not."""
+    if isinstance(leaf, Operand):
+        return leaf
+    if isinstance(leaf, float):
+        return np.float64(leaf)
+    try:
+        array = np.asarray(leaf)
+    except (ValueError, TypeError):
+        array = np.asarray(None)
+    if array.dtype.kind == "f":
+        return array[()]
+    advice = {
+        "i": "Pass a float: 1.0 instead of 1, or x.astype(float).",
+        "u": "Pass a float: 1.0 instead of 1, or x.astype(float).",
+        "b": "Pass a float, or leave the argument out of argnums.",
+        "c": "Complex derivatives are not supported yet.",
+    }
+    raise NotDifferentiableError(
+        f"cannot differentiate with respect to {where}: it is {_describe(leaf)}.\n"
+        + advice.get(array.dtype.kind, "Pass floats, or leave the argument out of argnums.")
+    )
+
+
+def _like(given: Any, value: Any, word: str) -> Any:
+    """A tangent or cotangent checked against the value it belongs to."""
+    if np.shape(given) != np.shape(value):
+        raise TypeError(
+            f"the {word} has shape {np.shape(given)}, but the value it belongs to has shape "
+            f"{np.shape(value)}"
+        )
+    if isinstance(given, Operand) or isinstance(value, Operand):
+        return given
+    return np.asarray(given, dtype=dtype_of(value))[()]
+
+
+def _one_like(value: Any) -> Any:
+    dtype = dtype_of(value)
+    return dtype.type(1.0) if np.shape(value) == () else np.ones(np.shape(value), dtype)
+
+
+def _is_real_scalar(value: Any) -> bool:
+    array = np.asarray(value)
+    return array.shape == () and array.dtype.kind == "f"
+
+
+def _describe(value: Any) -> str:
+    if value is None or isinstance(value, str | bool):
+        return repr(value)
+    array = np.asarray(value)
+    if array.dtype == object:
+        return f"a {type(value).__name__}"
+    kind = "a scalar" if array.shape == () else f"an array of shape {array.shape}"
+    return f"{kind} of dtype {array.dtype}"
