@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.chain.supports import Support, contract, moved, restrict, times
+from chainrule.chain.supports import Support, contract, moved, restrict, select, times
 from chainrule.graph.operand import Attrs, Operand, bind
 from chainrule.graph.primitive import Bilinear, Custom, Flat, Linear, Mask, Primitive, Scale
 from chainrule.graph.tape import dtype_of
@@ -81,7 +81,7 @@ def _elementwise(
     if isinstance(edge, Mask):
         support = restrict(np.asarray(slope) if not isinstance(slope, Operand) else slope, support)
         if dtype_of(slope) == np.bool_:
-            return (carried if support is None else np.where(support, carried, 0.0)), support
+            return (carried if support is None else select(support, carried)), support
     elif isinstance(slope, float) and slope == 1.0:
         return carried, support
     return times(carried, slope, support), support

@@ -12,6 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.graph.operand import bind
+from chainrule.rules.piecewise import WHERE
+
 Support = Any
 
 
@@ -19,7 +22,12 @@ def times(value: Any, factor: Any, support: Support) -> Any:
     """``value·factor`` inside the support and 0 outside, whatever the factor is there."""
     if support is None:
         return value * factor
-    return np.where(support, value * factor, 0.0)
+    return select(support, value * factor)
+
+
+def select(support: Support, value: Any) -> Any:
+    """``value`` inside the support and 0 outside."""
+    return bind(WHERE, (support, value, 0.0))
 
 
 def restrict(weight: Any, support: Support) -> Support:

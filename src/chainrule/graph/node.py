@@ -7,13 +7,17 @@ twice is one step.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
 
-from chainrule.graph.operand import NO_ATTRS, Attrs, Operand, bind
+from chainrule.graph.operand import NO_ATTRS, Attrs, Operand
 from chainrule.graph.primitive import Primitive
+
+# Inputs that every graph may use and whose values everybody knows.
+E = "<e>"
+PI = "<pi>"
 
 Rewrite = Callable[[Primitive, tuple[Any, ...]], Any]
 
@@ -39,7 +43,11 @@ class Node(Operand):
     shape: tuple[int, ...] = ()
     ndim = 0
     size = 1
-    dtype = np.dtype(np.float64)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Boolean for conditions, float64 for everything else."""
+        return np.dtype(np.float64 if self.op is None or self.op.recorded else np.bool_)
 
     def apply(self, primitive: Primitive, args: tuple[Any, ...], attrs: Attrs) -> Any:
         """The node for ``primitive`` of ``args`` in this graph."""
@@ -104,15 +112,3 @@ def ancestors(outputs: Sequence[Any], stop: Collection[int] = ()) -> list[Node]:
             if node.index not in stop:
                 stack.extend(a for a in node.args if isinstance(a, Node))
     return [found[i] for i in sorted(found)]
-
-
-def run(outputs: Sequence[Any], inputs: Mapping[str, Any]) -> list[Any]:
-    """Compute ``outputs`` from ``inputs`` on whatever those are: numbers, traced values, nodes."""
-    values: dict[int, Any] = {}
-    for node in ancestors(outputs):
-        if node.op is None:
-            values[node.index] = inputs[node.name]
-        else:
-            args = tuple(values[a.index] if isinstance(a, Node) else a for a in node.args)
-            values[node.index] = bind(node.op, args, node.attrs)
-    return [values[o.index] if isinstance(o, Node) else o for o in outputs]

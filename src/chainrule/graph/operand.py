@@ -103,6 +103,11 @@ def concrete(value: Any) -> Any:
     return value
 
 
+def symbolic(value: Any) -> bool:
+    """Whether there is a symbol, not a number, under ``value``."""
+    return isinstance(concrete(value), Operand)
+
+
 def _uncommon_ufunc(ufunc: np.ufunc, method: str, args: tuple[Any, ...], kwargs: Any) -> Any:
     """A ufunc's methods and options: reductions are functions of their own, the rest has no rule."""
     if method == "reduce" and ufunc in FUNCTIONS:

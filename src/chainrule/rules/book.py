@@ -11,7 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.graph.operand import FUNCTIONS, METHODS, SCIPY_UFUNCS, UFUNCS, Operand, bind
+from chainrule.graph.node import Graph, Node
+from chainrule.graph.operand import (
+    FUNCTIONS,
+    METHODS,
+    SCIPY_UFUNCS,
+    UFUNCS,
+    Operand,
+    bind,
+    concrete,
+)
 from chainrule.graph.primitive import Convention, Domain, Edge, Notation, Primitive
 
 BOOK: dict[str, Primitive] = {}
@@ -81,6 +90,21 @@ def _connect_operator(row: Primitive, operator: str) -> None:
     setattr(Operand, f"__{operator}__", method)
     if len(row.edges) == 2 and row.recorded:
         setattr(Operand, f"__r{operator}__", reflected)
+
+
+def constant(value: float, build: Callable[[Graph], Any]) -> Callable[[Any], Any]:
+    """A number that a rule needs, such as ln 2: exact where the computation is symbolic.
+
+    Returns:
+        A function of any argument of the rule: the float beside numbers, and beside symbols the
+        expression that ``build`` makes in their graph, which can be evaluated to any precision.
+    """
+
+    def beside(like: Any) -> Any:
+        symbol = concrete(like)
+        return build(symbol.graph) if isinstance(symbol, Node) else value
+
+    return beside
 
 
 def numpy_function(*functions: Callable[..., Any], method: str | None = None) -> Callable[..., Any]:

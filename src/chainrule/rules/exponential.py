@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from chainrule.graph.primitive import Scale
-from chainrule.rules.book import define
+from chainrule.rules.book import constant, define
 
-LN2 = float(np.log(2.0))
-LN10 = float(np.log(10.0))
 _POSITIVE = (lambda x: x > 0, "a positive argument")
 
 EXP = define(
     "exp", np.exp, Scale(lambda x, out: out), latex=r"\exp", analytic=True, ulps=2.0,
     mpmath=lambda mp, x: mp.exp(x), sympy=lambda sp, x: sp.exp(x),
 )
+LOG = define(
+    "log", np.log, Scale(lambda x, out: 1 / x),
+    text="ln", latex=r"\ln", analytic=True, ulps=2.0, domain=_POSITIVE,
+    mpmath=lambda mp, x: mp.log(x), sympy=lambda sp, x: sp.log(x),
+)
+ln2 = constant(math.log(2.0), lambda graph: graph.apply(LOG, (2.0,)))
+ln10 = constant(math.log(10.0), lambda graph: graph.apply(LOG, (10.0,)))
+
 EXP2 = define(
-    "exp2", np.exp2, Scale(lambda x, out: np.log(2.0) * out),
+    "exp2", np.exp2, Scale(lambda x, out: ln2(x) * out),
     text="2^({0})", latex=r"2^{{{0}}}", analytic=True, ulps=2.0,
     mpmath=lambda mp, x: mp.power(2, x), sympy=lambda sp, x: 2**x,
 )
@@ -24,18 +32,13 @@ EXPM1 = define(
     "expm1", np.expm1, Scale(lambda x, out: np.exp(x)), analytic=True, ulps=2.0,
     mpmath=lambda mp, x: mp.expm1(x), sympy=lambda sp, x: sp.exp(x) - 1,
 )
-LOG = define(
-    "log", np.log, Scale(lambda x, out: 1 / x),
-    text="ln", latex=r"\ln", analytic=True, ulps=2.0, domain=_POSITIVE,
-    mpmath=lambda mp, x: mp.log(x), sympy=lambda sp, x: sp.log(x),
-)
 LOG2 = define(
-    "log2", np.log2, Scale(lambda x, out: 1 / (x * np.log(2.0))),
+    "log2", np.log2, Scale(lambda x, out: 1 / (x * ln2(x))),
     latex=r"\log_{2}", analytic=True, ulps=2.0, domain=_POSITIVE,
     mpmath=lambda mp, x: mp.log(x) / mp.log(2), sympy=lambda sp, x: sp.log(x) / sp.log(2),
 )
 LOG10 = define(
-    "log10", np.log10, Scale(lambda x, out: 1 / (x * np.log(10.0))),
+    "log10", np.log10, Scale(lambda x, out: 1 / (x * ln10(x))),
     latex=r"\log_{10}", analytic=True, ulps=2.0, domain=_POSITIVE,
     mpmath=lambda mp, x: mp.log(x) / mp.log(10), sympy=lambda sp, x: sp.log(x) / sp.log(10),
 )

@@ -67,7 +67,7 @@ CLIP = define(
     sympy=lambda sp, x, lo, hi: sp.Min(sp.Max(x, lo), hi),
 )  # fmt: skip
 WHERE = define(
-    "where", np.where,
+    "where", lambda c, x, y: np.where(c, x, y)[()],
     Flat("a condition"), Mask(lambda c, x, y, out: _truth(c)), Mask(lambda c, x, y, out: np.logical_not(c)),
     latex=r"\operatorname{where}",
     mpmath=lambda mp, c, x, y: x if c else y,

@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.graph.operand import UFUNCS, Operand
+from chainrule.graph.operand import UFUNCS, Operand, symbolic
 from chainrule.graph.primitive import Convention, Scale
 from chainrule.rules.book import define
 
 
 def _power_base(x: Any, p: Any, out: Any) -> Any:
     """p·x^(p−1), which is 0 for p = 0 even at x = 0."""
+    if symbolic(p) or symbolic(x):
+        return p if isinstance(p, float | int) and p == 1 else p * x ** (p - 1)
     if isinstance(p, Operand) or np.ndim(p):
         return np.where(p == 0, 0.0, p * x ** np.where(p == 0, 1.0, p - 1))
     return 0.0 if p == 0 else p if p == 1 else p * x ** (p - 1)
@@ -21,7 +23,7 @@ def _power_base(x: Any, p: Any, out: Any) -> Any:
 
 def _power_exponent(x: Any, p: Any, out: Any) -> Any:
     """x^p·ln x, and its limit 0 where x = 0 (with p > 0)."""
-    if not isinstance(x, Operand) and not np.ndim(x) and x > 0:
+    if symbolic(x) or symbolic(p):
         return out * np.log(x)
     return out * np.log(np.where(x == 0, 1.0, x))
 
@@ -54,7 +56,7 @@ SQUARE = define(
     mpmath=lambda mp, x: x * x, sympy=lambda sp, x: x**2,
 )
 SQRT = define(
-    "sqrt", np.sqrt, Scale(lambda x, out: 0.5 / out),
+    "sqrt", np.sqrt, Scale(lambda x, out: 1 / (2 * out)),
     text="√({0})", latex=r"\sqrt{{{0}}}", analytic=True,
     domain=(lambda x: x >= 0, "an argument that is not negative"),
     conventions=(Convention(lambda x: x == 0, "0", "the derivative is infinite"),),

@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.graph.node import PI
 from chainrule.graph.operand import bind
 from chainrule.graph.primitive import Scale
-from chainrule.rules.book import define
+from chainrule.rules.book import constant, define
+from chainrule.rules.powers import SQRT
 
-_TWO_OVER_SQRT_PI = 2.0 / math.sqrt(math.pi)
 _SQRT_HALF = math.sqrt(0.5)
-_ONE_OVER_SQRT_TWO_PI = 1.0 / math.sqrt(2.0 * math.pi)
+_two_over_sqrt_pi = constant(2 / math.sqrt(math.pi), lambda graph: 2 / np.sqrt(graph.input(PI)))
+_sqrt_two = constant(math.sqrt(2.0), lambda graph: graph.apply(SQRT, (2.0,)))
+_sqrt_two_pi = constant(math.sqrt(2 * math.pi), lambda graph: np.sqrt(2 * graph.input(PI)))
 
 
 def _elementwise(name: str, scalar: Any) -> Any:
@@ -38,18 +41,18 @@ def _sigmoid(x: Any) -> Any:
 
 def _gelu_slope(x: Any, out: Any) -> Any:
     """Φ(x) + x·φ(x) with Φ and φ of the standard normal distribution."""
-    density = np.exp(-0.5 * x**2) * _ONE_OVER_SQRT_TWO_PI
-    return 0.5 * bind(ERFC, (-_SQRT_HALF * x,)) + x * density
+    density = np.exp(-(x**2) / 2) / _sqrt_two_pi(x)
+    return bind(ERFC, (-x / _sqrt_two(x),)) / 2 + x * density
 
 
 ERF = define(
-    "erf", _elementwise("erf", math.erf), Scale(lambda x, out: _TWO_OVER_SQRT_PI * np.exp(-(x**2))),
+    "erf", _elementwise("erf", math.erf), Scale(lambda x, out: _two_over_sqrt_pi(x) * np.exp(-(x**2))),
     scipy="erf", ulps=4.0,
     mpmath=lambda mp, x: mp.erf(x), sympy=lambda sp, x: sp.erf(x),
 )
 ERFC = define(
     "erfc", _elementwise("erfc", math.erfc),
-    Scale(lambda x, out: -_TWO_OVER_SQRT_PI * np.exp(-(x**2))),
+    Scale(lambda x, out: -_two_over_sqrt_pi(x) * np.exp(-(x**2))),
     scipy="erfc", ulps=8.0,
     mpmath=lambda mp, x: mp.erfc(x), sympy=lambda sp, x: sp.erfc(x),
 )

@@ -13,11 +13,10 @@ from chainrule.sources.formula.vocabulary import GREEK, SUBSCRIPTS, SUPERSCRIPTS
 
 LONGEST_NAME = 64
 
-_RAISED_OR_LOWERED = "".join([*SUPERSCRIPTS, *SUBSCRIPTS])
-LETTER = rf"[^\W\d_{_RAISED_OR_LOWERED}][\u0300-\u036f]*"
-SUBSCRIPT = (
-    rf"(?:_\{{[^{{}}\\]*\}}|_[0-9]+|_{LETTER}(?:{LETTER}|[0-9])*|[{''.join(SUBSCRIPTS)}]+)+"
-)
+_VULGAR_FRACTIONS = "¼-¾⅐-⅟↉"
+_NO_LETTERS = "".join([*SUPERSCRIPTS, *SUBSCRIPTS, _VULGAR_FRACTIONS])
+LETTER = rf"[^\W\d_{_NO_LETTERS}][\u0300-\u036f]*"
+SUBSCRIPT = rf"(?:_\{{[^{{}}\\]*\}}|_[0-9]+|_{LETTER}(?:{LETTER}|[0-9])*|[{''.join(SUBSCRIPTS)}]+)+"
 WORD = rf"{LETTER}(?:{LETTER}|[0-9])*"
 
 _WRITTEN_NAME = re.compile(rf"\\?(?P<base>{WORD})(?P<subscript>{SUBSCRIPT})?")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from chainrule.errors import FormulaError
@@ -47,13 +47,15 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_VULGAR_FRACTION = re.compile("([0-9]+)⁄([0-9]+)")
 _SINGLE = re.compile(rf"[0-9]|{names.LETTER}")
 _WRAPPERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"))
 _HARMLESS = ("", "<font>", "<wide>", "<narrow>", "<compat>", "<noBreak>")
+_PRIMES = "'’′"
 _HINTS = {
-    "'": "chainrule takes the derivative itself: write the function without the prime",
-    "’": "chainrule takes the derivative itself: write the function without the prime",
-    "′": "chainrule takes the derivative itself: write the function without the prime",
+    **dict.fromkeys(
+        _PRIMES, "chainrule takes the derivative itself: write the function without the prime"
+    ),
     "!": "a factorial has no derivative; 'not equal' is written !=",
     "%": "write a division by 100",
     "∂": "chainrule takes the derivative itself: write only the function",
@@ -82,10 +84,20 @@ def scan(text: str) -> list[Token]:
     start, end = _unwrapped(text)
     if start == end:
         raise FormulaError("the formula is empty", hint="write something such as sin(x^2)")
-    tokens = list(_Scanner("".join(map(plain_character, text)), start, end).tokens())
+    scanner = _Scanner("".join(map(plain_character, text)), start, end)
+    tokens = list(limited(scanner.tokens()))
     if not tokens:
         raise FormulaError("the formula is empty", hint="write something such as sin(x^2)")
     return tokens
+
+
+def limited(tokens: Iterable[Token], most: int = MOST_TOKENS) -> Iterator[Token]:
+    """The tokens, as long as there are not too many."""
+    for count, token in enumerate(tokens):
+        if count >= most:
+            limit = f"the formula has more than {MOST_TOKENS:,} signs and names"
+            raise wrong(limit, token.start, token.end)
+        yield token
 
 
 def _unwrapped(text: str) -> tuple[int, int]:
@@ -115,15 +127,9 @@ class _Scanner:
         self.waiting: list[int] = []
 
     def tokens(self) -> Iterator[Token]:
-        """The tokens from here to the end, counted."""
-        count = 0
+        """The tokens from here to the end."""
         while self.position < self.end:
-            for token in self._next():
-                count += 1
-                if count > MOST_TOKENS:
-                    limit = f"the formula has more than {MOST_TOKENS:,} signs and names"
-                    raise wrong(limit, token.start, token.end)
-                yield token
+            yield from self._next()
 
     def _next(self) -> Iterator[Token]:
         short = _SINGLE.match(self.text, self.position, self.end) if self.single else None
@@ -144,7 +150,7 @@ class _Scanner:
         kind = "NUMBER" if match[0].isdecimal() else "WORD"
         yield Token(kind, match[0], match.start(), match.end(), whole=True)
 
-    def _space(self, match: re.Match[str]) -> Iterator[Token]:
+    def _space(self, _match: re.Match[str]) -> Iterator[Token]:
         yield from ()
 
     def _newline(self, match: re.Match[str]) -> Iterator[Token]:
@@ -222,6 +228,10 @@ class _Scanner:
         yield self._sign_token(match["escaped"], match.start(), match.end())
 
     def _sign(self, match: re.Match[str]) -> Iterator[Token]:
+        vulgar = _VULGAR_FRACTION.fullmatch(unicodedata.normalize("NFKC", match[0]))
+        if vulgar:
+            yield from _vulgar_fraction(vulgar, *match.span())
+            return
         sign = SAME_SIGN.get(match[0], match[0])
         yield self._sign_token(sign, match.start(), match.end())
 
@@ -234,13 +244,22 @@ class _Scanner:
         return Token(kind, sign[0] if kind in bars.values() else sign, start, end)
 
     def _note_bracket(self, sign: str) -> None:
-        """Arguments of ``\\frac`` and ``\\sqrt`` are counted outside of the brackets they are in."""
+        """What a bracket contains does not count as arguments of the ``\\frac`` before it."""
         if sign in ("(", "[", "{"):
             optional = sign == "[" and self.single == 1
             self.waiting.append(self.single if optional else max(0, self.single - 1))
             self.single = 0
         elif sign in (")", "]", "}") and self.waiting:
             self.single = self.waiting.pop()
+
+
+def _vulgar_fraction(parts: re.Match[str], start: int, end: int) -> Iterator[Token]:
+    """``½`` is ``(1/2)``; behind a number it could have been a sum, so it counts as glued."""
+    yield Token("LPAR", "(", start, start, glued=True)
+    yield Token("NUMBER", parts[1], start, end)
+    yield Token("DIVIDE", "/", start, end)
+    yield Token("NUMBER", parts[2], start, end)
+    yield Token("RPAR", ")", end, end)
 
 
 def _within_float(match: re.Match[str]) -> str:
@@ -258,6 +277,8 @@ def _unexpected(char: str, start: int) -> FormulaError:
     if char == "∞":
         hint = "derivatives are taken at finite numbers: use a large number instead"
         return wrong("infinity is not a number that a formula can use", start, hint=hint)
+    if char in _PRIMES:
+        return wrong("a prime cannot be used in a formula", start, hint=_HINTS[char])
     shown = f"'{char}' ({code})" if char.isprintable() and char.strip() else code
     return wrong(f"unexpected character {shown}", start, hint=_HINTS.get(char))
 

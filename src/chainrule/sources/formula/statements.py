@@ -44,7 +44,7 @@ class Scope:
 
 def statements(tokens: list[Token]) -> list[Statement]:
     """The definitions of a formula, heads marked as ``DEFINED`` and ``PARAMETER`` tokens."""
-    return [_statement(part, end) for part, end in _parts(tokens)]
+    return [_statement(part) for part in _parts(tokens)]
 
 
 def scope_of(parts: list[Statement], variables: Collection[str]) -> Scope:
@@ -59,23 +59,23 @@ def scope_of(parts: list[Statement], variables: Collection[str]) -> Scope:
     return Scope(frozenset(plain), functions)
 
 
-def _parts(tokens: list[Token]) -> Iterator[tuple[list[Token], Token]]:
-    """The tokens between separators, each with the token that ends them."""
+def _parts(tokens: list[Token]) -> Iterator[list[Token]]:
+    """The tokens between separators."""
     part: list[Token] = []
     for token in tokens:
         if token.kind not in ("SEPARATOR", "NEWLINE"):
             part.append(token)
         elif part:
-            yield part, token
+            yield part
             part = []
         elif token.kind == "SEPARATOR":
             hint = "nothing stands before this semicolon"
             raise wrong("empty definition", token.start, token.end, hint=hint)
     if part:
-        yield part, replace(part[-1], kind="END")
+        yield part
 
 
-def _statement(tokens: list[Token], end: Token) -> Statement:
+def _statement(tokens: list[Token]) -> Statement:
     signs = [index for index, token in enumerate(tokens) if token.kind == "EQUALS"]
     if not signs:
         return Statement((), tuple(tokens))
@@ -134,4 +134,6 @@ def _check_distinct(parameters: list[Token]) -> None:
 
 def _not_a_head(start: int, end: int) -> FormulaError:
     hint = "write y = … or f(x) = …"
-    return wrong("only a name, or a function of names, can stand on the left of '='", start, end, hint)
+    return wrong(
+        "only a name, or a function of names, can stand on the left of '='", start, end, hint
+    )

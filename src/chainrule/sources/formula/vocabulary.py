@@ -8,6 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
 @dataclass(frozen=True, slots=True)
 class Function:
     """A function by its rule-book name, and how many arguments it takes (``most`` None: any)."""
@@ -94,8 +98,7 @@ SIGMOID_LETTER = "sigma"
 """Directly before a parenthesis, and not defined otherwise, this letter is the sigmoid."""
 
 INVERSES: dict[str, str] = {
-    name: f"arc{name}"
-    for name in "sin cos tan sec csc cot sinh cosh tanh sech csch coth".split()
+    name: f"arc{name}" for name in _words("sin cos tan sec csc cot sinh cosh tanh sech csch coth")
 }
 """The functions whose power of -1 is the inverse function, as calculators write it."""
 
@@ -106,8 +109,10 @@ CONSTANTS = ("e", "pi")
 GREEK: dict[str, str] = dict(
     zip(
         "αβγδεζηθικλμνξοπρστυφχψω",
-        "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho "
-        "sigma tau upsilon phi chi psi omega".split(),
+        _words(
+            "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi "
+            "rho sigma tau upsilon phi chi psi omega"
+        ),
         strict=True,
     )
 )
@@ -117,7 +122,7 @@ GREEK["ς"] = "sigma"
 
 GREEK_COMMANDS: dict[str, str] = {
     **{name: name for name in GREEK.values()},
-    **{f"var{name}": name for name in "epsilon theta pi rho sigma phi kappa".split()},
+    **{f"var{name}": name for name in _words("epsilon theta pi rho sigma phi kappa")},
 }
 """LaTeX commands for Greek letters, without the backslash."""
 
@@ -221,10 +226,10 @@ LATEX_SIGNS: dict[str, str] = {
 """LaTeX commands for signs; ``|(`` and ``|)`` are bars whose side is known."""
 
 LATEX_SPACES = frozenset(
-    "quad qquad thinspace medspace thickspace negthinspace displaystyle textstyle limits".split()
+    _words("quad qquad thinspace medspace thickspace negthinspace displaystyle textstyle limits")
 )
-LATEX_FRACTIONS = frozenset("frac dfrac tfrac cfrac".split())
-LATEX_TEXT = frozenset("operatorname mathrm text textrm mathit mathsf mathbf mathop".split())
+LATEX_FRACTIONS = frozenset(_words("frac dfrac tfrac cfrac"))
+LATEX_TEXT = frozenset(_words("operatorname mathrm text textrm mathit mathsf mathbf mathop"))
 LATEX_SIZES = {
     "left": "(",
     "right": ")",

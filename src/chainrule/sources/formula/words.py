@@ -9,24 +9,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache, lru_cache
+from functools import cache
+from itertools import pairwise
 
 from chainrule.errors import FormulaError
 from chainrule.sources.formula.names import LETTER, ascii_name, short_enough
 from chainrule.sources.formula.statements import Scope
 from chainrule.sources.formula.tokens import OPENERS, Token, wrong
-from chainrule.sources.formula.vocabulary import (
-    CONSTANTS,
-    FUNCTIONS,
-    GREEK,
-    SIGMOID_LETTER,
-)
+from chainrule.sources.formula.vocabulary import CONSTANTS, FUNCTIONS, GREEK, SIGMOID_LETTER
 
 LONGEST_PRODUCT = 3
 """Unknown words of up to so many letters are products of their letters."""
 
 _SEGMENT = re.compile(rf"(?P<letters>(?:{LETTER})+)(?P<digits>[0-9]*)")
 _GREEK_RUN = re.compile(rf"([{''.join(GREEK)}][0-9]*)")
+_ATOM = re.compile(rf"{LETTER}[0-9]*")
 _LETTERS = re.compile(rf"pi|{LETTER}")
 _STARTS_OPERAND = OPENERS.keys() | {"NUMBER", "WORD", "BAR", "ROOT", "RADICAL", "FRACTION"}
 
@@ -85,56 +82,62 @@ class _Word:
 
     def _together(self) -> list[Token] | None:
         """``xy`` where ``x`` and ``y`` are known needs no sentence: it cannot mean much else."""
-        known = tuple(sorted(self.scope.plain, key=len, reverse=True))
-        whole = self.token.text + (f"_{self.token.subscript}" if self.token.subscript else "")
-        if not known or not re.fullmatch(_any_of(known) + "+", whole):
-            return None
-        cuts = [match.end() for match in re.finditer(_any_of(known), whole)]
-        if cuts[-1] != len(whole):
-            return None
-        return [self._cut(a, b, glued=False) for a, b in _spans([0, *cuts])]
+        below = f"_{self.token.subscript}" if self.token.subscript else ""
+        marks = _cut_into(self.token.text + below, self.scope.plain)
+        return [self._cut(a, b, glued=False) for a, b in pairwise(marks)] if marks else None
 
     def _with_function(self) -> list[Token] | None:
         """``sinx``, ``ln2x``, ``lnsinx``, and ``xsin`` before its argument."""
-        match = _function_pattern(self.scope.plain).fullmatch(self.token.text)
-        if match is None or not self._has_argument(match):
-            return None
-        end = match.end("functions")
-        cuts = [match.start("functions") + each.end() for each in
-                re.finditer(_any_of(_prefixes()), match["functions"])]  # fmt: skip
-        marks = [0, match.start("functions"), *cuts, end, match.end("number"), match.end()]
-        return [self._cut(a, b, glued=a > 0) for a, b in _spans(sorted(set(marks)))]
+        for start in self._prefix_ends():
+            match = _function_pattern().match(self.token.text, start)
+            if match is not None and self._has_argument(match):
+                functions = (each.end() for each in _single_functions().finditer(match[1]))
+                cuts = [start, *(start + cut for cut in functions), match.end(), len(match.string)]
+                marks = sorted({0, *cuts})
+                return [self._cut(a, b, glued=a > 0) for a, b in pairwise(marks)]
+        return None
+
+    def _prefix_ends(self) -> Iterator[int]:
+        """Where a function could begin: at once, behind one letter, behind a known name."""
+        text = self.token.text
+        yield 0
+        yield from (end for end in range(1, len(text)) if self._is_atom(text[:end]))
+
+    def _is_atom(self, text: str) -> bool:
+        return text in self.scope.plain or _ATOM.fullmatch(text) is not None
 
     def _has_argument(self, match: re.Match[str]) -> bool:
-        inside = match["number"] or match["after"]
-        if not inside and self.token.subscript:
-            return False
-        if match["after"] and self.before == "LPAR":
-            return False
-        return bool(inside) or self.before in _STARTS_OPERAND
+        """Whether the functions have something to act on, in the word or behind it."""
+        rest = match.string[match.end() :]
+        if rest:
+            return self._is_atom(rest) and self.before != "LPAR"
+        return bool(match["number"]) or (
+            not self.token.subscript and self.before in _STARTS_OPERAND
+        )
 
     def _letters(self) -> list[Token]:
-        marks = [0]
-        for part in filter(None, _GREEK_RUN.split(self.token.text)):
-            marks.extend(marks[-1] + cut for cut in self._part_cuts(part, marks[-1]))
-            marks = [*dict.fromkeys(marks)]
-        latin = [bool(_latin_pair(self.token.text, mark)) for mark in marks]
         self._refuse_call()
-        return [
-            self._cut(a, b, glued=glue)
-            for (a, b), glue in zip(_spans(marks), latin, strict=False)
-        ]
+        marks = [0, *dict.fromkeys(self._cuts())]
+        text = self.token.text
+        return [self._cut(a, b, glued=_is_latin_pair(text, a)) for a, b in pairwise(marks)]
 
-    def _part_cuts(self, part: str, start: int) -> Iterator[int]:
-        """Where to cut a piece without Greek letters: behind digits, and between few letters."""
+    def _cuts(self) -> Iterator[int]:
+        """Where names end: behind each Greek letter, behind digits, and between few letters."""
+        start = 0
+        for part in filter(None, _GREEK_RUN.split(self.token.text)):
+            if part[0] not in GREEK:
+                yield from self._latin_cuts(part, start)
+            start += len(part)
+            yield start
+
+    def _latin_cuts(self, part: str, start: int) -> Iterator[int]:
         for segment in _SEGMENT.finditer(part):
-            letters = _LETTERS.findall(segment["letters"])
             last = start + segment.end() == len(self.token.text)
-            joined = segment["digits"] or (last and self.token.subscript)
-            if not joined and len(letters) <= LONGEST_PRODUCT:
+            one_name = segment["digits"] or (last and self.token.subscript)
+            if not one_name and len(re.findall(LETTER, segment["letters"])) <= LONGEST_PRODUCT:
                 cuts = _LETTERS.finditer(segment["letters"])
-                yield from (segment.start() + match.end() for match in cuts)
-            yield segment.end()
+                yield from (start + segment.start() + match.end() for match in cuts)
+            yield start + segment.end()
 
     def _refuse_call(self) -> None:
         """A word directly before a parenthesis was meant as a function."""
@@ -158,38 +161,45 @@ class _Word:
 
 def unknown_function(token: Token, scope: Scope) -> FormulaError:
     """The error for a word before a parenthesis that is no function."""
-    import difflib
-
-    known = [*FUNCTIONS, *scope.functions]
-    close = difflib.get_close_matches(token.text.lower(), known, n=1, cutoff=0.6)
-    hint = f"did you mean {close[0]}?" if close else f"for a product write {token.text}*(…)"
+    close = _closest(token.text.lower(), [*FUNCTIONS, *scope.functions])
+    hint = f"did you mean {close}?" if close else f"for a product write {token.text}*(…)"
     return wrong(f"unknown function '{token.text}'", token.start, token.end, hint=hint)
 
 
-def _spans(marks: list[int]) -> list[tuple[int, int]]:
-    return list(zip(marks, marks[1:], strict=False))
+def _closest(word: str, known: list[str]) -> str | None:
+    """The word with letters swapped, a similar one, or the one that ``word`` continues."""
+    import difflib
+
+    swapped = [name for name in known if sorted(name) == sorted(word)]
+    similar = difflib.get_close_matches(word, known, n=1, cutoff=0.76)
+    continued = [name for name in known if len(name) > 2 and word.startswith(name)]
+    return next(iter([*swapped, *similar, *sorted(continued, key=len, reverse=True)]), None)
 
 
-def _latin_pair(text: str, mark: int) -> bool:
+def _cut_into(word: str, known: frozenset[str]) -> list[int] | None:
+    """The marks at which ``word`` falls into known names, longest first; None if it does not."""
+    routes: dict[int, list[int]] = {len(word): [len(word)]}
+    for start in reversed(range(len(word))):
+        for end in range(len(word), start, -1):
+            if end in routes and word[start:end] in known:
+                routes[start] = [start, *routes[end]]
+                break
+    return routes.get(0)
+
+
+def _is_latin_pair(text: str, mark: int) -> bool:
     """Between two Latin letters a cut could have been none; next to a Greek one it is plain."""
     around = text[max(0, mark - 1) : mark + 1]
     return len(around) == 2 and not any(char in GREEK for char in around)
 
 
-def _any_of(words: tuple[str, ...]) -> str:
-    return f"(?:{'|'.join(map(re.escape, words))})"
+@cache
+def _single_functions() -> re.Pattern[str]:
+    """Functions of one argument, longest first, so that ``sinhx`` is not ``sin(hx)``."""
+    single = (word for word, function in FUNCTIONS.items() if function.most == 1)
+    return re.compile("|".join(sorted(single, key=len, reverse=True)))
 
 
 @cache
-def _prefixes() -> tuple[str, ...]:
-    """Functions of one argument, longest first, so that ``sinhx`` is not ``sin(hx)``."""
-    single = (word for word, function in FUNCTIONS.items() if function.most == 1)
-    return tuple(sorted(single, key=len, reverse=True))
-
-
-@lru_cache(maxsize=64)
-def _function_pattern(known: frozenset[str]) -> re.Pattern[str]:
-    names = "|".join(map(re.escape, sorted(known, key=len, reverse=True)))
-    atom = rf"(?:{names + '|' if names else ''}{LETTER}[0-9]*)"
-    functions = rf"(?P<functions>{_any_of(_prefixes())}+)"
-    return re.compile(rf"{atom}?{functions}(?P<number>[0-9]+)?(?P<after>{atom})?")
+def _function_pattern() -> re.Pattern[str]:
+    return re.compile(rf"((?:{_single_functions().pattern})+)(?P<number>[0-9]+)?")

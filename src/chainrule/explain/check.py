@@ -1,0 +1,354 @@
+"""The check: no explanation is shown before an independent derivative agrees with it.
+
+Where a program is a formula, everything is done at 50 digits: the formula's own difference
+quotients (mpmath's, which know nothing of our rules) against our derivative graph, and each line of
+the derivation against the line before it. A Python function is called as it is at displaced points.
+Left and right are compared first: where they differ there is no derivative to agree with.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from chainrule.chain.edges import factor
+from chainrule.explain.solution import Check, Derivative
+from chainrule.explain.worked import Work, symbolic_gradient
+from chainrule.graph.node import Node, ancestors
+from chainrule.graph.primitive import Mask, Scale
+from chainrule.run.interpreter import evaluate_all
+from chainrule.run.precise import NotReal, evaluate_precisely
+from chainrule.run.rounding import error_bounds
+
+DIGITS = 50
+# What 50-digit difference quotients agree to when the two derivatives are the same function.
+AGREE = 1e-20
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One derivative compared: ours, the independent one, and the two one-sided ones."""
+
+    variable: str
+    ours: float
+    theirs: float
+    error: float
+    sides_differ: bool
+
+
+def check_formula(work: Work, derivatives: Sequence[Derivative]) -> Check:
+    """Check a program of scalars at 50 digits, at its point or at three points of its domain."""
+    import mpmath
+
+    mp = mpmath.mp.clone() if hasattr(mpmath.mp, "clone") else mpmath.MPContext()
+    mp.dps = DIGITS
+    gradient = symbolic_gradient(work.program, work.wrt)
+    if work.at is not None:
+        return _at_the_point(mp, work, derivatives, gradient)
+    return _at_random_points(mp, work, derivatives, gradient)
+
+
+def _at_the_point(
+    mp: Any, work: Work, derivatives: Sequence[Derivative], gradient: Mapping[str, Any]
+) -> Check:
+    assert work.at is not None
+    for d in derivatives:
+        if not np.isfinite(d.value):
+            return Check("not verifiable", _why(work, f"∂/∂{d.variable} is {_word(d.value)} here"))
+    point = {n: mp.mpf(float(v)) for n, v in work.at.items()}
+    try:
+        compared = [
+            compare(mp, work, d.variable, point, evaluate_precisely(mp, [gradient[d.variable]], point)[0])
+            for d in derivatives
+        ]
+    except NotReal as reason:
+        return Check("not verifiable", _why(work, str(reason)))
+    for c in compared:
+        verdict = _judged(work, c)
+        if verdict is not None:
+            return verdict
+    uneven = _uneven_line(mp, derivatives, [point])
+    if uneven:
+        return Check("failed", uneven)
+    return _float_verdict(work, derivatives, compared)
+
+
+def compare(
+    mp: Any, work: Work, variable: str, point: Mapping[str, Any], ours: Any
+) -> Comparison:
+    """Our derivative beside the formula's own difference quotients at 50 digits."""
+
+    def f(x: Any) -> Any:
+        value = evaluate_precisely(mp, [work.program.output], {**point, variable: x})[0]
+        if mp.isnan(value):
+            raise NotReal("the function is not defined on both sides of this point")
+        return value
+
+    x = point[variable]
+    theirs = mp.diff(f, x)
+    scale = max(abs(theirs), abs(ours), mp.mpf(10) ** -30)
+    left, right = mp.diff(f, x, direction=-1), mp.diff(f, x, direction=1)
+    return Comparison(
+        variable,
+        float(ours),
+        float(theirs),
+        float(abs(ours - theirs) / scale),
+        bool(abs(left - right) > scale * mp.mpf(10) ** -8),
+    )
+
+
+def _judged(work: Work, c: Comparison) -> Check | None:
+    """A verdict if this comparison already decides."""
+    if c.sides_differ:
+        why = f"the difference quotients from the left and from the right of {c.variable} differ"
+        return Check("not verifiable", _why(work, why), expected=c.theirs)
+    if c.error <= AGREE:
+        return None
+    if any(r.singular for r in work.remarks):
+        why = f"difference quotients give {c.theirs:.10g} where {c.ours:.10g} was used"
+        return Check("not verifiable", _why(work, why), c.error, c.theirs)
+    return Check(
+        "failed",
+        f"∂/∂{c.variable} came out as {c.ours:.17g}, but difference quotients give {c.theirs:.17g}",
+        c.error,
+        c.theirs,
+    )
+
+
+def _why(work: Work, reason: str) -> str:
+    said = "; ".join(dict.fromkeys(r.says for r in work.remarks if r.singular))
+    return f"{reason} ({said})" if said else reason
+
+
+def _word(value: Any) -> str:
+    return "not a number" if np.isnan(value) else "infinite"
+
+
+def _float_verdict(
+    work: Work, derivatives: Sequence[Derivative], compared: Sequence[Comparison]
+) -> Check:
+    """The float64 numbers on the page against the 50-digit ones, within ten rounding bounds."""
+    worst = 0.0
+    for d, c in zip(derivatives, compared, strict=True):
+        bound = 10 * rounding_bound(work, d.variable)
+        difference = abs(float(d.value) - c.theirs)
+        worst = max(worst, difference / max(abs(c.theirs), 1e-300) if difference else 0.0)
+        if difference > bound and not np.isnan(bound):
+            return Check(
+                "not verifiable",
+                f"float64 rounding: ∂/∂{c.variable} is {float(d.value):.17g} on this machine and "
+                f"{c.theirs:.17g} at {DIGITS} digits",
+                worst,
+                c.theirs,
+            )
+    return Check(
+        "verified",
+        f"{DIGITS}-digit difference quotients of the formula itself agree with every derivative",
+        worst,
+    )
+
+
+def rounding_bound(work: Work, variable: str) -> float:
+    """A running bound on the float64 rounding error of a derivative, evaluated as its own graph."""
+    expression = symbolic_gradient(work.program, (variable,))[variable]
+    if not isinstance(expression, Node):
+        return 0.0
+    with np.errstate(all="ignore"):
+        values = evaluate_all([expression], dict(work.at or {}))
+        return error_bounds([expression], values, _slopes)[expression.index]
+
+
+def _slopes(node: Node, args: tuple[Any, ...], value: Any) -> list[float]:
+    assert node.op is not None
+    slopes = []
+    for position in range(len(args)):
+        edge = node.op.edge(position)
+        elementwise = isinstance(edge, Scale | Mask)
+        slopes.append(float(factor(edge, args, value)) if elementwise else 0.0)
+    return slopes
+
+
+def _at_random_points(
+    mp: Any, work: Work, derivatives: Sequence[Derivative], gradient: Mapping[str, Any]
+) -> Check:
+    points = random_points(mp, work, gradient, 3)
+    if not points:
+        return Check("not verifiable", "no point was found at which the formula has a real value")
+    worst = 0.0
+    for point, values in points:
+        for d in derivatives:
+            try:
+                c = compare(mp, work, d.variable, point, values[d.variable])
+            except NotReal:
+                continue
+            if c.sides_differ:
+                continue
+            worst = max(worst, c.error)
+            if c.error > AGREE:
+                where = ", ".join(f"{n}={float(v):.6g}" for n, v in point.items())
+                return Check(
+                    "failed",
+                    f"at {where}, ∂/∂{d.variable} is {c.ours:.17g} but difference quotients give "
+                    f"{c.theirs:.17g}",
+                    c.error,
+                )
+    uneven = _uneven_line(mp, derivatives, [p for p, _ in points])
+    if uneven:
+        return Check("failed", uneven)
+    return Check(
+        "verified",
+        f"{DIGITS}-digit difference quotients of the formula itself agree at {len(points)} points",
+        worst,
+    )
+
+
+def random_points(
+    mp: Any, work: Work, gradient: Mapping[str, Any], count: int, tries: int = 60
+) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Points at which the formula and its derivative are real, with the derivative there."""
+    rng = random.Random(0)
+    found = []
+    for attempt in range(tries):
+        spread = (0.9, 2.0, 5.0)[attempt % 3]
+        low = 0.05 if attempt % 2 else -spread
+        point = {n: mp.mpf(round(rng.uniform(low, spread), 6)) for n in work.program.variables}
+        try:
+            value, *slopes = evaluate_precisely(
+                mp, [work.program.output, *(gradient[v] for v in work.wrt)], point
+            )
+            if all(mp.isfinite(x) for x in (value, *slopes)) and _tame(work, point):
+                found.append((point, dict(zip(work.wrt, slopes, strict=True))))
+        except NotReal:
+            continue
+        if len(found) == count:
+            break
+    return found
+
+
+def _tame(work: Work, point: Mapping[str, Any]) -> bool:
+    """Whether float64 can follow: astronomically large values make 50 digits too few."""
+    with np.errstate(all="ignore"):
+        values = evaluate_all([work.program.output], {n: float(v) for n, v in point.items()})
+    return all(abs(float(v)) < 1e100 for v in values.values() if np.isfinite(v))
+
+
+def _uneven_line(
+    mp: Any, derivatives: Sequence[Derivative], points: Sequence[Mapping[str, Any]]
+) -> str | None:
+    """The first line of a derivation that does not equal the line before it, in a sentence."""
+    for d in derivatives:
+        closed = [line for line in d.lines if line.reason in ("in terms of the variables", "simplify", "the answer")]
+        for before, after in zip(closed, closed[1:], strict=False):
+            for point in points:
+                a, b = (_line_value(mp, line.terms, point) for line in (before, after))
+                if abs(a - b) > max(abs(a), abs(b), 1) * AGREE:
+                    return f"a line of the derivation does not equal the line before it ({after.reason})"
+    return None
+
+
+def _line_value(mp: Any, terms: Sequence[Sequence[Any]], point: Mapping[str, Any]) -> Any:
+    total = mp.zero
+    for factors in terms:
+        product = mp.one
+        for value in evaluate_precisely(mp, list(factors), point):
+            product *= value
+        total += product
+    return total
+
+
+def check_function(
+    f: Callable[[Mapping[str, Any]], Any],
+    at: Mapping[str, Any],
+    derivatives: Sequence[Derivative],
+    work: Work,
+) -> Check:
+    """Check against the function itself, called at displaced points, in float64."""
+    for d in derivatives:
+        if not np.all(np.isfinite(d.value)):
+            return Check("not verifiable", _why(work, f"∂/∂{d.variable} is not finite here"))
+    rng = np.random.default_rng(0)
+    worst = 0.0
+    for d in derivatives:
+        x = np.asarray(at[d.variable], dtype=float)
+        direction = rng.standard_normal(x.shape) if x.shape else np.float64(1.0)
+        ours = float(np.sum(np.asarray(d.value) * direction))
+        with np.errstate(all="ignore"):
+            estimate = _directional(f, at, d.variable, x, direction)
+        verdict, error = _compare_float(work, d.variable, ours, estimate)
+        if verdict is not None:
+            return verdict
+        worst = max(worst, error)
+    what = "difference quotients of the function itself, extrapolated to step 0, agree"
+    return Check("verified", what, worst)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A derivative from difference quotients: from both sides, from each, and how sure."""
+
+    both: float
+    left: float
+    right: float
+    error: float
+
+
+def _directional(f: Any, at: Mapping[str, Any], name: str, x: Any, direction: Any) -> Estimate:
+    """Difference quotients along a direction with steps halved, extrapolated to zero (Ridders).
+
+    C. J. F. Ridders, "Accurate computation of F'(x) and F'(x)F''(x)", Adv. Eng. Software 4 (1982).
+    """
+    scale = 1e-2 * max(1.0, float(np.max(np.abs(x), initial=0.0)))
+
+    def moved(t: float) -> float:
+        return float(f({**at, name: (x + t * direction).astype(x.dtype)[()]}))
+
+    here = moved(0.0)
+    both, error = _extrapolated(lambda h: (moved(h) - moved(-h)) / (2 * h), scale, 4.0)
+    right, _ = _extrapolated(lambda h: (moved(h) - here) / h, scale, 2.0)
+    left, _ = _extrapolated(lambda h: (here - moved(-h)) / h, scale, 2.0)
+    return Estimate(both, left, right, error)
+
+
+def _extrapolated(quotient: Callable[[float], float], h: float, factor: float) -> tuple[float, float]:
+    """Ridders' table: the entry whose neighbours agree best, and by how much they differ."""
+    rows: list[list[float]] = []
+    best, error = float("nan"), float("inf")
+    for i in range(12):
+        row = [quotient(h / 2**i)]
+        for j in range(i):
+            power = factor ** (j + 1) if factor == 4.0 else 2.0 ** (j + 1)
+            row.append(row[j] + (row[j] - rows[-1][j]) / (power - 1))
+            difference = max(abs(row[-1] - row[-2]), abs(row[-1] - rows[-1][j]))
+            if difference < error:
+                best, error = row[-1], difference
+        rows.append(row)
+    return best, error
+
+
+def _compare_float(
+    work: Work, variable: str, ours: float, estimate: Estimate
+) -> tuple[Check | None, float]:
+    scale = max(abs(ours), abs(estimate.both), 1e-8)
+    error = abs(ours - estimate.both) / scale
+    uncertain = estimate.error / scale
+    if not np.isfinite(estimate.both) or uncertain > 1e-3:
+        why = "difference quotients do not settle here"
+        return Check("not verifiable", _why(work, why)), error
+    if abs(estimate.left - estimate.right) > 1e-3 * scale:
+        why = f"the difference quotients from the left and the right of {variable} differ"
+        return Check("not verifiable", _why(work, why), error, estimate.both), error
+    if error <= max(10 * uncertain, 1e-7):
+        return None, error
+    outcome = "not verifiable" if any(r.singular for r in work.remarks) else "failed"
+    says = f"difference quotients give {estimate.both:.10g} where {ours:.10g} was used"
+    return Check(outcome, _why(work, says), error, estimate.both), error  # type: ignore[arg-type]
+
+
+def unused_inputs(work: Work) -> list[str]:
+    """Variables asked for that the result does not depend on."""
+    present = {n.name for n in ancestors([work.program.output]) if n.op is None}
+    return [v for v in work.wrt if v not in present]

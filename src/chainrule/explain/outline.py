@@ -1,0 +1,188 @@
+"""The outline: which operations make one step of an explanation.
+
+Steps are what the author named, and functions applied to them. Plain polynomial arithmetic is not
+a step of its own: ``x² + 1`` is one step with derivative ``2x``, as a textbook would write it.
+A step is a tree of operations whose inner values nobody else uses, so folding it keeps the graph
+acyclic; its local derivative is what eliminating the inner operations gives.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from chainrule.graph.node import Node, ancestors
+from chainrule.sources.program import Program
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Group:
+    """One step: its name, the operation that gives its value, and the operations folded into it.
+
+    ``args`` are the inputs and earlier steps it is computed from, ``active`` those among them that
+    depend on a variable of interest.
+    """
+
+    name: str
+    root: Node
+    members: tuple[Node, ...]
+    args: tuple[Node, ...]
+    active: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outline:
+    """The steps of a program in order, and the inputs they start from."""
+
+    inputs: tuple[Node, ...]
+    steps: tuple[Group, ...]
+    names: dict[int, str]
+
+
+def outline(program: Program, wrt: Collection[str], unfold: bool = False) -> Outline:
+    """Fold a program into steps.
+
+    Args:
+        program: The computation.
+        wrt: The variables of interest; what does not depend on them is no step.
+        unfold: Make every operation a step of its own.
+    """
+    nodes = ancestors([program.output])
+    active = _active(nodes, wrt)
+    inputs = tuple(n for n in nodes if n.op is None and n.index in active)
+    roots = _roots(program, nodes, active, unfold)
+    names = _names(program, [n for n in nodes if n.index in roots], inputs)
+    groups = []
+    for node in nodes:
+        if node.index in roots:
+            groups.append(_group(node, names, roots, active))
+    return Outline(inputs, tuple(groups), names)
+
+
+def _active(nodes: list[Node], wrt: Collection[str]) -> set[int]:
+    """Nodes that depend on a variable of interest."""
+    active: set[int] = set()
+    for node in nodes:
+        if node.op is None:
+            if node.name in wrt:
+                active.add(node.index)
+        elif any(isinstance(a, Node) and a.index in active for a in node.args):
+            active.add(node.index)
+    return active
+
+
+def _roots(program: Program, nodes: list[Node], active: set[int], unfold: bool) -> set[int]:
+    """The nodes that end a step."""
+    operations = [n for n in nodes if n.op is not None and n.index in active]
+    consumers: dict[int, list[Node]] = {}
+    for node in operations:
+        for arg in node.args:
+            if isinstance(arg, Node):
+                consumers.setdefault(arg.index, []).append(node)
+    absorbed: set[int] = set()
+    for node in operations:
+        users = consumers.get(node.index, [])
+        conditions = node.op is not None and not node.op.recorded
+        if conditions or (
+            not unfold
+            and node is not program.output
+            and node.index not in program.names
+            and len(users) == 1
+            and _absorbs(users[0], node, active, absorbed)
+        ):
+            absorbed.add(node.index)
+    return {n.index for n in operations} - absorbed
+
+
+def _absorbs(user: Node, node: Node, active: set[int], absorbed: set[int]) -> bool:
+    """Whether ``node`` reads as a part of ``user`` and not as a step before it."""
+    kind = _kind(node, active, absorbed)
+    if kind is None or user.op is None:
+        return False
+    others = [a for a in user.args if isinstance(a, Node) and a.index in active and a is not node]
+    name = user.op.name
+    if name in ("add", "subtract", "negative"):
+        return True
+    if name == "multiply":
+        return kind == "monomial" or not others
+    return name == "divide" and user.args[0] is node and not others
+
+
+def _kind(node: Node, active: set[int], absorbed: set[int]) -> str | None:
+    """``monomial`` or ``sum`` for polynomial arithmetic on steps and inputs, else ``None``."""
+    op = node.op.name if node.op is not None else ""
+    moving = [a for a in node.args if isinstance(a, Node) and a.index in active]
+    if op in ("add", "subtract"):
+        return "sum"
+    if op in ("negative", "positive"):
+        return "sum" if any(a.index in absorbed and _is_sum(a) for a in moving) else "monomial"
+    if op == "multiply":
+        return "sum" if any(a.index in absorbed and _is_sum(a) for a in moving) else "monomial"
+    if op == "divide" and all(a is node.args[0] for a in moving):
+        return "monomial"
+    if op in ("power", "square") and all(a is node.args[0] for a in moving):
+        whole = op == "square" or not isinstance(node.args[1], Node)
+        return "monomial" if whole and not any(a.index in absorbed for a in moving) else None
+    return None
+
+
+def _is_sum(node: Node) -> bool:
+    return node.op is not None and node.op.name in ("add", "subtract")
+
+
+def _names(program: Program, roots: list[Node], inputs: tuple[Node, ...]) -> dict[int, str]:
+    """A distinct name for every step and input."""
+    taken = set(program.variables) | {n.name for n in inputs}
+    names = {n.index: n.name for n in inputs}
+    own = [_author_name(program, node) for node in roots]
+    repeated = {n for n, count in Counter(own).items() if n is not None and count > 1}
+    repeated |= set(own) & taken - {None}
+    taken |= {n for n in own if n is not None}
+    letter = _free_letter(taken)
+    counts: Counter[str] = Counter()
+    for node, name in zip(roots, own, strict=True):
+        if name is None and node is program.output:
+            name = next(n for n in ("y", "z", "w", "f", "out", "result", "value") if n not in taken)
+        if name is None or name in repeated:
+            name = _numbered(letter if name is None else name, counts, taken)
+        taken.add(name)
+        names[node.index] = name
+    return names
+
+
+def _author_name(program: Program, node: Node) -> str | None:
+    if node is program.output and program.output_name:
+        return program.output_name
+    return program.names.get(node.index)
+
+
+def _numbered(stem: str, counts: Counter[str], taken: set[str]) -> str:
+    joint = "" if stem[-1].isalpha() or not stem[-1].isascii() else "_"
+    while True:
+        counts[stem] += 1
+        name = f"{stem}{joint}{counts[stem]}"
+        if name not in taken:
+            return name
+
+
+def _free_letter(taken: set[str]) -> str:
+    """A letter for unnamed steps that no name of the author starts with, followed by a number."""
+    for letter in "uvwpqrst":
+        if not any(n == letter or (n.startswith(letter) and n[1:].isdigit()) for n in taken):
+            return letter
+    return "step"
+
+
+def _group(root: Node, names: dict[int, str], roots: set[int], active: set[int]) -> Group:
+    inside = ancestors([root], stop=roots - {root.index})
+    boundary = [n for n in inside if n is not root and (n.index in roots or n.op is None)]
+    edge = {n.index for n in boundary}
+    members = tuple(n for n in inside if n.index not in edge)
+    return Group(
+        names[root.index],
+        root,
+        members,
+        tuple(boundary),
+        tuple(n for n in boundary if n.index in active),
+    )

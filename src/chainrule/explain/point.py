@@ -1,0 +1,87 @@
+"""A program at a point: every value, or a clear word about the step that has none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import FormulaError
+from chainrule.graph.node import Node, ancestors
+from chainrule.run.interpreter import evaluate_all
+from chainrule.sources.program import Program
+
+Describe = Callable[[Node], str]
+
+
+def values_at(program: Program, at: Mapping[str, Any], describe: Describe) -> dict[int, Any]:
+    """The value of every node at a point, in float64.
+
+    Raises:
+        FormulaError: A step that the result needs is outside its domain, or overflows.
+    """
+    with np.errstate(all="ignore"):
+        values = evaluate_all([program.output], at)
+        trouble = _trouble(program, values)
+    if trouble is not None:
+        node, what = trouble
+        raise FormulaError(f"{what} in {describe(node)}")
+    return values
+
+
+def needed(output: Any, values: Mapping[int, Any]) -> list[Node]:
+    """The nodes that the result depends on here: of a ``where``, only the branch that is taken."""
+    found: dict[int, Node] = {}
+    stack = [output] if isinstance(output, Node) else []
+    while stack:
+        node = stack.pop()
+        if node.index not in found:
+            found[node.index] = node
+            stack.extend(a for a in _followed(node, values) if isinstance(a, Node))
+    return [found[i] for i in sorted(found)]
+
+
+def _followed(node: Node, values: Mapping[int, Any]) -> tuple[Any, ...]:
+    if node.op is None or node.op.name != "where":
+        return node.args
+    condition, x, y = node.args
+    chosen = values[condition.index] if isinstance(condition, Node) else condition
+    if np.ndim(chosen):
+        return node.args
+    return (condition, x if chosen else y)
+
+
+def _trouble(program: Program, values: Mapping[int, Any]) -> tuple[Node, str] | None:
+    """The first step, in order, that has no finite real value."""
+    for node in needed(program.output, values):
+        if node.op is None:
+            continue
+        args = arguments(node, values)
+        value = values[node.index]
+        if node.op.domain is not None and not np.all(node.op.domain.test(*args)):
+            return node, f"{_written(node, args)} is outside the domain: {node.op.name} needs {node.op.domain.says},"
+        if not np.all(np.isfinite(value)) and all(np.all(np.isfinite(a)) for a in args):
+            return node, f"{_written(node, args)} overflows float64"
+    return None
+
+
+def arguments(node: Node, values: Mapping[int, Any]) -> tuple[Any, ...]:
+    """The values of a node's arguments."""
+    return tuple(values[a.index] if isinstance(a, Node) else a for a in node.args)
+
+
+def _written(node: Node, args: tuple[Any, ...]) -> str:
+    """The step with its arguments' values put in: ``ln(−3)``."""
+    from chainrule.graph.node import Graph
+    from chainrule.render.expression import text
+
+    rounded = tuple(float(f"{float(a):.10g}") if np.ndim(a) == 0 else a for a in args)
+    graph = Graph()
+    anchor = graph.apply(node.op, rounded, node.attrs) if node.op is not None else node
+    return text(anchor)
+
+
+def all_nodes(program: Program) -> list[Node]:
+    """Every node of the program in order."""
+    return ancestors([program.output])

@@ -1,0 +1,157 @@
+"""A worked solution, as data: what was computed, how each step differentiates, and how it adds up.
+
+Everything a page shows stands here as an expression (a graph node), a number, or a sentence;
+``render`` turns it into text, LaTeX, Markdown or JSON.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Outcome = Literal["verified", "not verifiable", "failed"]
+Mode = Literal["reverse", "forward"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Partial:
+    """The local derivative on the edge from ``of`` to ``step``.
+
+    Attributes:
+        step: The step that is differentiated.
+        of: What it is differentiated with respect to: an earlier step or an input.
+        expression: The derivative in the names of the step's arguments; ``None`` for arrays.
+        value: The derivative's value; ``None`` without a point.
+        structure: The structure of the local Jacobian in a word, for arrays.
+    """
+
+    step: str
+    of: str
+    expression: Any
+    value: Any = None
+    structure: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """One named intermediate value.
+
+    Attributes:
+        name: The author's name for it, or u1, u2, …
+        expression: How it is computed from earlier steps and inputs.
+        value: Its value; ``None`` without a point.
+        partials: The local derivative with respect to each argument that matters.
+        adjoint: The derivative of the result with respect to this step (reverse mode).
+        tangents: The derivative of this step with respect to each variable (forward mode).
+        line: Line number in the user's source.
+        source: The text of that line.
+        notes: Conventions that were used here.
+        count: How many operations it stands for, where a long stretch is folded into one row.
+    """
+
+    name: str
+    expression: Any
+    value: Any = None
+    partials: tuple[Partial, ...] = ()
+    adjoint: Any = None
+    tangents: dict[str, Any] = field(default_factory=dict)
+    line: int | None = None
+    source: str | None = None
+    notes: tuple[str, ...] = ()
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Path:
+    """One path from the result back to a variable, and what it contributes.
+
+    Attributes:
+        names: The steps along it, the result first, the variable last.
+        factors: The local derivatives in that order.
+        expression: Their product in names; ``None`` for arrays.
+        product: Their product's value: the path's contribution to the gradient.
+        share: The contribution as a fraction of the total; ``None`` where the total is zero or not
+            a scalar.
+    """
+
+    names: tuple[str, ...]
+    factors: tuple[Partial, ...]
+    expression: Any = None
+    product: Any = None
+    share: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Line:
+    """One line of a derivation; each equals the line before it.
+
+    ``terms`` is a sum of products, kept apart so that a page can show the factors; ``reason`` says
+    what was done to get here.
+    """
+
+    reason: str
+    terms: tuple[tuple[Any, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Derivative:
+    """The derivative of the result with respect to one variable.
+
+    Attributes:
+        variable: The variable.
+        value: Its value; ``None`` without a point.
+        expression: The answer as an expression of the inputs, simplified where that worked.
+        lines: The derivation from the product of local derivatives to the answer.
+        paths: The paths that are listed; ``path_count`` is how many there are.
+        remark: Said about the answer: why it is not simplified, for example.
+    """
+
+    variable: str
+    value: Any
+    expression: Any
+    lines: tuple[Line, ...] = ()
+    paths: tuple[Path, ...] = ()
+    path_count: int = 0
+    remark: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The verdict on a worked solution.
+
+    Attributes:
+        outcome: ``verified``, ``not verifiable`` (with the reason) or ``failed``.
+        says: One sentence: what was compared with what.
+        error: The largest difference found, relative to the size of the derivative.
+        expected: What the independent derivative gave, where the two differ.
+    """
+
+    outcome: Outcome
+    says: str
+    error: float | None = None
+    expected: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Quotient:
+    """Difference quotients along one edge for shrinking Δ, next to the derivative they approach."""
+
+    step: str
+    of: str
+    quotients: tuple[float, ...]
+    limit: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Quotients:
+    """The chain rule before the limit: quotients multiply along paths and add over them.
+
+    ``products`` is what the edges' quotients give together, ``direct`` is Δy/Δx itself.
+    """
+
+    variable: str
+    deltas: tuple[float, ...]
+    rows: tuple[Quotient, ...]
+    products: tuple[float, ...]
+    direct: tuple[float, ...]
+    limit: float

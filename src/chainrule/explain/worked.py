@@ -1,0 +1,305 @@
+"""From a program to a worked solution: steps, local derivatives, their products, the answer.
+
+Every derivative here comes from ``chain``: over numbers for the values, over symbols for the
+expressions. This file names, orders and collects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from chainrule.chain import forward, reverse
+from chainrule.explain.conventions import Remark, isolated_branches, remarks
+from chainrule.explain.local import step_partials, step_value
+from chainrule.explain.outline import Group, Outline, outline
+from chainrule.explain.paths import as_path, count_paths, largest_paths
+from chainrule.explain.simplify import simplified
+from chainrule.explain.solution import Derivative, Line, Mode, Partial, Step
+from chainrule.graph.node import Graph, Node, ancestors
+from chainrule.graph.rewriting import exact
+from chainrule.graph.tape import Tape, Traced
+from chainrule.run.interpreter import CONSTANTS, evaluate, evaluate_all
+from chainrule.sources.program import Program
+
+# A derivation writes the sum over paths out for up to this many paths.
+PATHS_WRITTEN_OUT = 4
+# Steps of more operations than this have numbers but no expressions.
+LARGEST_STEP = 60
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Work:
+    """A program on the bench: its outline, its values, and its derivative over numbers."""
+
+    program: Program
+    outline: Outline
+    wrt: tuple[str, ...]
+    at: Mapping[str, Any] | None
+    values: Mapping[int, Any] | None
+    mode: Mode
+    adjoints: Mapping[int, Any]
+    tangents: Mapping[str, Mapping[int, Any]]
+    remarks: tuple[Remark, ...]
+
+    @property
+    def result(self) -> str:
+        """The name of the result's step."""
+        return self.outline.steps[-1].name if self.outline.steps else "y"
+
+
+def prepare(
+    program: Program,
+    wrt: tuple[str, ...],
+    at: Mapping[str, Any] | None,
+    values: Mapping[int, Any] | None,
+    mode: Mode,
+    unfold: bool,
+) -> Work:
+    """Fold the program into steps and differentiate it at the point, if there is one."""
+    folded = outline(program, wrt, unfold)
+    if at is None or values is None:
+        return Work(program, folded, wrt, None, None, mode, {}, {}, ())
+    adjoints, tangents = _accumulate(program, wrt, at, mode)
+    said = _remarks(program, folded, wrt, at, values)
+    return Work(program, folded, wrt, at, values, mode, adjoints, tangents, said)
+
+
+def steps_of(work: Work) -> list[Step]:
+    """Every step with its expression, value and local derivatives."""
+    graph = Graph(exact)
+    noted = _notes(work)
+    return [
+        _step(work, group, graph, noted)
+        for group in work.outline.steps
+    ]
+
+
+def _step(
+    work: Work,
+    group: Group,
+    graph: Graph,
+    noted: Mapping[int, list[str]],
+) -> Step:
+    place = work.program.places.get(group.root.index)
+    members = {n.index for n in group.members}
+    return Step(
+        name=group.name,
+        expression=_expression(work, group),
+        value=None if work.values is None else work.values[group.root.index],
+        partials=_partials(work, group, graph),
+        adjoint=work.adjoints.get(group.root.index),
+        tangents={
+            name: reached[group.root.index]
+            for name, reached in work.tangents.items()
+            if group.root.index in reached
+        },
+        line=place.line if place else None,
+        source=place.source if place else None,
+        notes=tuple(says for i in sorted(members) for says in noted.get(i, ())),
+        count=len(group.members),
+    )
+
+
+def _symbols(work: Work, group: Group, graph: Graph) -> dict[int, Any]:
+    """A symbol for each argument of a step: the step's own name, or the parameter's."""
+    return {a.index: graph.input(work.outline.names.get(a.index, a.name)) for a in group.args}
+
+
+def _expression(work: Work, group: Group) -> Any:
+    if len(group.members) > LARGEST_STEP:
+        return None
+    return step_value(group, _symbols(work, group, Graph()))  # as written: nothing rewritten
+
+
+def _partials(work: Work, group: Group, graph: Graph) -> tuple[Partial, ...]:
+    """The local derivative with respect to each argument, as an expression and as a number."""
+    elementwise = all(n.op is not None and n.op.elementwise for n in group.members)
+    expressions: dict[int, Any] = {}
+    if elementwise and len(group.members) <= LARGEST_STEP:
+        expressions = step_partials(group, _symbols(work, group, graph))
+    numbers: dict[int, Any] = {}
+    scalar = work.values is None or _is_scalar(group, work.values)
+    if work.values is not None and scalar:
+        numbers = step_partials(group, {a.index: _value(work, a) for a in group.args}, np.float64(1))
+    structure = None if scalar else group.root.op.structure if group.root.op else None
+    reached = expressions if expressions else numbers if scalar else {a.index: None for a in group.active}
+    return tuple(
+        Partial(
+            group.name,
+            work.outline.names[arg.index],
+            expressions.get(arg.index),
+            numbers.get(arg.index),
+            structure,
+        )
+        for arg in group.active
+        if arg.index in reached
+    )
+
+
+def _is_scalar(group: Group, values: Mapping[int, Any]) -> bool:
+    return all(np.shape(values.get(n.index, 0.0)) == () for n in (group.root, *group.args))
+
+
+def _value(work: Work, node: Node) -> Any:
+    if node.op is None and node.name in CONSTANTS:
+        return np.float64(CONSTANTS[node.name])
+    assert work.values is not None
+    return work.values[node.index]
+
+
+def _accumulate(
+    program: Program, wrt: Sequence[str], at: Mapping[str, Any], mode: Mode
+) -> tuple[dict[int, Any], dict[str, dict[int, Any]]]:
+    """∂result/∂node backward, or ∂node/∂variable forward, by the node's index."""
+    tape = Tape()
+    inputs = {n: tape.input(v) if n in wrt else v for n, v in at.items()}
+    with np.errstate(all="ignore"):
+        traced = evaluate_all([program.output], inputs)
+    records = {i: t for i, t in traced.items() if isinstance(t, Traced)}
+    if mode == "forward":
+        return {}, {
+            name: _by_node(records, forward(tape.records, {inputs[name].index: _one(inputs[name])}))
+            for name in wrt
+        }
+    output = traced[program.output.index] if isinstance(program.output, Node) else None
+    if not isinstance(output, Traced):
+        return {}, {}
+    return _by_node(records, reverse(tape.records, {output.index: _one(output)}, keep=True)), {}
+
+
+def _one(record: Traced) -> Any:
+    return np.ones_like(record.value)[()], None
+
+
+def _by_node(records: Mapping[int, Traced], found: Mapping[int, Any]) -> dict[int, Any]:
+    return {i: found[r.index][0] for i, r in records.items() if r.index in found}
+
+
+def _notes(work: Work) -> dict[int, list[str]]:
+    noted: dict[int, list[str]] = {}
+    for remark in work.remarks:
+        noted.setdefault(remark.node, []).append(remark.says)
+    return noted
+
+
+def _remarks(
+    program: Program,
+    folded: Outline,
+    wrt: tuple[str, ...],
+    at: Mapping[str, Any],
+    values: Mapping[int, Any],
+) -> tuple[Remark, ...]:
+    """Every convention used at this point."""
+    active = {n.index for g in folded.steps for n in g.members}
+    found = remarks(program, values, active)
+    if all(np.ndim(v) == 0 for v in at.values()):
+        found += isolated_branches(program, at, wrt)
+    return tuple(found)
+
+
+def derivatives_of(
+    work: Work, steps: Sequence[Step], simplify: bool, most: int
+) -> tuple[Derivative, ...]:
+    """The derivative with respect to each variable, derived line by line."""
+    edges = {s.name: s.partials for s in steps}
+    counts = count_paths(work.outline, edges, work.result)
+    substitution = _substitution(work)
+    return tuple(
+        _derivative(work, edges, counts.get(v, 0), substitution, v, simplify, most)
+        for v in work.wrt
+    )
+
+
+def _derivative(
+    work: Work,
+    edges: Mapping[str, Sequence[Partial]],
+    count: int,
+    substitution: Mapping[str, Any] | None,
+    variable: str,
+    simplify: bool,
+    most: int,
+) -> Derivative:
+    value = _gradient(work, variable)
+    total = float(value) if value is not None and np.ndim(value) == 0 else None
+    listed = largest_paths(work.outline, edges, work.result, variable, max(most, PATHS_WRITTEN_OUT))
+    paths = tuple(as_path(p, work.result, total) for p in listed)
+    full = None if substitution is None else symbolic_gradient(work.program, (variable,))[variable]
+    answer, remark = simplified(full) if simplify and full is not None else (full, None)
+    lines: list[Line] = []
+    if 0 < count <= PATHS_WRITTEN_OUT and all(p.expression is not None for p in paths):
+        lines = _lines(paths, substitution)
+    if answer is not None:
+        lines.append(Line("simplify" if simplify and remark is None else "the answer", ((answer,),)))
+    return Derivative(variable, value, answer, tuple(lines), paths, count, remark)
+
+
+def _lines(paths: Sequence[Any], substitution: Mapping[str, Any] | None) -> list[Line]:
+    """Name the factors, put their expressions in, put the steps' own expressions in."""
+    lines = [
+        Line("multiply along each path, add over paths", tuple(p.factors for p in paths)),
+        Line("each local derivative", tuple(tuple(f.expression for f in p.factors) for p in paths)),
+    ]
+    if substitution is not None and any(len(p.factors) > 1 or len(paths) > 1 for p in paths):
+        terms = tuple(
+            tuple(evaluate([f.expression], substitution)[0] for f in p.factors) for p in paths
+        )
+        lines.append(Line("in terms of the variables", terms))
+    return lines
+
+
+def _substitution(work: Work) -> dict[str, Any] | None:
+    """Each step's name with its expression in the inputs alone; ``None`` if there is none."""
+    if not scalar_program(work.program, work.values):
+        return None
+    graph = Graph(exact)
+    env: dict[int, Any] = {}
+    named: dict[str, Any] = {}
+    for group in work.outline.steps:
+        for arg in group.args:
+            if arg.op is None:
+                env[arg.index] = named[arg.name] = graph.input(arg.name)
+        env[group.root.index] = named[group.name] = step_value(group, env)
+    return named
+
+
+def scalar_program(program: Program, values: Mapping[int, Any] | None) -> bool:
+    """Whether the program is small, elementwise and made of scalars, so that it is a formula."""
+    nodes = ancestors([program.output])
+    return len(nodes) <= 2000 and all(
+        (n.op is None or n.op.elementwise) and (values is None or np.ndim(values.get(n.index, 0.0)) == 0)
+        for n in nodes
+    )
+
+
+def symbolic_gradient(program: Program, wrt: Sequence[str]) -> dict[str, Any]:
+    """The derivative's own graph: reverse mode run over symbols.
+
+    Returns:
+        An expression in the inputs for each variable (0.0 where nothing depends on it).
+    """
+    graph = Graph(exact)
+    tape = Tape()
+    nodes = ancestors([program.output])
+    inputs = {n.name: graph.input(n.name) for n in nodes if n.op is None}
+    traced = {n: tape.input(graph.input(n)) for n in wrt}
+    output = evaluate([program.output], {**inputs, **traced})[0]
+    found = {}
+    if isinstance(output, Traced):
+        found = reverse(tape.records, {output.index: (1.0, None)})
+    return {n: found[traced[n].index][0] if traced[n].index in found else 0.0 for n in wrt}
+
+
+def _gradient(work: Work, variable: str) -> Any:
+    """The gradient's value from the accumulation over the tape; zero where nothing arrives."""
+    if work.at is None:
+        return None
+    output, node = work.program.output, work.program.graph.inputs.get(variable)
+    if work.mode == "forward":
+        found = work.tangents[variable].get(output.index) if isinstance(output, Node) else None
+    else:
+        found = work.adjoints.get(node.index) if node is not None else None
+    return np.zeros_like(work.at[variable])[()] if found is None else found

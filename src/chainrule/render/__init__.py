@@ -1,0 +1,1 @@
+"""One explanation, many pages: the same dataclass as text, LaTeX, Markdown and JSON."""

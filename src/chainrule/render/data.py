@@ -1,0 +1,161 @@
+"""The explanation as plain data for JSON; ``docs/json.md`` documents the layout."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from chainrule.explain.explanation import Explanation
+from chainrule.explain.solution import Derivative, Line, Partial, Path, Quotients, Step
+from chainrule.render.expression import latex, text
+from chainrule.render.phrases import PLAIN, TEX, line_text
+from chainrule.render.names import text_name
+
+SCHEMA = 1
+
+
+def as_dict(explanation: Explanation) -> dict[str, Any]:
+    """The explanation as dicts, lists, strings and numbers.
+
+    Numbers that JSON cannot hold (an infinity, NaN) become the strings ``"inf"``, ``"-inf"``, ``"nan"``.
+    """
+    answers = {text_name(d.variable): _derivative(explanation, d) for d in explanation.derivatives}
+    data: dict[str, Any] = {
+        "schema": SCHEMA,
+        "formula": explanation.title,
+        "result": text_name(explanation.result),
+        "order": explanation.order,
+        "mode": explanation.mode,
+        "at": {text_name(n): number(v) for n, v in explanation.inputs.items() if v is not None},
+        "value": number(explanation.value),
+        "steps": [_step(s) for s in explanation.steps],
+        "paths": [
+            {"variable": text_name(d.variable), **_path(p)}
+            for d in explanation.derivatives
+            for p in d.paths
+        ],
+        "check": {
+            "outcome": explanation.check.outcome,
+            "says": explanation.check.says,
+            "error": number(explanation.check.error),
+            "expected": number(explanation.check.expected),
+        },
+        "readings": list(explanation.readings),
+        "notes": list(explanation.notes),
+    }
+    if len(answers) == 1:
+        data["derivative"] = next(iter(answers.values()))
+    else:
+        data["gradient"] = answers
+    if explanation.quotients:
+        data["quotients"] = [_quotients(q) for q in explanation.quotients]
+    if explanation.higher:
+        data["higher"] = [as_dict(e) for e in explanation.higher]
+        data |= _highest(explanation)
+    return data
+
+
+def _highest(explanation: Explanation) -> dict[str, Any]:
+    """The derivative of the order that was asked for, in the place where order 1 has its own."""
+    if len(explanation.wrt) == 1:
+        last = explanation
+        while last.higher:
+            last = last.higher[0]
+        data = as_dict(last)
+        return {"derivative": data["derivative"], "first": as_dict_first(explanation)}
+    rows = {
+        text_name(d.variable): {
+            text_name(inner.variable): _derivative(e, inner) for inner in e.derivatives
+        }
+        for d, e in zip(explanation.derivatives, explanation.higher, strict=True)
+    }
+    return {"hessian": rows}
+
+
+def as_dict_first(explanation: Explanation) -> dict[str, Any]:
+    """The first derivative of an explanation of a higher one."""
+    return _derivative(explanation, explanation.derivatives[0])
+
+
+def number(value: Any) -> Any:
+    """A number (or nested list of them) that JSON can hold."""
+    if value is None:
+        return None
+    if np.ndim(value):
+        return [number(v) for v in np.asarray(value)]
+    plain = float(value)
+    return plain if math.isfinite(plain) else str(plain)
+
+
+def _math(expression: Any) -> dict[str, str | None]:
+    if expression is None:
+        return {"text": None, "latex": None}
+    return {"text": text(expression), "latex": latex(expression)}
+
+
+def _derivative(explanation: Explanation, d: Derivative) -> dict[str, Any]:
+    return {
+        "value": number(d.value),
+        **_math(d.expression),
+        "simplified": d.remark is None,
+        "lines": [_line(explanation, line) for line in d.lines],
+        "path_count": d.path_count,
+    }
+
+
+def _line(explanation: Explanation, line: Line) -> dict[str, str]:
+    return {
+        "reason": line.reason,
+        "text": line_text(explanation, line, PLAIN),
+        "latex": line_text(explanation, line, TEX),
+    }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        "name": text_name(step.name),
+        "expression": _math(step.expression),
+        "value": number(step.value),
+        "local": [_partial(p) for p in step.partials],
+        "adjoint": number(step.adjoint),
+    }
+    if step.tangents:
+        data["tangents"] = {text_name(n): number(v) for n, v in step.tangents.items()}
+    if step.line is not None:
+        data |= {"line": step.line, "source": step.source}
+    if step.notes:
+        data["notes"] = list(step.notes)
+    if step.count > 1:
+        data["operations"] = step.count
+    return data
+
+
+def _partial(partial: Partial) -> dict[str, Any]:
+    data = {"of": text_name(partial.of), **_math(partial.expression), "value": number(partial.value)}
+    return data if partial.structure is None else {**data, "structure": partial.structure}
+
+
+def _path(path: Path) -> dict[str, Any]:
+    return {
+        "names": [text_name(n) for n in path.names],
+        "factors": [_partial(f) for f in path.factors],
+        "product": {"value": number(path.product), **_math(path.expression)},
+        "share": path.share,
+    }
+
+
+def _quotients(q: Quotients) -> dict[str, Any]:
+    return {
+        "variable": text_name(q.variable),
+        "deltas": list(q.deltas),
+        "edges": [
+            {"step": text_name(r.step), "of": text_name(r.of), "quotients": [number(x) for x in r.quotients],
+             "limit": number(r.limit)}
+            for r in q.rows
+        ],
+        "products": [number(x) for x in q.products],
+        "direct": [number(x) for x in q.direct],
+        "limit": number(q.limit),
+    }  # fmt: skip

@@ -1,0 +1,68 @@
+"""Numbers in print: literals in full, values to ten significant digits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def text_number(value: Any) -> str:
+    """A literal, exactly: ``3``, ``0.1``, ``−2.5``.
+
+    >>> text_number(3.0), text_number(-0.5), text_number(1e-20)
+    ('3', '−0.5', '1e−20')
+    """
+    return _literal(value).replace("-", "−")
+
+
+def latex_number(value: Any) -> str:
+    r"""A literal in LaTeX.
+
+    >>> latex_number(1e-20)
+    '10^{-20}'
+    """
+    return _scientific(_literal(value), latex=True)
+
+
+def text_value(value: Any, digits: int = 10) -> str:
+    """A computed value, rounded to ``digits`` significant digits.
+
+    >>> text_value(0.76923890136397), text_value(1.5e-17), text_value(float("inf"))
+    ('0.7692389014', '1.5×10⁻¹⁷', '∞')
+    """
+    return _scientific(_rounded(value, digits).replace("inf", "∞"), latex=False)
+
+
+def latex_value(value: Any, digits: int = 10) -> str:
+    """A computed value in LaTeX, rounded to ``digits`` significant digits."""
+    return _scientific(_rounded(value, digits).replace("inf", r"\infty"), latex=True)
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, bool | np.bool_):
+        return "true" if value else "false"
+    number = float(value)
+    if number.is_integer() and abs(number) < 1e15:
+        return str(int(number))
+    return repr(number).replace("inf", "∞").replace("e+", "e")
+
+
+def _rounded(value: Any, digits: int) -> str:
+    if isinstance(value, bool | np.bool_ | int | np.integer):
+        return str(value)
+    return f"{float(value):.{digits}g}".replace("e+", "e")
+
+
+def _scientific(s: str, latex: bool) -> str:
+    """``1.5e-17`` as a power of ten."""
+    mantissa, _, exponent = s.partition("e")
+    if not exponent:
+        return s if latex else s.replace("-", "−")
+    if latex:
+        power = f"10^{{{int(exponent)}}}"
+        return power if mantissa == "1" else rf"{mantissa} \times {power}"
+    power = "10" + str(int(exponent)).translate(_SUPERSCRIPTS)
+    return power if mantissa == "1" else f"{mantissa.replace('-', '−')}×{power}"

@@ -1,0 +1,204 @@
+"""What every rendering says in the same way: dy/du, the lines of a derivation, the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from chainrule.explain.explanation import Explanation
+from chainrule.explain.solution import Check, Line, Partial
+from chainrule.render.expression import LATEX, PRODUCT, TEXT, Style, piece
+from chainrule.render.names import latex_name, text_name
+from chainrule.render.numbers import latex_value, text_value
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A way of setting symbols: plain text or LaTeX."""
+
+    style: Style
+    times: str
+    plus: str
+    d: str
+    partial: str
+
+    def name(self, name: str) -> str:
+        """A variable or step."""
+        return (latex_name if self.style is LATEX else text_name)(name)
+
+    def value(self, value: Any) -> str:
+        """A computed number, or a small array of them."""
+        show = latex_value if self.style is LATEX else text_value
+        if np.ndim(value) == 0:
+            return show(value)
+        array = np.asarray(value)
+        if array.size > 6 or array.ndim > 1:
+            return f"array {array.shape}".replace(",)", ")")
+        return "[" + ", ".join(show(v, 6) for v in array.ravel()) + "]"
+
+    def ratio(self, above: str, below: str, several: bool) -> str:
+        """``dy/dx``, or ``∂y/∂x`` where there are several arguments."""
+        d = self.partial if several else self.d
+        if self.style is LATEX:
+            return rf"\frac{{{d} {self.name(above)}}}{{{d} {self.name(below)}}}"
+        return f"{d}{self.name(above)}/{d}{self.name(below)}"
+
+    def factor(self, expression: Any, alone: bool) -> str:
+        """An expression as a factor: a sum gets parentheses unless it stands alone."""
+        printed = piece(expression, self.style)
+        return printed.s if alone or printed.binds >= PRODUCT else self.style.wrap(printed.s)
+
+    def terms(self, terms: Sequence[Sequence[Any]], show: Any) -> str:
+        """A sum of products."""
+        return self.plus.join(
+            self.times.join(show(f, len(factors) == 1 and len(terms) == 1) for f in factors)
+            for factors in terms
+        )
+
+
+PLAIN = Script(TEXT, " · ", " + ", "d", "∂")
+TEX = Script(LATEX, r" \cdot ", " + ", r"\mathrm{d}", r"\partial ")
+
+
+def several(explanation: Explanation) -> bool:
+    """Whether the result depends on more than one input."""
+    return len(explanation.inputs) > 1
+
+
+def edge_symbol(explanation: Explanation, edge: Partial, script: Script) -> str:
+    """The local derivative's symbol."""
+    step = next(s for s in explanation.steps if s.name == edge.step)
+    return script.ratio(edge.step, edge.of, len(step.partials) > 1 or several(explanation))
+
+
+def answer_symbol(explanation: Explanation, variable: str, script: Script) -> str:
+    """The symbol of the whole derivative."""
+    return script.ratio(explanation.result, variable, several(explanation))
+
+
+def line_text(explanation: Explanation, line: Line, script: Script) -> str:
+    """One line of a derivation."""
+    if line.terms and line.terms[0] and isinstance(line.terms[0][0], Partial):
+        return script.terms(line.terms, lambda e, _: edge_symbol(explanation, e, script))
+    return script.terms(line.terms, script.factor)
+
+
+def derivation(explanation: Explanation, variable: str, script: Script) -> list[tuple[str, str]]:
+    """The lines of a derivation with what was done, leaving out lines that repeat the one before."""
+    found: list[tuple[str, str]] = []
+    for line in explanation.derivative(variable).lines:
+        written = line_text(explanation, line, script)
+        if not found or found[-1][1] != written:
+            found.append((line.reason, written))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Accumulated:
+    """One row of the accumulation: a symbol, where it comes from, and its numbers."""
+
+    symbol: str
+    expression: str
+    numbers: str
+    value: str
+
+
+def accumulation(explanation: Explanation, script: Script) -> Iterator[Accumulated]:
+    """The walk over the edges, in the direction of the mode."""
+    if explanation.mode == "forward":
+        for variable in explanation.wrt:
+            yield from _forward(explanation, variable, script)
+    else:
+        yield from _backward(explanation, script)
+
+
+def _backward(explanation: Explanation, script: Script) -> Iterator[Accumulated]:
+    result = explanation.result
+    adjoints = {s.name: s.adjoint for s in explanation.steps}
+    adjoints |= {d.variable: d.value for d in explanation.derivatives}
+    consumers: dict[str, list[Partial]] = {}
+    for step in explanation.steps:
+        for edge in step.partials:
+            consumers.setdefault(edge.of, []).append(edge)
+    start = script.ratio(result, result, several(explanation))
+    yield Accumulated(start, "1", "", "1")
+    names = [s.name for s in reversed(explanation.steps[:-1])] + list(explanation.wrt)
+    for name in names:
+        edges = [e for e in consumers.get(name, []) if e.step == result or e.step in adjoints]
+        if edges:
+            yield _row(
+                explanation, script, script.ratio(result, name, several(explanation)), edges,
+                lambda e: script.ratio(result, e.step, several(explanation)),
+                lambda e: adjoints.get(e.step), adjoints.get(name),
+            )  # fmt: skip
+
+
+def _forward(explanation: Explanation, variable: str, script: Script) -> Iterator[Accumulated]:
+    many = several(explanation)
+    yield Accumulated(script.ratio(variable, variable, many), "1", "", "1")
+    reached = {variable: np.float64(1.0)}
+    known = {variable}
+    for step in explanation.steps:
+        edges = [e for e in step.partials if e.of in known]
+        if not edges:
+            continue
+        known.add(step.name)
+        if variable in step.tangents:
+            reached[step.name] = step.tangents[variable]
+        yield _row(
+            explanation, script, script.ratio(step.name, variable, many), edges,
+            lambda e: script.ratio(e.of, variable, many),
+            lambda e: reached.get(e.of), step.tangents.get(variable),
+        )  # fmt: skip
+
+
+def _row(
+    explanation: Explanation,
+    script: Script,
+    symbol: str,
+    edges: Sequence[Partial],
+    incoming: Any,
+    number: Any,
+    total: Any,
+) -> Accumulated:
+    """A sum over edges of what comes in times the local derivative."""
+    expression = script.plus.join(
+        f"{incoming(e)}{script.times}"
+        + (
+            script.factor(e.expression, False)
+            if e.expression is not None
+            else edge_symbol(explanation, e, script)
+        )
+        for e in edges
+    )
+    numbers = ""
+    if all(e.value is not None and number(e) is not None for e in edges):
+        numbers = script.plus.join(
+            f"{_signed(script, number(e))}{script.times}{_signed(script, e.value)}" for e in edges
+        )
+    return Accumulated(symbol, expression, numbers, "" if total is None else script.value(total))
+
+
+def _signed(script: Script, value: Any) -> str:
+    shown = script.value(value)
+    return script.style.wrap(shown) if np.ndim(value) == 0 and shown.startswith(("−", "-")) else shown
+
+
+def verdict(check: Check) -> tuple[str, str]:
+    """A mark and a sentence for the outcome of the check."""
+    if check.outcome == "verified":
+        error = "" if check.error is None else f"; largest relative error {text_value(check.error, 2)}"
+        return "✓", f"verified: {check.says}{error}"
+    return "!", f"not verifiable here: {check.says}"
+
+
+def given(explanation: Explanation, script: Script) -> str:
+    """The point, as ``x = 1, y = 2``; empty without one."""
+    return ", ".join(
+        f"{script.name(n)} = {script.value(v)}"
+        for n, v in explanation.inputs.items()
+        if v is not None
+    )

@@ -1,0 +1,261 @@
+"""Text for a terminal, set with rich: tables with aligned columns, colour where there is some."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from chainrule.explain.explanation import Explanation
+from chainrule.explain.solution import Quotients, Step
+from chainrule.render.expression import text
+from chainrule.render.names import text_name
+from chainrule.render.numbers import text_value
+from chainrule.render.phrases import (
+    PLAIN,
+    accumulation,
+    answer_symbol,
+    derivation,
+    edge_symbol,
+    given,
+    several,
+    verdict,
+)
+
+# Longer solutions show this many steps from either end.
+SHOWN_AT_EACH_END = 15
+MAX_CELL = 600
+
+
+def as_text(explanation: Explanation, width: int = 100, color: bool = False) -> str:
+    """The page as a string of lines at most ``width`` columns wide."""
+    out = io.StringIO()
+    console = Console(
+        file=out, width=width, force_terminal=color, no_color=not color, legacy_windows=False,
+        color_system="truecolor" if color else None,
+    )  # fmt: skip
+    console.print(page(explanation))
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+
+def page(explanation: Explanation) -> RenderableType:
+    """The whole explanation as one renderable."""
+    return Group(*_sections(explanation))
+
+
+def _sections(explanation: Explanation) -> Iterator[RenderableType]:
+    yield _title(explanation)
+    for reading in explanation.readings:
+        yield Text(f"  {reading}", style="yellow")
+    yield Text()
+    if explanation.steps:
+        yield from _worked(explanation)
+    yield from _answers(explanation)
+    for quotients in explanation.quotients:
+        yield from _quotients(explanation, quotients)
+    for note in explanation.notes:
+        yield Text(f"  note  {note}", style="yellow")
+    mark, says = verdict(explanation.check)
+    yield Text(f"  {mark} {says}", style="green" if mark == "✓" else "bold yellow")
+    for further in explanation.higher:
+        yield Text()
+        yield from _sections(further)
+
+
+def _title(explanation: Explanation) -> Text:
+    line = Text("  ")
+    line.append(text_name(explanation.result), style="bold cyan")
+    written = explanation.title if explanation.expression is None else text(explanation.expression)
+    line.append(" = " if explanation.expression is not None else "  ", style="dim")
+    line.append(written, style="bold")
+    at = given(explanation, PLAIN)
+    if at:
+        line.append(f"    at {at}", style="cyan")
+    return line
+
+
+def _heading(words: str) -> Text:
+    return Text(f"  {words}", style="dim italic")
+
+
+def _worked(explanation: Explanation) -> Iterator[RenderableType]:
+    yield _heading("Each step and its local derivative")
+    yield Padding(_step_table(explanation), (0, 0, 0, 1))
+    rows = list(accumulation(explanation, PLAIN))
+    if explanation.mode == "forward":
+        yield _heading("Forward: from each variable to the result")
+    else:
+        yield _heading(f"Backward: from {rows[0].symbol} = 1 to the variables")
+    yield Padding(_accumulation_table(rows), (0, 0, 1, 2))
+
+
+def _step_table(explanation: Explanation) -> Table:
+    table = Table(box=box.ROUNDED, border_style="dim", header_style="bold", pad_edge=True)
+    numeric = any(s.value is not None for s in explanation.steps)
+    sourced = any(s.line is not None for s in explanation.steps)
+    table.add_column("step", style="cyan", no_wrap=True)
+    table.add_column("expression")
+    if numeric:
+        table.add_column("value", justify="right")
+    table.add_column("local derivative")
+    if numeric:
+        table.add_column("its value", justify="right")
+    if sourced:
+        table.add_column("line", justify="right", style="dim")
+    for step in _shortened(explanation.steps):
+        if isinstance(step, int):
+            table.add_row(*_gap(step, numeric, sourced))
+        else:
+            table.add_row(*_step_cells(explanation, step, numeric, sourced))
+    return table
+
+
+def _shortened(steps: tuple[Step, ...]) -> Iterator[Step | int]:
+    """All steps, or the ends with the number of steps between them."""
+    if len(steps) <= 2 * SHOWN_AT_EACH_END + 1:
+        yield from steps
+        return
+    yield from steps[:SHOWN_AT_EACH_END]
+    yield len(steps) - 2 * SHOWN_AT_EACH_END
+    yield from steps[-SHOWN_AT_EACH_END:]
+
+
+def _gap(count: int, numeric: bool, sourced: bool) -> list[str]:
+    words = f"… {count:,} steps folded …"
+    return ["⋮", words, *([""] if numeric else []), "", *([""] if numeric else []), *([""] if sourced else [])]
+
+
+def _step_cells(
+    explanation: Explanation, step: Step, numeric: bool, sourced: bool
+) -> list[RenderableType]:
+    expression = f"{step.count:,} operations" if step.expression is None else text(step.expression)
+    symbols = Text()
+    values = Text(justify="right")
+    for i, edge in enumerate(step.partials):
+        if i:
+            symbols.append("\n")
+            values.append("\n")
+        symbols.append(f"{edge_symbol(explanation, edge, PLAIN)} = ", style="dim")
+        shown = "…" if edge.expression is None else text(edge.expression)
+        symbols.append(edge.structure if edge.structure else shown)
+        values.append("" if edge.value is None else PLAIN.value(edge.value))
+    cells: list[RenderableType] = [text_name(step.name), expression[:MAX_CELL]]
+    if numeric:
+        cells.append("" if step.value is None else PLAIN.value(step.value))
+    cells.append(symbols)
+    if numeric:
+        cells.append(values)
+    if sourced:
+        cells.append("" if step.line is None else str(step.line))
+    return cells
+
+
+def _accumulation_table(rows: list[Any]) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 1, 0, 1))
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column()
+    table.add_column(style="dim")
+    table.add_column()
+    numeric = any(r.numbers for r in rows)
+    shown = rows if len(rows) <= 2 * SHOWN_AT_EACH_END else [
+        *rows[:SHOWN_AT_EACH_END], None, *rows[-SHOWN_AT_EACH_END:]
+    ]  # fmt: skip
+    for row in shown:
+        if row is None:
+            table.add_row("⋮", f"… {len(rows) - 2 * SHOWN_AT_EACH_END:,} rows folded …", "", "")
+            continue
+        numbers = f"= {row.numbers}" if row.numbers else ""
+        value = f"= {row.value}" if numeric and row.value and row.expression != "1" else ""
+        table.add_row(row.symbol, f"= {row.expression}", numbers, value)
+    return table
+
+
+def _answers(explanation: Explanation) -> Iterator[RenderableType]:
+    for derivative in explanation.derivatives:
+        symbol = answer_symbol(explanation, derivative.variable, PLAIN)
+        table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
+        table.add_column(style="bold cyan", no_wrap=True)
+        table.add_column()
+        table.add_column(style="dim")
+        lines = derivation(explanation, derivative.variable, PLAIN)
+        for i, (reason, line) in enumerate(lines):
+            last = i == len(lines) - 1
+            table.add_row(
+                symbol if i == 0 else "", Text(f"= {line}", style="bold green" if last else ""), reason
+            )
+        if derivative.value is not None:
+            start = symbol if not lines else ""
+            at = given(explanation, PLAIN)
+            where = f"at {at}" if len(at) < 60 else ""
+            table.add_row(start, Text(f"= {PLAIN.value(derivative.value)}", style="bold green"), where)
+        yield Padding(table, (0, 0, 0, 2))
+        if derivative.remark:
+            yield Text(f"  {derivative.remark}", style="yellow")
+        if explanation.show_paths or derivative.path_count > 1:
+            yield from _paths(explanation, derivative)
+        yield Text()
+
+
+def _paths(explanation: Explanation, derivative: Any) -> Iterator[RenderableType]:
+    count = derivative.path_count
+    listed = derivative.paths
+    words = "1 path" if count == 1 else f"{count:,} paths"
+    shown = "" if len(listed) == count else f", the {len(listed)} largest shown"
+    yield _heading(f"{words} from {text_name(explanation.result)} to {text_name(derivative.variable)}{shown}")
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", border_style="dim", padding=(0, 1))
+    numeric = any(p.product is not None for p in listed)
+    table.add_column("path", style="cyan")
+    table.add_column("factors")
+    table.add_column("product")
+    if numeric:
+        table.add_column("value", justify="right")
+        table.add_column("share", justify="right")
+    for path in listed:
+        names = " ← ".join(map(text_name, path.names))
+        factors = " · ".join(
+            PLAIN.factor(f.expression, False) if f.expression is not None else edge_symbol(explanation, f, PLAIN)
+            for f in path.factors
+        )
+        product = "" if path.expression is None else text(path.expression)
+        cells = [names[:MAX_CELL], factors[:MAX_CELL], product[:MAX_CELL]]
+        if numeric:
+            cells.append("" if path.product is None else PLAIN.value(path.product))
+            cells.append("" if path.share is None else f"{100 * path.share:.4g} %")
+        table.add_row(*cells)
+    if numeric and len(listed) > 1:
+        total = sum(p.product for p in listed if p.product is not None)
+        share = "100 %" if len(listed) == count else ""
+        table.add_section()
+        table.add_row("sum", "", "", PLAIN.value(total), share)
+    yield Padding(table, (0, 0, 0, 1))
+
+
+def _quotients(explanation: Explanation, quotients: Quotients) -> Iterator[RenderableType]:
+    variable = text_name(quotients.variable)
+    result = text_name(explanation.result)
+    yield _heading(f"Rates multiply: difference quotients for a shrinking Δ{variable}")
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", border_style="dim", padding=(0, 1))
+    table.add_column("quotient", style="cyan")
+    for delta in quotients.deltas:
+        table.add_column(f"Δ{variable} = {text_value(delta, 6)}", justify="right")
+    table.add_column("limit", justify="right", style="green")
+    for row in quotients.rows:
+        name = f"Δ{text_name(row.step)}/Δ{text_name(row.of)}"
+        table.add_row(name, *(text_value(q) for q in row.quotients), text_value(row.limit))
+    table.add_section()
+    combined = "their product" if _is_chain(quotients) else "products, added over paths"
+    table.add_row(combined, *(text_value(p) for p in quotients.products), text_value(quotients.limit))
+    direct = f"Δ{result}/Δ{variable} directly"
+    table.add_row(direct, *(text_value(p) for p in quotients.direct), "")
+    yield Padding(table, (0, 0, 0, 1))
+    _ = several
+
+
+def _is_chain(quotients: Quotients) -> bool:
+    return len({row.step for row in quotients.rows}) == len(quotients.rows)

@@ -1,0 +1,44 @@
+"""How far rounding can have moved a float64 result: a running error bound.
+
+Each step adds the rounding of its own operation to the errors it inherits, each multiplied by the
+size of its local derivative (first-order error propagation; see N. J. Higham, *Accuracy and
+Stability of Numerical Algorithms*, section 3.3). The local derivatives come with the tape; this file only adds up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from chainrule.graph.node import Node, ancestors
+
+EPS = float(np.finfo(np.float64).eps)
+Slopes = Callable[[Node, tuple[Any, ...], Any], Sequence[float]]
+
+
+def error_bounds(
+    outputs: Sequence[Any], values: Mapping[int, Any], slopes: Slopes
+) -> dict[int, float]:
+    """A bound on the absolute rounding error of every node, to first order.
+
+    Args:
+        outputs: The nodes of interest.
+        values: The float64 value of every node they depend on.
+        slopes: The local derivatives of a node: ``slopes(node, args, value)``.
+    """
+    bounds: dict[int, float] = {}
+    for node in ancestors(outputs):
+        if node.op is None:
+            bounds[node.index] = 0.0
+            continue
+        args = tuple(values[a.index] if isinstance(a, Node) else a for a in node.args)
+        value = values[node.index]
+        inherited = sum(
+            abs(slope) * bounds[arg.index]
+            for slope, arg in zip(slopes(node, args, value), node.args, strict=True)
+            if isinstance(arg, Node) and bounds[arg.index]
+        )
+        bounds[node.index] = float(inherited + node.op.ulps * EPS * abs(float(value)))
+    return bounds
