@@ -652,15 +652,23 @@ def test_a_place_tells_line_file_function_and_statement() -> None:
     assert test.statement == (first + 2, first + 2)
 
 
-def test_operations_outside_any_function_of_the_library() -> None:
+def test_a_script_is_user_code_too(tmp_path: Path) -> None:
+    path = tmp_path / "script.py"
+    path.write_text("y = x * 2\ntotal = (lambda v: v + y)(x)\nhs = [v * 2 for v in [x, y]]\n")
     origins = Origins(internal=[LIBRARY])
-    x = Traced(origins)
-    y = x * 2
-    total = (lambda v: v + y)(x)
+    exec(compile(path.read_text(), str(path), "exec"), {"x": Traced(origins)})
     places = origins.resolve()
-    del total
-    # This function contains an assertion, so under pytest it is not the code in the file.
-    assert [p.line is not None for p in places] == [True, True]
+    assert [p.name for p in places] == ["y", "total", "hs[0]", "hs[1]"]
+    assert [p.function for p in places[:2]] == ["<module>", "<lambda>"]
+    assert not any(p.returned for p in places)
+
+
+def test_a_function_handed_back_to_the_library_is_not_the_traced_one() -> None:
+    def f(x):
+        h = call(lambda v: v * 2, x)
+        return h.sum()
+
+    assert [(p.name, p.returned) for p in trace(f)] == [(None, False), (None, True)]
 
 
 # ------------------------------------------------------------------- where no name can be given
@@ -768,7 +776,8 @@ def test_a_function_rewritten_for_its_assertions_is_not_named() -> None:
 
     place = trace(f)[0]
     assert place.line == f.__code__.co_firstlineno + 1
-    assert place.name in (None, "y")
+    rewritten = any(name.startswith("@py") for name in f.__code__.co_varnames)
+    assert place.name == (None if rewritten else "y")
 
 
 def test_without_columns_there_are_lines_only(module: ModuleType) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,42 +53,38 @@ def _holds(test: Any, args: tuple[Any, ...]) -> Any:
     return np.asarray(test(*args), dtype=bool)
 
 
-def isolated_branches(
-    program: Program, at: Mapping[str, float], wrt: tuple[str, ...]
-) -> list[Remark]:
-    """Branches of ``where`` that are taken at this point and not on both sides of it."""
-    here = _choices(program, at)
-    if not here:
-        return []
+def isolated_branches(program: Program, at: Mapping[str, Any], wrt: Sequence[str]) -> list[Remark]:
+    """Branches that are taken at this point but not on both sides of it."""
+    choose = program.branches or (lambda point: _branches(program, point))
+    here = choose(at)
     found = []
-    for name in wrt:
-        step = 1e-7 * max(1.0, abs(at[name]))
-        left = _choices(program, {**at, name: at[name] - step})
-        right = _choices(program, {**at, name: at[name] + step})
+    for name in wrt if here else ():
+        step = 1e-7 * np.maximum(1.0, np.abs(at[name]))
+        left, right = choose({**at, name: at[name] - step}), choose({**at, name: at[name] + step})
         for index, choice in here.items():
-            sides = (left.get(index) == choice) + (right.get(index) == choice)
-            if sides < 2:
-                found.append(_branch_remark(index, sides, name, at[name]))
+            same = [np.array_equal(side.get(index, not choice), choice) for side in (left, right)]
+            if not all(same):
+                found.append(_branch_remark(index, any(same), name, at[name]))
     return found
 
 
-def _choices(program: Program, at: Mapping[str, float]) -> dict[int, bool]:
-    """Which branch each ``where`` takes."""
+def _branches(program: Program, at: Mapping[str, Any]) -> dict[int, Any]:
+    """Which branch each ``where`` of a formula takes."""
     with np.errstate(all="ignore"):
         values = evaluate_all([program.output], at)
     return {
-        node.index: bool(arguments(node, values)[0])
+        node.index: arguments(node, values)[0]
         for node in needed(program.output, values)
-        if node.op is not None and node.op.name == "where" and np.ndim(arguments(node, values)[0]) == 0
+        if node.op is not None and node.op.name == "where"
     }
 
 
-def _branch_remark(index: int, sides: int, name: str, value: float) -> Remark:
-    where = f"{name} = {value:g}"
+def _branch_remark(index: int, one_side: bool, name: str, value: Any) -> Remark:
+    where = f"{name} = {value:g}" if np.ndim(value) == 0 else f"this {name}"
     says = (
-        f"where: {where} is an isolated point of its condition; the derivative of the branch "
+        f"branch: {where} is the end of a branch; the derivative of the branch taken was used"
+        if one_side
+        else f"branch: {where} is an isolated point of a condition; the derivative of the branch "
         "taken there was used, which need not be the derivative of the function"
-        if sides == 0
-        else f"where: {where} is the end of a branch; the derivative of the branch taken was used"
     )
     return Remark(index, says, True)

@@ -171,12 +171,13 @@ def explain_program(
     program: Program, at: Mapping[str, Any] | None, options: Options
 ) -> Explanation:
     """The explanation of a program, to the order asked for."""
-    first = _first_order(program, at, options)
-    if options.order == 1:
-        return first
-    return dataclasses.replace(
-        first, order=options.order, higher=_higher(program, first, at, options)
-    )
+    with np.errstate(all="ignore"):  # an infinity is reported, not warned about
+        first = _first_order(program, at, options)
+        if options.order == 1:
+            return first
+        return dataclasses.replace(
+            first, order=options.order, higher=_higher(first, at, options)
+        )
 
 
 def _first_order(
@@ -264,7 +265,7 @@ class CheckFailedError(ChainruleError):
 
 
 def _higher(
-    program: Program, first: Explanation, at: Mapping[str, Any] | None, options: Options
+    first: Explanation, at: Mapping[str, Any] | None, options: Options
 ) -> tuple[Explanation, ...]:
     """The derivative of each derivative, down to the order asked for."""
     if len(first.derivatives) > 1 and options.order > 2:

@@ -6,26 +6,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from chainrule.chain import reverse
+from chainrule.chain.edges import Carried
 from chainrule.explain.outline import Group
-from chainrule.graph.node import Node
-from chainrule.graph.operand import bind
+from chainrule.graph.node import Graph
 from chainrule.graph.tape import Tape, Traced
+from chainrule.run.interpreter import apply_node
 
 
-def step_value(group: Group, env: Mapping[int, Any]) -> Any:
-    """The step computed from its arguments, on whatever those are."""
+def step_value(group: Group, env: Mapping[int, Any], graph: Graph | None = None) -> Any:
+    """The step computed from its arguments, on whatever those are (symbols: of ``graph``)."""
     values = dict(env)
     for node in group.members:
-        if node.op is not None:
-            args = tuple([values[a.index] if isinstance(a, Node) else a for a in node.args])
-            values[node.index] = bind(node.op, args, node.attrs)
-        elif node.index not in values:
-            values[node.index] = env[node.index]
+        values[node.index] = apply_node(node, values, graph)
     return values[group.root.index]
 
 
-def step_partials(group: Group, env: Mapping[int, Any], seed: Any = 1.0) -> dict[int, Any]:
-    """The derivative of a step with respect to each active argument, by the argument's index.
+def step_partials(
+    group: Group, env: Mapping[int, Any], seed: Any = 1.0, graph: Graph | None = None
+) -> dict[int, Carried]:
+    """The derivative of a step with respect to each active argument, with its support.
 
     With several operations folded into the step, this is the sum over inner paths of products.
     """
@@ -33,12 +32,12 @@ def step_partials(group: Group, env: Mapping[int, Any], seed: Any = 1.0) -> dict
     traced = dict(env)
     for arg in group.active:
         traced[arg.index] = tape.input(env[arg.index])
-    root = step_value(group, traced)
+    root = step_value(group, traced, graph)
     if not isinstance(root, Traced) or root.level != tape.level:
         return {}
     found = reverse(tape.records, {root.index: (seed, None)})
     return {
-        arg.index: found[traced[arg.index].index][0]
+        arg.index: found[traced[arg.index].index]
         for arg in group.active
         if traced[arg.index].index in found
     }

@@ -5,7 +5,10 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
+
+import numpy as np
 
 from chainrule.explain.outline import Outline
 from chainrule.explain.solution import Partial, Path
@@ -24,9 +27,9 @@ def count_paths(outline: Outline, edges: Edges, result: str) -> dict[str, int]:
 
 
 def largest_paths(
-    outline: Outline, edges: Edges, result: str, variable: str, most: int
+    outline: Outline, edges: Edges, result: str, variable: str, count: int, most: int
 ) -> list[tuple[Partial, ...]]:
-    """The ``most`` paths of largest product (all of them if there are no values), in order.
+    """The ``most`` paths of largest product out of ``count``; all in order if they are no more.
 
     One sweep from the result back keeps the best ``most`` beginnings at each step: a beginning
     that is not among them cannot become one of the best paths, since the rest multiplies all alike.
@@ -42,8 +45,15 @@ def largest_paths(
                 keep = best.setdefault(edge.of, [])
                 entry = (log + size, serial, (edge, trail))
                 (heapq.heappush if len(keep) < most else heapq.heappushpop)(keep, entry)
-    found = sorted(best.get(variable, []), key=lambda e: (-e[0], -e[1]))
-    return [_unrolled(trail) for _, _, trail in found]
+    found = best.get(variable, [])
+    if count <= most:  # all of them: in the order in which the program goes through their steps
+        return sorted((_unrolled(trail) for _, _, trail in found), key=partial(_order, outline))
+    return [_unrolled(t) for _, _, t in sorted(found, key=lambda e: (-e[0], -e[1]))]
+
+
+def _order(outline: Outline, edges: tuple[Partial, ...]) -> list[int]:
+    places = {name: i for i, name in enumerate(outline.names.values())}
+    return [places[e.of] for e in edges]
 
 
 def _decades(value: Any) -> float:
@@ -64,8 +74,10 @@ def _unrolled(trail: Any) -> tuple[Partial, ...]:
 def as_path(edges: tuple[Partial, ...], result: str, total: Any) -> Path:
     """A path with its product and its share of the total."""
     product: Any = None
-    if all(e.value is not None for e in edges):
-        product = 1.0
+    if any(e.blocked for e in edges):
+        product = np.float64(0.0)  # the branch is not taken, whatever stands behind it
+    elif all(e.value is not None for e in edges):
+        product = np.float64(1.0)
         for e in edges:
             product = product * e.value
     expression: Any = None

@@ -18,6 +18,7 @@ from chainrule.graph.node import PI, E, Graph, Node, ancestors
 from chainrule.graph.operand import bind
 from chainrule.graph.rewriting import exact
 from chainrule.rules import BOOK
+from chainrule.run.interpreter import evaluate
 
 # What SymPy knows well enough to be allowed to rearrange. Everything else stays an unknown
 # function to it, so that σ(z) comes out as σ(z).
@@ -33,8 +34,10 @@ class TooLong(Exception):
     """Raised inside the worker when its time is over."""
 
 
-def simplified(expression: Any, seconds: float = 2.0) -> tuple[Any, str | None]:
+def simplified(expression: Any, seconds: float = 1.0) -> tuple[Any, str | None]:
     """``expression`` in a shorter form with the same value.
+
+    A ``where`` is simplified branch by branch.
 
     Args:
         expression: A graph node (or a number, returned as it is).
@@ -48,23 +51,28 @@ def simplified(expression: Any, seconds: float = 2.0) -> tuple[Any, str | None]:
         return expression, None
     if len(ancestors([expression])) > _LARGEST:
         return expression, "not simplified: the expression is too large"
+    import sympy as sp  # loading it is not part of the time the work may take
+
+    best: list[Any] = []
     try:
-        return _bounded(lambda: _simplify(expression), seconds), None
+        _bounded(lambda: _simplify(sp, expression, best), seconds)
     except TooLong:
-        return expression, f"not simplified: it would have taken more than {seconds:g} s"
-    except (ArithmeticError, ValueError, TypeError, NotImplementedError, RecursionError, AttributeError):
+        if not best:
+            return expression, f"not simplified: it would have taken more than {seconds:g} s"
+    except (ArithmeticError, ValueError, TypeError, NotImplementedError, AttributeError):
         return expression, "not simplified: SymPy has no form for it"
+    return best[-1], None
 
 
-def _bounded(work: Callable[[], Any], seconds: float) -> Any:
+def _bounded(work: Callable[[], Any], seconds: float) -> None:
     """Run ``work`` in a thread that is told to stop when its time is over."""
-    result: dict[str, Any] = {}
+    failure: list[BaseException] = []
 
     def run() -> None:
         try:
-            result["value"] = work()
+            work()
         except BaseException as error:  # handed over to the caller below
-            result["error"] = error
+            failure.append(error)
 
     worker = threading.Thread(target=run, daemon=True)
     worker.start()
@@ -74,34 +82,106 @@ def _bounded(work: Callable[[], Any], seconds: float) -> Any:
             ctypes.c_ulong(worker.ident or 0), ctypes.py_object(TooLong)
         )
         raise TooLong
-    if "error" in result:
-        raise result["error"]
-    return result["value"]
+    if failure:
+        raise failure[0]
 
 
-def _simplify(expression: Node) -> Any:
-    import sympy as sp
-
-    start = to_sympy(sp, expression)
-    best = start
-    for form in (sp.powsimp, sp.factor_terms, _cancelled, _factored, sp.trigsimp):
-        for base in {start, best}:
-            candidate = form(base)
-            if _cost(sp, candidate) < _cost(sp, best):
-                best = candidate
-    return from_sympy(sp, best)
-
-
-def _cancelled(expression: Any) -> Any:
-    import sympy as sp
-
-    return sp.cancel(expression) if _tame(sp, expression) else expression
+def _simplify(sp: Any, expression: Node, best: list[Any]) -> None:
+    """Append better and better forms to ``best``."""
+    graph = Graph(exact)
+    branches = _branches(expression, _MOST_CONDITIONS)
+    shorter: dict[Any, Any] = {}
+    for form in _FORMS:
+        for leaf in {b.index: b for b in _leaves(branches) if isinstance(b, Node)}.values():
+            start = shorter.get(leaf.index)
+            start = to_sympy(sp, leaf) if start is None else start
+            shorter[leaf.index] = min(start, form(sp, start), key=lambda e: _cost(sp, e))
+        best.append(_assembled(sp, branches, shorter, graph))
 
 
-def _factored(expression: Any) -> Any:
-    import sympy as sp
+_MOST_CONDITIONS = 3
+_FORMS: tuple[Callable[[Any, Any], Any], ...] = (
+    lambda sp, e: e,
+    lambda sp, e: sp.powsimp(e),
+    lambda sp, e: sp.factor_terms(e),
+    lambda sp, e: sp.cancel(e) if _tame(sp, e) else e,
+    lambda sp, e: sp.factor(e) if _tame(sp, e) else e,
+    lambda sp, e: sp.trigsimp(e),
+)
 
-    return sp.factor(expression) if _tame(sp, expression) else expression
+
+def _branches(expression: Any, most: int) -> Any:
+    """``(condition, if true, if false)``, nested, with no ``where`` left in the leaves."""
+    nodes = ancestors([expression])
+    wheres = [n for n in nodes if n.op is not None and n.op.name == "where"]
+    if not wheres:
+        return expression
+    condition = wheres[0].args[0]
+    if most == 0 or not isinstance(condition, Node):
+        raise ValueError("too many branches")
+    sides = (_assuming(expression, condition, truth) for truth in (True, False))
+    yes, no = (_branches(side, most - 1) for side in sides)
+    return condition, yes, no
+
+
+def _assuming(expression: Node, condition: Node, truth: bool) -> Any:
+    """The expression where the condition is known, with what follows for its sisters."""
+    graph = Graph(exact)
+    values: dict[int, Any] = {}
+    for node in ancestors([expression]):
+        known = _follows(node, condition, truth)
+        if known is not None:
+            values[node.index] = known
+        elif node.op is None:
+            values[node.index] = graph.input(node.name)
+        else:
+            args = tuple(values[a.index] if isinstance(a, Node) else a for a in node.args)
+            decided = not node.op.recorded and not any(isinstance(a, Node) for a in args)
+            values[node.index] = (
+                node.op.evaluate(*args) if decided else graph.apply(node.op, args)
+            )
+    return values[expression.index]
+
+
+_ORDERS = {
+    "less": {"<"}, "less_equal": {"<", "="}, "equal": {"="},
+    "greater_equal": {">", "="}, "greater": {">"}, "not_equal": {"<", ">"},
+}  # fmt: skip
+
+
+def _follows(node: Node, condition: Node, truth: bool) -> bool | None:
+    """What the condition's truth says about another comparison of the same two values."""
+    if node is condition:
+        return truth
+    if node.op is None or condition.op is None or condition.op.name not in _ORDERS:
+        return None
+    if node.op.name not in _ORDERS or not all(map(_same, node.args, condition.args)):
+        return None
+    possible = _ORDERS[condition.op.name] if truth else set("<=>") - _ORDERS[condition.op.name]
+    if possible <= _ORDERS[node.op.name]:
+        return True
+    return None if possible & _ORDERS[node.op.name] else False
+
+
+def _same(a: Any, b: Any) -> bool:
+    return a is b or (not isinstance(a, Node) and not isinstance(b, Node) and a == b)
+
+
+def _leaves(branches: Any) -> list[Any]:
+    if not isinstance(branches, tuple):
+        return [branches]
+    return _leaves(branches[1]) + _leaves(branches[2])
+
+
+def _assembled(sp: Any, branches: Any, shorter: dict[Any, Any], graph: Graph) -> Any:
+    """The simplified leaves under their conditions, in one graph."""
+    if not isinstance(branches, tuple):
+        return from_sympy(sp, shorter[branches.index], graph) if isinstance(branches, Node) else branches
+    condition, yes, no = branches
+    inputs = {n.name: graph.input(n.name) for n in ancestors([condition]) if n.op is None}
+    test = evaluate([condition], inputs, graph)[0]
+    sides = tuple(_assembled(sp, side, shorter, graph) for side in (yes, no))
+    return graph.apply(BOOK["where"], (test, *sides))
 
 
 def _tame(sp: Any, expression: Any) -> bool:
@@ -146,9 +226,8 @@ def _number(sp: Any, value: Any) -> Any:
     return sp.Integer(int(number)) if number.is_integer() else sp.Rational(repr(number))
 
 
-def from_sympy(sp: Any, expression: Any) -> Any:
-    """A SymPy expression as a graph of its own (or a float)."""
-    graph = Graph(exact)
+def from_sympy(sp: Any, expression: Any, graph: Graph) -> Any:
+    """A SymPy expression as a node of ``graph`` (or a float)."""
     done: dict[Any, Any] = {}
     for part in sp.postorder_traversal(expression):
         if part not in done:

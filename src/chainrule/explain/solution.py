@@ -23,6 +23,7 @@ class Partial:
         expression: The derivative in the names of the step's arguments; ``None`` for arrays.
         value: The derivative's value; ``None`` without a point.
         structure: The structure of the local Jacobian in a word, for arrays.
+        blocked: Nothing passes here: the edge leads into a branch that is not taken.
     """
 
     step: str
@@ -30,6 +31,7 @@ class Partial:
     expression: Any
     value: Any = None
     structure: str | None = None
+    blocked: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

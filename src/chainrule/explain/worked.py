@@ -20,6 +20,7 @@ from chainrule.explain.paths import as_path, count_paths, largest_paths
 from chainrule.explain.simplify import simplified
 from chainrule.explain.solution import Derivative, Line, Mode, Partial, Step
 from chainrule.graph.node import Graph, Node, ancestors
+from chainrule.graph.primitive import Flat
 from chainrule.graph.rewriting import exact
 from chainrule.graph.tape import Tape, Traced
 from chainrule.run.interpreter import CONSTANTS, evaluate, evaluate_all
@@ -112,31 +113,48 @@ def _symbols(work: Work, group: Group, graph: Graph) -> dict[int, Any]:
 def _expression(work: Work, group: Group) -> Any:
     if len(group.members) > LARGEST_STEP:
         return None
-    return step_value(group, _symbols(work, group, Graph()))  # as written: nothing rewritten
+    graph = Graph()  # as written: nothing rewritten
+    return step_value(group, _symbols(work, group, graph), graph)
 
 
 def _partials(work: Work, group: Group, graph: Graph) -> tuple[Partial, ...]:
     """The local derivative with respect to each argument, as an expression and as a number."""
     elementwise = all(n.op is not None and n.op.elementwise for n in group.members)
-    expressions: dict[int, Any] = {}
+    symbols: Mapping[int, Any] = {}
     if elementwise and len(group.members) <= LARGEST_STEP:
-        expressions = step_partials(group, _symbols(work, group, graph))
-    numbers: dict[int, Any] = {}
+        symbols = step_partials(group, _symbols(work, group, graph), graph=graph)
+    numbers: Mapping[int, Any] = {}
     scalar = work.values is None or _is_scalar(group, work.values)
     if work.values is not None and scalar:
-        numbers = step_partials(group, {a.index: _value(work, a) for a in group.args}, np.float64(1))
-    structure = None if scalar else group.root.op.structure if group.root.op else None
-    reached = expressions if expressions else numbers if scalar else {a.index: None for a in group.active}
+        env = {a.index: _value(work, a) for a in group.args}
+        numbers = step_partials(group, env, np.float64(1.0))
+    structure = None if scalar or group.root.op is None else group.root.op.structure
     return tuple(
-        Partial(
-            group.name,
-            work.outline.names[arg.index],
-            expressions.get(arg.index),
-            numbers.get(arg.index),
-            structure,
-        )
+        _partial(work, group, arg, symbols.get(arg.index), numbers.get(arg.index), structure)
         for arg in group.active
-        if arg.index in reached
+        if arg.index in symbols or arg.index in numbers or (structure and _flows(group, arg))
+    )
+
+
+def _partial(
+    work: Work, group: Group, arg: Node, symbol: Any, number: Any, structure: str | None
+) -> Partial:
+    return Partial(
+        group.name,
+        work.outline.names[arg.index],
+        None if symbol is None else symbol[0],
+        None if number is None else number[0],
+        structure,
+        blocked=number is not None and number[1] is not None and not np.any(number[1]),
+    )
+
+
+def _flows(group: Group, arg: Node) -> bool:
+    """Whether a derivative passes from an array argument at all."""
+    return any(
+        a is arg and n.op is not None and not isinstance(n.op.edge(i), Flat)
+        for n in group.members
+        for i, a in enumerate(n.args)
     )
 
 
@@ -195,10 +213,7 @@ def _remarks(
 ) -> tuple[Remark, ...]:
     """Every convention used at this point."""
     active = {n.index for g in folded.steps for n in g.members}
-    found = remarks(program, values, active)
-    if all(np.ndim(v) == 0 for v in at.values()):
-        found += isolated_branches(program, at, wrt)
-    return tuple(found)
+    return (*remarks(program, values, active), *isolated_branches(program, at, wrt))
 
 
 def derivatives_of(
@@ -225,7 +240,7 @@ def _derivative(
 ) -> Derivative:
     value = _gradient(work, variable)
     total = float(value) if value is not None and np.ndim(value) == 0 else None
-    listed = largest_paths(work.outline, edges, work.result, variable, max(most, PATHS_WRITTEN_OUT))
+    listed = largest_paths(work.outline, edges, work.result, variable, count, most)
     paths = tuple(as_path(p, work.result, total) for p in listed)
     full = None if substitution is None else symbolic_gradient(work.program, (variable,))[variable]
     answer, remark = simplified(full) if simplify and full is not None else (full, None)
@@ -262,7 +277,7 @@ def _substitution(work: Work) -> dict[str, Any] | None:
         for arg in group.args:
             if arg.op is None:
                 env[arg.index] = named[arg.name] = graph.input(arg.name)
-        env[group.root.index] = named[group.name] = step_value(group, env)
+        env[group.root.index] = named[group.name] = step_value(group, env, graph)
     return named
 
 
@@ -286,7 +301,7 @@ def symbolic_gradient(program: Program, wrt: Sequence[str]) -> dict[str, Any]:
     nodes = ancestors([program.output])
     inputs = {n.name: graph.input(n.name) for n in nodes if n.op is None}
     traced = {n: tape.input(graph.input(n)) for n in wrt}
-    output = evaluate([program.output], {**inputs, **traced})[0]
+    output = evaluate([program.output], {**inputs, **traced}, graph)[0]
     found = {}
     if isinstance(output, Traced):
         found = reverse(tape.records, {output.index: (1.0, None)})

@@ -224,7 +224,7 @@ class Text:
         if template in ("√({0})", "∛({0})"):
             # A root is wrapped inside a power: √(x)² would be read as √(x²).
             simple = args[0].binds == ATOM and len(args[0].s) <= 2
-            return Piece(template[0] + (args[0].s if simple else f"({args[0].s})"), PRODUCT + 0)
+            return Piece(template[0] + (args[0].s if simple else f"({args[0].s})"), POWER)
         if template == "{0} @ {1}":
             return Piece(template.format(*(_within(a, PRODUCT, self).s for a in args)), PRODUCT)
         if "{" in template:

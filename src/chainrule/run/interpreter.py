@@ -6,25 +6,31 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from chainrule.graph.node import PI, E, Node, ancestors
-from chainrule.graph.operand import bind
+from chainrule.graph.node import PI, E, Graph, Node, ancestors
+from chainrule.graph.operand import Operand, bind
 
 CONSTANTS = {E: math.e, PI: math.pi}
 
 
-def evaluate(outputs: Sequence[Any], inputs: Mapping[str, Any]) -> list[Any]:
+def evaluate(
+    outputs: Sequence[Any], inputs: Mapping[str, Any], graph: Graph | None = None
+) -> list[Any]:
     """Compute ``outputs`` from ``inputs`` by name: arrays, traced values or nodes of another graph.
 
-    >>> from chainrule.graph.node import Graph
+    With ``graph``, operations on constants alone become nodes of it and are not carried out, so that
+    a third stays a third.
+
     >>> x = Graph().input("x")
     >>> evaluate([x * x + 1.0], {"x": 3.0})
     [10.0]
     """
-    values = evaluate_all(outputs, inputs)
+    values = evaluate_all(outputs, inputs, graph)
     return [values[o.index] if isinstance(o, Node) else o for o in outputs]
 
 
-def evaluate_all(outputs: Sequence[Any], inputs: Mapping[str, Any]) -> dict[int, Any]:
+def evaluate_all(
+    outputs: Sequence[Any], inputs: Mapping[str, Any], graph: Graph | None = None
+) -> dict[int, Any]:
     """The value of every node that ``outputs`` depend on, by the node's index.
 
     e and π have their values unless ``inputs`` says otherwise (symbols stay symbols that way).
@@ -35,6 +41,14 @@ def evaluate_all(outputs: Sequence[Any], inputs: Mapping[str, Any]) -> dict[int,
             given = inputs.get(node.name)
             values[node.index] = CONSTANTS[node.name] if given is None else given
         else:
-            args = tuple([values[a.index] if isinstance(a, Node) else a for a in node.args])
-            values[node.index] = bind(node.op, args, node.attrs)
+            values[node.index] = apply_node(node, values, graph)
     return values
+
+
+def apply_node(node: Node, values: Mapping[int, Any], graph: Graph | None = None) -> Any:
+    """One operation on the values of its arguments."""
+    assert node.op is not None
+    args = tuple([values[a.index] if isinstance(a, Node) else a for a in node.args])
+    if graph is not None and not any(isinstance(a, Operand) for a in args):
+        return graph.apply(node.op, args, node.attrs)
+    return bind(node.op, args, node.attrs)

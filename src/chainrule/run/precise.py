@@ -26,7 +26,10 @@ def evaluate_precisely(mp: Any, outputs: Sequence[Any], inputs: Mapping[str, Any
         else:
             args = [values[a.index] if isinstance(a, Node) else _number(mp, a) for a in node.args]
             values[node.index] = _step(mp, node, args)
-    return [values[o.index] if isinstance(o, Node) else _number(mp, o) for o in outputs]
+    results = [values[o.index] if isinstance(o, Node) else _number(mp, o) for o in outputs]
+    if any(mp.isnan(r) for r in results):
+        raise NotReal("the formula has no finite real value here")
+    return results
 
 
 def _number(mp: Any, constant: Any) -> Any:
@@ -38,9 +41,10 @@ def _step(mp: Any, node: Node, args: list[Any]) -> Any:
         raise NotReal(f"{node!r} has no high-precision evaluation")
     try:
         value = node.op.mpmath(mp, *args)
-    except (ZeroDivisionError, OverflowError, ValueError, MemoryError) as error:
-        raise NotReal(f"{node.op.name} has no value here: {error}") from error
-    if isinstance(value, mp.mpc) or (isinstance(value, mp.mpf) and not mp.isfinite(value)):
-        # A branch that is not taken may be anything; NaN marks it until something uses it.
+    except (ZeroDivisionError, OverflowError, ValueError, TypeError, MemoryError):
         return mp.nan
-    return value
+    # A branch that is not taken may be anything: NaN marks it, and only the result must be real.
+    complex_or_infinite = isinstance(value, mp.mpc) or (
+        isinstance(value, mp.mpf) and not mp.isfinite(value)
+    )
+    return mp.nan if complex_or_infinite else value

@@ -16,7 +16,7 @@ import linecache
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
 from types import CodeType, FrameType, FunctionType, MethodType, ModuleType
@@ -96,6 +96,13 @@ class _Known:
             scope = next((s for s in scopes if name in s), None)
             if scope is not None:
                 self._visit(name, scope[name], _SURVEY_DEPTH)
+
+    def called_from(self, above: _Known, caller: FrameType, offset: int) -> None:
+        """Note what the caller's names refer to, the first time that it calls from there."""
+        site = offset, above
+        if site not in self.callers:
+            self.callers.add(site)
+            above.survey(caller)
 
     def _visit(self, path: str, value: object, depth: int) -> None:
         self._note(path, _target(value))
@@ -187,10 +194,13 @@ def _library_roots() -> Iterator[str]:
         yield os.path.dirname(scipy.__file__)
 
 
-@functools.lru_cache(maxsize=1024)
-def _is_library(filename: str, more: tuple[str, ...] = ()) -> bool:
+def _is_library(filename: str, more: tuple[str, ...]) -> bool:
     roots = (*_library_roots(), *more)
     return any(filename == root or filename.startswith(root + os.sep) for root in roots)
+
+
+# For each set of further library files, which files were found to be the library's.
+_verdicts: dict[tuple[str, ...], dict[str, bool]] = {}
 
 
 # What may stand above a call in place of another call: the library code that runs the outermost
@@ -220,10 +230,12 @@ class Origins:
         "_offsets",
         "_parent_offsets",
         "_parents",
+        "_verdicts",
     )
 
     def __init__(self, internal: Iterable[str] = ()) -> None:
         self._internal = tuple(internal)
+        self._verdicts = _verdicts.setdefault(self._internal, {})
         self._index: dict[FrameType, int] = {}
         self._calls: list[int] = []
         self._offsets: list[int] = []
@@ -246,63 +258,64 @@ class Origins:
                 on the way to it, or makes one of several results.
         """
         frame = _getframe(1 + skip)
-        try:
-            call = self._index[frame]
-        except KeyError:
-            self._record_first(frame, inner)
-            return
+        call = self._index.get(frame)
+        if call is None:
+            found = self._user_frame(frame)
+            call = -1 if found is None else self._call_of(found)
+            frame = found or frame
         self._calls.append(call)
         self._offsets.append(~frame.f_lasti if inner else frame.f_lasti)
 
-    def _record_first(self, start: FrameType, inner: bool) -> None:
-        frame = self._user_frame(start)
-        call = -1 if frame is None else self._call_of(frame)
-        offset = 0 if frame is None else frame.f_lasti
-        self._calls.append(call)
-        self._offsets.append(~offset if inner else offset)
-
     def _user_frame(self, frame: FrameType | None) -> FrameType | None:
-        while frame is not None and _is_library(frame.f_code.co_filename, self._internal):
+        verdicts = self._verdicts
+        while frame is not None:
+            filename = frame.f_code.co_filename
+            if not (verdicts[filename] if filename in verdicts else self._is_internal(filename)):
+                break
             frame = frame.f_back
         return frame
 
+    def _is_internal(self, filename: str) -> bool:
+        found = self._verdicts.get(filename)
+        if found is None:
+            found = self._verdicts[filename] = _is_library(filename, self._internal)
+        return found
+
     def _call_of(self, frame: FrameType) -> int:
-        """The number of a frame. New frames are entered with their callers, outermost first."""
+        """The number of a frame. A new one is entered after its callers, outermost first."""
+        index, caller = self._index, frame
+        if frame in index:
+            return index[frame]
         new: list[FrameType] = []
-        above: FrameType | None = frame
-        while above is not None and above not in self._index:
-            new.append(above)
-            above = self._caller_within_trace(above)
+        while caller not in index:
+            new.append(caller)
+            above = caller.f_back
+            if above is None or caller is self._above or self._is_library_frame(above):
+                break
+            caller = above
         for entered in reversed(new):
             self._enter(entered)
-        return self._index[frame]
+        return index[frame]
 
-    def _caller_within_trace(self, frame: FrameType) -> FrameType | None:
-        caller = frame.f_back
-        if frame is self._above or caller is None or self._user_frame(caller) is not caller:
-            return None
-        return caller
+    def _is_library_frame(self, frame: FrameType) -> bool:
+        return frame not in self._index and self._is_internal(frame.f_code.co_filename)
 
     def _enter(self, frame: FrameType) -> None:
         # The caller's position has to be noted now: it moves on as soon as this call returns.
-        caller, known = frame.f_back, _known_code(frame)
-        parent = self._parent(frame, caller)
+        known, caller = _known_code(frame), frame.f_back
+        parent = _OUTSIDE if caller is None else self._parent(frame, caller)
         offset = 0 if caller is None else caller.f_lasti
         self._index[frame] = len(self._known)
         self._known.append(known)
         self._parents.append(parent)
         self._parent_offsets.append(offset)
         if caller is not None and parent >= 0:
-            above = self._known[parent]
-            if (offset, above) not in known.callers:
-                known.callers.add((offset, above))
-                above.survey(caller)
+            known.called_from(self._known[parent], caller, offset)
 
-    def _parent(self, frame: FrameType, caller: FrameType | None) -> int:
-        if frame is self._above or caller is None:
-            return _OUTSIDE
-        if caller in self._index:
-            return self._index[caller]
+    def _parent(self, frame: FrameType, caller: FrameType) -> int:
+        parent = self._index.get(caller)
+        if frame is self._above or parent is not None:
+            return _OUTSIDE if parent is None else parent
         return _TRACER if self._user_frame(caller) is self._above else _LIBRARY
 
     def release(self) -> None:
@@ -322,7 +335,7 @@ class Origins:
         if self._index:
             self.release()
         calls = _Calls(self._known, self._parents, self._parent_offsets, self._lengths)
-        return _Resolver(calls, self._internal).places(self._calls, self._offsets)
+        return _Resolver(calls, self._is_internal).places(self._calls, self._offsets)
 
 
 def _list_lengths(frame: FrameType) -> dict[str, int]:
@@ -379,9 +392,9 @@ _SUSPENDABLE = CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR
 class _Resolver:
     """Turns recorded positions into places; everything static is worked out once per position."""
 
-    def __init__(self, calls: _Calls, internal: tuple[str, ...]) -> None:
+    def __init__(self, calls: _Calls, is_internal: Callable[[str], bool]) -> None:
         self._calls = calls
-        self._internal = internal
+        self._is_internal = is_internal
         self._texts = _Texts()
         self._sites: dict[tuple[int, int], _Site] = {}
         self._flows: dict[tuple[int, int, int, Steps], Ending] = {}
@@ -533,7 +546,7 @@ class _Resolver:
 
     def _is_library_target(self, target: _Target) -> bool:
         if isinstance(target, CodeType):
-            return _is_library(target.co_filename, self._internal)
+            return self._is_internal(target.co_filename)
         return target == _OPERATION
 
 

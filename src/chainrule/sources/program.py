@@ -11,15 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chainrule.graph.node import Graph, Node
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where in a user's source a value was computed."""
-
-    file: str | None = None
-    line: int | None = None
-    source: str | None = None
+from chainrule.sources.names import Place
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +29,7 @@ class Program:
         values: The values of all nodes and inputs, where the program ran already.
         readings: How ambiguous places of a formula were read.
         function: The program as a plain function of its inputs by name, for checks from outside.
+        branches: Which branch is taken at each choice, by the node's index, at a given point.
     """
 
     title: str
@@ -49,3 +42,4 @@ class Program:
     values: Mapping[int, Any] | None = None
     readings: tuple[str, ...] = ()
     function: Callable[[Mapping[str, Any]], Any] | None = None
+    branches: Callable[[Mapping[str, Any]], Mapping[int, Any]] | None = None

@@ -82,11 +82,9 @@ def scan(text: str) -> list[Token]:
         limit = f"the formula is longer than {LONGEST_FORMULA:,} characters"
         raise wrong(limit, LONGEST_FORMULA)
     start, end = _unwrapped(text)
-    if start == end:
-        raise FormulaError("the formula is empty", hint="write something such as sin(x^2)")
     scanner = _Scanner("".join(map(plain_character, text)), start, end)
     tokens = list(limited(scanner.tokens()))
-    if not tokens:
+    if all(token.kind == "NEWLINE" for token in tokens):
         raise FormulaError("the formula is empty", hint="write something such as sin(x^2)")
     return tokens
 
@@ -174,7 +172,7 @@ class _Scanner:
         if mixed:
             hint = "write the exponent with ^ and parentheses"
             raise wrong("a raised digit after a raised letter", start + mixed.start(), hint=hint)
-        yield Token("LSUPER", "", start, start)
+        yield Token("LSUPER", match[0], start, start)
         for part in re.finditer(r"[0-9]+|[a-z]+|[-+()]", inner):
             kind = OPERATORS.get(part[0]) or ("NUMBER" if part[0].isdecimal() else "WORD")
             yield Token(kind, part[0], start + part.start(), start + part.end())

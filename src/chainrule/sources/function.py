@@ -1,0 +1,187 @@
+"""From a Python function to a program: traced once, with the names and lines of its source."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import NotDifferentiableError
+from chainrule.graph.node import Graph, Node
+from chainrule.graph.tape import Tape, Traced
+from chainrule.sources.names import Origins
+from chainrule.sources.program import Program
+from chainrule.tree import leaves, map_leaves
+
+Point = dict[str, Any]
+
+
+def trace_program(
+    f: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    wrt: str | Sequence[str] | None = None,
+) -> tuple[Program, Point, tuple[str, ...]]:
+    """Run ``f`` once and keep what it computed.
+
+    Args:
+        f: A function of floats, arrays, or pytrees of them, with a scalar result.
+        args: Its positional arguments.
+        kwargs: Its keyword arguments.
+        wrt: Names of parameters (or of leaves, ``params['W']``); the first parameter if ``None``.
+
+    Returns:
+        The program, the value of each input by name, and the inputs asked for.
+
+    Raises:
+        NotDifferentiableError: There is nothing to differentiate, or the result is not a scalar.
+        TypeError: The arguments do not fit ``f``.
+    """
+    bound = _bound(f, args, kwargs)
+    point = _inputs(bound)
+    chosen = _chosen(f, bound, point, wrt)
+    origins = Origins()
+    tape, result, inputs = _run(f, bound, point, origins)
+    places = origins.resolve()
+    if not isinstance(result, Traced):
+        return _constant(f, result, point), point, chosen
+    if np.shape(result.value) != ():
+        raise NotDifferentiableError(
+            f"explain needs a function with a scalar result, but {_name(f)} returned an array of "
+            f"shape {np.shape(result.value)}.\nPick one element, or reduce it (np.sum, np.mean)."
+        )
+    nodes, graph = _lifted(tape, inputs)
+    operations = [r for r in tape.records if r.op is not None]
+    located = dict(zip((nodes[r.index].index for r in operations), places, strict=True))
+    program = Program(
+        title=f"{_name(f)}({', '.join(bound)})",
+        graph=graph,
+        output=nodes[result.index],
+        output_name=None,
+        variables=tuple(point),
+        names={i: p.name for i, p in located.items() if p.name is not None},
+        places=located,
+        values={nodes[r.index].index: r.value for r in tape.records},
+        function=lambda at: f(**_arguments(bound, at)),
+        branches=lambda at: _branches(f, bound, at, tape, nodes),
+    )
+    return program, point, chosen
+
+
+def _name(f: Callable[..., Any]) -> str:
+    return getattr(f, "__name__", "f").replace("<lambda>", "f")
+
+
+def _bound(f: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments by parameter name, with the values of defaults left to ``f``."""
+    try:
+        signature = inspect.signature(f)
+    except ValueError:  # a ufunc or built-in has none
+        return {f"x{i + 1}" if len(args) > 1 else "x": a for i, a in enumerate(args)}
+    return dict(signature.bind(*args, **kwargs).arguments)
+
+
+def _arguments(bound: Mapping[str, Any], at: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments with the named leaves replaced."""
+    replaced = {}
+    for parameter, tree in bound.items():
+        names = iter([name for name, _ in leaves(tree, parameter)])
+        replaced[parameter] = map_leaves(lambda leaf, n=names: at.get(next(n), leaf), tree)
+    return replaced
+
+
+def _inputs(bound: Mapping[str, Any]) -> Point:
+    """Every floating-point leaf of the arguments, by name."""
+    point = {}
+    for parameter, tree in bound.items():
+        for name, leaf in leaves(tree, parameter):
+            if isinstance(leaf, bool | int | str):
+                continue
+            array = np.asarray(leaf)
+            if array.dtype.kind == "f":
+                point[name] = array[()]
+    return point
+
+
+def _chosen(
+    f: Callable[..., Any], bound: Mapping[str, Any], point: Point, wrt: str | Sequence[str] | None
+) -> tuple[str, ...]:
+    """The inputs that are asked for."""
+    asked = [next(iter(bound), "")] if wrt is None else wrt.split(",") if isinstance(wrt, str) else wrt
+    chosen: list[str] = []
+    for name in asked:
+        found = [n for n in point if n == name or n.startswith((f"{name}[", f"{name}."))]
+        if not found:
+            raise NotDifferentiableError(_no_input(f, bound, point, name))
+        chosen.extend(found)
+    return tuple(dict.fromkeys(chosen))
+
+
+def _no_input(f: Callable[..., Any], bound: Mapping[str, Any], point: Point, name: str) -> str:
+    if name in bound:
+        return (
+            f"cannot differentiate {_name(f)} with respect to {name}: it is {bound[name]!r}, and a "
+            "derivative needs floats.\nPass a float: 1.0 instead of 1, or x.astype(float)."
+        )
+    close = difflib.get_close_matches(name, point, 1)
+    hint = f"Did you mean {close[0]!r}?" if close else f"Its inputs are: {', '.join(point) or 'none'}."
+    return f"{_name(f)} has no parameter {name!r}. {hint}"
+
+
+def _run(
+    f: Callable[..., Any], bound: Mapping[str, Any], point: Point, origins: Origins | None
+) -> tuple[Tape, Any, dict[str, Traced]]:
+    tape = Tape(origins)
+    inputs = {name: tape.input(value) for name, value in point.items()}
+    try:
+        result = f(**_arguments(bound, inputs))
+    finally:
+        tape.close()
+        if origins is not None:
+            origins.release()
+    return tape, result, inputs
+
+
+def _lifted(tape: Tape, inputs: Mapping[str, Traced]) -> tuple[dict[int, Node], Graph]:
+    """The records as graph nodes, one for one: what was written twice stays twice."""
+    graph = Graph()
+    nodes = {record.index: graph.input(name) for name, record in inputs.items()}
+    for record in tape.records:
+        if record.op is not None:
+            args = tuple(nodes[a.index] if isinstance(a, Traced) else a for a in record.args)
+            nodes[record.index] = Node(graph, record.op, args, record.attrs, "")
+    return nodes, graph
+
+
+def _branches(
+    f: Callable[..., Any], bound: Mapping[str, Any], at: Mapping[str, Any], tape: Tape, nodes: Mapping[int, Node]
+) -> dict[int, Any]:
+    """The conditions of every ``where``, and whether Python took the same way as on the tape."""
+    point = {n: np.asarray(v)[()] for n, v in at.items()}
+    with np.errstate(all="ignore"):
+        try:
+            again, _, _ = _run(f, bound, point, None)
+        except (ArithmeticError, ValueError):
+            return {}
+    last = max(nodes)
+    if [r.op for r in again.records] != [r.op for r in tape.records]:
+        return {nodes[last].index: False}
+    chosen = {
+        nodes[r.index].index: r.args[0]
+        for r in again.records
+        if r.op is not None and r.op.name == "where"
+    }
+    return {**chosen, nodes[last].index: chosen.get(nodes[last].index, True)}
+
+
+def _constant(f: Callable[..., Any], result: Any, point: Point) -> Program:
+    value = np.asarray(result)
+    if value.shape != () or value.dtype.kind not in "fiu":
+        raise NotDifferentiableError(
+            f"explain needs a function with a real scalar result, but {_name(f)} returned "
+            f"{type(result).__name__}."
+        )
+    return Program(f"{_name(f)}()", Graph(), float(value), None, tuple(point))
