@@ -23,8 +23,8 @@ _levels = count(1)
 class Recorder(Protocol):
     """Whatever wants to be told, once per operation, that one is being recorded."""
 
-    def record(self) -> None:
-        """One operation is being recorded by the caller."""
+    def record(self, skip: int = 0) -> None:
+        """One operation is being recorded; ``skip`` frames up the stack are known to be ours."""
 
 
 class Traced(Operand):
@@ -64,7 +64,7 @@ class Traced(Operand):
         if not primitive.recorded:
             return value
         if tape.recorder is not None:
-            tape.recorder.record()
+            tape.recorder.record(3)  # apply, bind, and the operator or protocol method
         return Traced(tape, value, primitive, args, attrs)
 
     def __repr__(self) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.explain.explanation import Explanation
-from chainrule.explain.solution import Derivative, Line, Partial, Path, Quotients, Step
+from chainrule.explanations.explanation import Explanation
+from chainrule.explanations.solution import Derivative, Line, Partial, Path, Quotients, Step
 from chainrule.render.expression import latex, text
 from chainrule.render.phrases import PLAIN, TEX, line_text
 from chainrule.render.names import text_name

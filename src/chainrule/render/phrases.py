@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.explain.explanation import Explanation
-from chainrule.explain.solution import Check, Line, Partial
+from chainrule.explanations.explanation import Explanation
+from chainrule.explanations.solution import Check, Line, Partial
 from chainrule.render.expression import LATEX, PRODUCT, TEXT, Style, piece
 from chainrule.render.names import latex_name, text_name
 from chainrule.render.numbers import latex_value, text_value

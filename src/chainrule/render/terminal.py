@@ -12,8 +12,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from chainrule.explain.explanation import Explanation
-from chainrule.explain.solution import Quotients, Step
+from chainrule.explanations.explanation import Explanation
+from chainrule.explanations.solution import Quotients, Step
 from chainrule.render.expression import text
 from chainrule.render.names import text_name
 from chainrule.render.numbers import text_value

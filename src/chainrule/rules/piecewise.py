@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import TraceError
-from chainrule.graph.operand import UFUNCS, bind, concrete
+from chainrule.graph.operand import NO_ATTRS, UFUNCS, bind, concrete
 from chainrule.graph.primitive import Convention, Flat, Mask
 from chainrule.rules.book import define, numpy_function
 
@@ -89,7 +89,7 @@ CEIL = define(
     mpmath=lambda mp, x: mp.ceil(x), sympy=lambda sp, x: sp.ceiling(x),
 )
 ROUND = define(
-    "round", np.rint, Flat(_STEP),
+    "round", lambda x, decimals=0: np.round(x, decimals), Flat(_STEP),
     conventions=(Convention(lambda x: 2 * x == 2 * np.floor(x) + 1, "a half",
                             "not continuous; 0 used"),),
     mpmath=lambda mp, x: mp.nint(x),
@@ -119,8 +119,8 @@ def _where(condition: Any, *branches: Any) -> Any:
 
 @numpy_function(np.round, method="round")
 def _round(a: Any, decimals: int = 0) -> Any:
-    scale = 10.0**decimals
-    return bind(ROUND, (a,)) if decimals == 0 else bind(ROUND, (a * scale,)) / scale
+    return bind(ROUND, (a,), {"decimals": decimals} if decimals else NO_ATTRS)
 
 
 UFUNCS[np.fabs] = ABS
+UFUNCS[np.rint] = ROUND

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.graph.operand import UFUNCS, Operand, symbolic
+from chainrule.graph.operand import UFUNCS, Operand, concrete, symbolic
 from chainrule.graph.primitive import Convention, Scale
 from chainrule.rules.book import define
+from chainrule.rules.exponential import LOG
 
 
 def _power_base(x: Any, p: Any, out: Any) -> Any:
@@ -21,10 +22,15 @@ def _power_base(x: Any, p: Any, out: Any) -> Any:
     return 0.0 if p == 0 else p if p == 1 else p * x ** (p - 1)
 
 
+def _exact_log(x: Any, p: Any) -> Any:
+    """ln x beside symbols: of a number, the symbol ln 2 and not its digits."""
+    return np.log(x) if symbolic(x) else concrete(p).graph.apply(LOG, (x,))
+
+
 def _power_exponent(x: Any, p: Any, out: Any) -> Any:
     """x^p·ln x, and its limit 0 where x = 0 (with p > 0)."""
     if symbolic(x) or symbolic(p):
-        return out * np.log(x)
+        return out * _exact_log(x, p)
     return out * np.log(np.where(x == 0, 1.0, x))
 
 

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from chainrule.chain import forward, reverse
-from chainrule.explain.conventions import Remark, isolated_branches, remarks
-from chainrule.explain.local import step_partials, step_value
-from chainrule.explain.outline import Group, Outline, outline
-from chainrule.explain.paths import as_path, count_paths, largest_paths
-from chainrule.explain.simplify import simplified
-from chainrule.explain.solution import Derivative, Line, Mode, Partial, Step
-from chainrule.graph.node import Graph, Node, ancestors
+from chainrule.explanations.conventions import Remark, isolated_branches, remarks
+from chainrule.explanations.local import step_partials, step_value
+from chainrule.explanations.outline import Group, Outline, outline
+from chainrule.explanations.paths import as_path, count_paths, largest_paths
+from chainrule.explanations.simplify import simplified
+from chainrule.explanations.solution import Derivative, Line, Mode, Partial, Step
+from chainrule.graph.node import PI, Graph, Node, ancestors
 from chainrule.graph.primitive import Flat
 from chainrule.graph.rewriting import exact
 from chainrule.graph.tape import Tape, Traced
@@ -259,8 +259,10 @@ def _lines(paths: Sequence[Any], substitution: Mapping[str, Any] | None) -> list
         Line("each local derivative", tuple(tuple(f.expression for f in p.factors) for p in paths)),
     ]
     if substitution is not None and any(len(p.factors) > 1 or len(paths) > 1 for p in paths):
+        graph = substitution[PI].graph
         terms = tuple(
-            tuple(evaluate([f.expression], substitution)[0] for f in p.factors) for p in paths
+            tuple(evaluate([f.expression], substitution, graph)[0] for f in p.factors)
+            for p in paths
         )
         lines.append(Line("in terms of the variables", terms))
     return lines
@@ -272,7 +274,7 @@ def _substitution(work: Work) -> dict[str, Any] | None:
         return None
     graph = Graph(exact)
     env: dict[int, Any] = {}
-    named: dict[str, Any] = {}
+    named: dict[str, Any] = {name: graph.input(name) for name in CONSTANTS}
     for group in work.outline.steps:
         for arg in group.args:
             if arg.op is None:

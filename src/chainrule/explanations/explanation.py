@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from chainrule.explain.solution import (
+from chainrule.explanations.solution import (
     Check,
     Derivative,
     Mode,

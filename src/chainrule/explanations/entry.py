@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import ChainruleError, FormulaError
-from chainrule.explain.check import check_formula, check_function
-from chainrule.explain.explanation import Explanation
-from chainrule.explain.point import values_at
-from chainrule.explain.quotients import quotients_of
-from chainrule.explain.solution import Check, Derivative, Mode
-from chainrule.explain.worked import Work, derivatives_of, prepare, scalar_program, steps_of
+from chainrule.explanations.check import check_formula, check_function
+from chainrule.explanations.explanation import Explanation
+from chainrule.explanations.point import values_at
+from chainrule.explanations.quotients import quotients_of
+from chainrule.explanations.solution import Check, Derivative, Mode
+from chainrule.explanations.worked import Work, derivatives_of, prepare, scalar_program, steps_of
 from chainrule.graph.node import PI, E, Node
 from chainrule.sources.program import Program
 
@@ -215,7 +215,7 @@ def _names_or_all(program: Program, options: Options) -> tuple[str, ...]:
 
 def _in_step(program: Program, node: Node, wrt: tuple[str, ...], unfold: bool) -> str:
     """Which step a node belongs to, for messages."""
-    from chainrule.explain.outline import outline
+    from chainrule.explanations.outline import outline
     from chainrule.render.names import text_name
 
     for group in outline(program, wrt, unfold).steps:

@@ -7,7 +7,7 @@ from typing import Any
 
 from chainrule.chain import reverse
 from chainrule.chain.edges import Carried
-from chainrule.explain.outline import Group
+from chainrule.explanations.outline import Group
 from chainrule.graph.node import Graph
 from chainrule.graph.tape import Tape, Traced
 from chainrule.run.interpreter import apply_node

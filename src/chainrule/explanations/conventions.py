@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.explain.point import arguments, needed
+from chainrule.explanations.point import arguments, needed
 from chainrule.graph.node import Node
 from chainrule.graph.primitive import Flat
 from chainrule.run.interpreter import evaluate_all

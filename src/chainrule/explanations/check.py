@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from chainrule.chain.edges import factor
-from chainrule.explain.solution import Check, Derivative
-from chainrule.explain.worked import Work, symbolic_gradient
+from chainrule.explanations.solution import Check, Derivative
+from chainrule.explanations.worked import Work, symbolic_gradient
 from chainrule.graph.node import Node, ancestors
 from chainrule.graph.primitive import Mask, Scale
 from chainrule.run.interpreter import evaluate_all

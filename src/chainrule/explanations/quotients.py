@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import FormulaError
-from chainrule.explain.local import step_value
-from chainrule.explain.outline import Group
-from chainrule.explain.solution import Quotient, Quotients, Step
-from chainrule.explain.worked import Work
+from chainrule.explanations.local import step_value
+from chainrule.explanations.outline import Group
+from chainrule.explanations.solution import Quotient, Quotients, Step
+from chainrule.explanations.worked import Work
 from chainrule.run.interpreter import evaluate_all
 
 

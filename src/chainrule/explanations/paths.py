@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.explain.outline import Outline
-from chainrule.explain.solution import Partial, Path
+from chainrule.explanations.outline import Outline
+from chainrule.explanations.solution import Partial, Path
 
 Edges = Mapping[str, Sequence[Partial]]
 
