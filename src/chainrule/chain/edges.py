@@ -10,24 +10,26 @@ from typing import Any
 import numpy as np
 
 from chainrule.chain.supports import Support, contract, moved, restrict, select, times
-from chainrule.graph.operand import Attrs, Operand, bind
+from chainrule.graph.operand import NO_ATTRS, Attrs, Operand, bind
 from chainrule.graph.primitive import Bilinear, Custom, Flat, Linear, Mask, Primitive, Scale
 from chainrule.graph.tape import dtype_of
-from chainrule.rules.shapes import broadcast_to, sum_to
+from chainrule.rules.reductions import SUM, spread
+from chainrule.rules.shapes import broadcast_to, cast, sum_to
 
 Carried = tuple[Any, Support]
 
 
-def factor(edge: Scale | Mask, args: tuple[Any, ...], out: Any) -> Any:
+def factor(edge: Scale | Mask, args: tuple[Any, ...], out: Any, attrs: Attrs = NO_ATTRS) -> Any:
     """The local derivative on an elementwise edge, as a value."""
     rule = edge.partial if isinstance(edge, Scale) else edge.weight
     if not callable(rule):
         return rule
     try:
-        return rule(*args, out)
+        return rule(*args, out, **attrs)
     except (ZeroDivisionError, OverflowError):
         # Python's own numbers raise where NumPy's give an infinity.
-        return rule(*(np.float64(a) if isinstance(a, int | float) else a for a in args), out)
+        numbers = [np.float64(a) if isinstance(a, int | float) else a for a in args]
+        return rule(*numbers, out, **attrs)
 
 
 def pull(
@@ -36,19 +38,25 @@ def pull(
     """Carry a cotangent of ``out`` back to argument ``position``; ``None`` if nothing flows."""
     edge = op.edge(position)
     cotangent, support = carried
-    if isinstance(edge, Scale | Mask):
-        value, support = _elementwise(edge, args, out, cotangent, support)
-        return _as_argument(value, support, args[position])
     if isinstance(edge, Flat):
         return None
-    if isinstance(edge, Custom):
-        return edge.pull(cotangent, *args, out, **attrs), None
-    if isinstance(edge, Bilinear):
-        return _pull_bilinear(edge, position, args, cotangent, support)
-    value = edge.transpose(cotangent, *args, **attrs)
-    if support is not None or edge.selects:
-        support = moved(lambda s: edge.transpose(s, *args, **attrs), support, cotangent)
-    return value, support
+    if isinstance(edge, Scale | Mask):
+        if not op.elementwise:
+            cotangent, support = _linear(lambda c: spread(c, *args, **attrs), cotangent, support)
+            out = spread(out, *args, **attrs)
+        slope = factor(edge, args, out, attrs)
+        value, support = _elementwise(edge, slope, cotangent, support)
+        value, support = _as_argument(value, support, args[position])
+    elif isinstance(edge, Custom):
+        value, support = edge.pull(cotangent, *args, out, **attrs), None
+    elif isinstance(edge, Bilinear):
+        value, support = _pull_bilinear(edge, position, args, cotangent, support)
+    else:
+        transpose = edge.transpose
+        value, support = _linear(
+            lambda c: transpose(c, *args, **attrs), cotangent, support, edge.selects
+        )
+    return cast(value, args[position]), support
 
 
 def push(
@@ -57,27 +65,34 @@ def push(
     """Carry a tangent of argument ``position`` forward to ``out``; ``None`` if nothing flows."""
     edge = op.edge(position)
     tangent, support = carried
-    if isinstance(edge, Scale | Mask):
-        value, support = _elementwise(edge, args, out, tangent, support)
-        return _as_output(value, out), support
     if isinstance(edge, Flat):
         return None
-    if isinstance(edge, Custom):
-        return edge.push(tangent, *args, out, **attrs), None
-    if isinstance(edge, Bilinear):
-        return _push_bilinear(op, position, args, tangent, support)
-    replaced = _with(args, position, op)
-    value = bind(op, replaced(tangent), attrs)
-    if support is not None:
-        support = moved(lambda s: op.evaluate(*replaced(s), **attrs), support, tangent)
-    return value, support
+    if isinstance(edge, Scale | Mask):
+        whole = out if op.elementwise else spread(out, *args, **attrs)
+        slope = factor(edge, args, whole, attrs)
+        value, support = _elementwise(edge, slope, tangent, support)
+        if not op.elementwise:
+            value, support = _linear(lambda t: bind(SUM, (t,), attrs), value, support)
+        value = broadcast_to(value, np.shape(out))
+    elif isinstance(edge, Custom):
+        value, support = edge.push(tangent, *args, out, **attrs), None
+    elif isinstance(edge, Bilinear):
+        value, support = _push_bilinear(op, position, args, tangent, support)
+    else:
+        replaced = _with(args, position, op)
+        value, support = _linear(lambda t: bind(op, replaced(t), attrs), tangent, support)
+    return cast(value, out), support
 
 
-def _elementwise(
-    edge: Scale | Mask, args: tuple[Any, ...], out: Any, carried: Any, support: Support
-) -> Carried:
+def _linear(move: Any, carried: Any, support: Support, selects: bool = False) -> Carried:
+    """Move the carried value, and its support along with it."""
+    if support is not None or selects:
+        support = moved(move, support, carried)
+    return move(carried), support
+
+
+def _elementwise(edge: Scale | Mask, slope: Any, carried: Any, support: Support) -> Carried:
     """Multiply by the local derivative; a mask selects instead, and narrows the support."""
-    slope = factor(edge, args, out)
     if isinstance(edge, Mask):
         support = restrict(np.asarray(slope) if not isinstance(slope, Operand) else slope, support)
         if dtype_of(slope) == np.bool_:
@@ -88,25 +103,11 @@ def _elementwise(
 
 
 def _as_argument(value: Any, support: Support, arg: Any) -> Carried:
-    """Sum over what broadcasting repeated, in the argument's own dtype."""
+    """Sum over what broadcasting repeated."""
     shape = np.shape(arg)
     if np.shape(value) != shape:
-        if support is not None:
-            support = moved(lambda s: sum_to(s, shape), support, value)
-        value = sum_to(value, shape)
-    return _cast(value, arg), support
-
-
-def _cast(value: Any, like: Any) -> Any:
-    if isinstance(value, Operand) or isinstance(like, Operand):
-        return value
-    dtype = dtype_of(like)
-    return value if dtype_of(value) == dtype else np.asarray(value).astype(dtype)[()]
-
-
-def _as_output(value: Any, out: Any) -> Any:
-    """Repeat where the other argument was the larger one."""
-    return _cast(broadcast_to(value, np.shape(out)), out)
+        return _linear(lambda v: sum_to(v, shape), value, support)
+    return value, support
 
 
 def _pull_bilinear(

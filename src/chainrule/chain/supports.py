@@ -63,16 +63,25 @@ def _indicator(support: Support, like: Any) -> Any:
 def contract(contraction: Any, value: Any, factor: Any, support: Support) -> Any:
     """``contraction(value, factor)``, leaving out the products outside the support.
 
-    Only a factor with an infinity or a NaN makes a difference: those are taken out and put back
-    where a supported element meets them.
+    Only a factor with an infinity or a NaN makes a difference: the products with those are taken
+    out, and what they add up to inside the support is put back.
     """
     finite = np.isfinite(factor)
     if support is None or np.all(finite):
         return contraction(value, factor)
-    clean = contraction(value, np.where(finite, factor, 0.0))
-    indicator = _indicator(support, value)
-    met = contraction(indicator, np.where(finite, 0.0, 1.0)) > 0
-    sign = contraction(value, np.where(np.isinf(factor), np.sign(factor), 0.0))
-    spoilt = contraction(indicator, np.where(np.isnan(factor), 1.0, 0.0)) > 0
-    bad = np.where(spoilt | (sign == 0), np.nan, sign * np.inf)
-    return np.where(met, bad, clean)
+    inside = _indicator(support, value) != 0
+
+    def meet(these: Any, those: Any) -> Any:
+        """Where one of these elements of the value meets one of those of the factor."""
+        return contraction(_numbers(these & inside), _numbers(those)) > 0
+
+    above, below = factor == np.inf, factor == -np.inf
+    up = meet(value > 0, above) | meet(value < 0, below)
+    down = meet(value < 0, above) | meet(value > 0, below)
+    spoilt = meet(inside, np.isnan(factor)) | meet(~((value < 0) | (value > 0)), above | below)
+    beyond = np.where(up, np.inf, 0.0) - np.where(down, np.inf, 0.0) + np.where(spoilt, np.nan, 0.0)
+    return contraction(value, np.where(finite, factor, 0.0)) + beyond
+
+
+def _numbers(condition: Any) -> Any:
+    return np.where(condition, 1.0, 0.0)

@@ -118,7 +118,8 @@ def _explain_formula(
     program = read_formula(text, variables=known, free=asked)
     wrt = asked or program.variables
     _known_variables(program, asked, "wrt")
-    point = None if at is None else _point(program, at)
+    symbolic = at is None and program.variables
+    point = None if symbolic else _point(program, at or {})
     return explain_program(program, point, dataclasses.replace(options, wrt=wrt))
 
 
@@ -282,15 +283,26 @@ def _higher(
             )
         again = _as_program(first, derivative)
         rest = dataclasses.replace(options, order=options.order - 1, delta=None)
-        found.append(explain_program(again, at, rest))
+        found.append(_descended(explain_program(again, at, rest), first, derivative.variable))
     return tuple(found)
+
+
+def _descended(further: Explanation, first: Explanation, variable: str) -> Explanation:
+    """A further derivative, told what it is a derivative of."""
+    return dataclasses.replace(
+        further,
+        before=(variable, *further.before),
+        original=first.result,
+        higher=tuple(_descended(h, first, variable) for h in further.higher),
+    )
 
 
 def _as_program(first: Explanation, derivative: Derivative) -> Program:
     """A derivative as a computation of its own."""
     from chainrule.graph.node import Graph
 
-    name = f"{first.result}′" if len(first.wrt) == 1 else f"∂{first.result}/∂{derivative.variable}"
+    single = len(first.wrt) == 1
+    name = f"{first.result}′" if single else f"{first.result}_{derivative.variable}"
     output = derivative.expression
     graph = output.graph if isinstance(output, Node) else Graph()
     return Program(

@@ -37,7 +37,10 @@ class Explanation:
         notes: Conventions that were used at kinks and singularities.
         quotients: Difference quotients, where they were asked for.
         higher: For a higher order, the explanation of each further derivative.
-        hidden: How many steps a long computation has beyond those listed.
+        show_paths: Whether a page lists the paths even where there is only one.
+        wrt: The variables asked for.
+        before: For a higher order, what has been differentiated with respect to already.
+        original: For a higher order, the name of the result that was differentiated first.
     """
 
     title: str
@@ -56,6 +59,8 @@ class Explanation:
     higher: tuple[Explanation, ...] = ()
     show_paths: bool = False
     wrt: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
+    original: str = ""
 
     def paths(self, variable: str | None = None) -> tuple[Path, ...]:
         """The listed paths from the result to a variable, largest contribution first.

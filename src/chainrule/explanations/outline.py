@@ -16,6 +16,11 @@ from chainrule.graph.node import Node, ancestors
 from chainrule.sources.program import Program
 
 
+# Outlines of more steps than this have their middle folded, if they can be.
+LONGEST = 40
+KEPT_AT_EACH_END = 6
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Group:
     """One step: its name, the operation that gives its value, and the operations folded into it.
@@ -33,11 +38,15 @@ class Group:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outline:
-    """The steps of a program in order, and the inputs they start from."""
+    """The steps of a program in order, and the inputs they start from.
+
+    ``length`` is how many steps there are before a long middle is folded into one.
+    """
 
     inputs: tuple[Node, ...]
     steps: tuple[Group, ...]
     names: dict[int, str]
+    length: int
 
 
 def outline(program: Program, wrt: Collection[str], unfold: bool = False) -> Outline:
@@ -53,11 +62,8 @@ def outline(program: Program, wrt: Collection[str], unfold: bool = False) -> Out
     inputs = tuple(n for n in nodes if n.op is None and n.index in active)
     roots = _roots(program, nodes, active, unfold)
     names = _names(program, [n for n in nodes if n.index in roots], inputs)
-    groups = []
-    for node in nodes:
-        if node.index in roots:
-            groups.append(_group(node, names, roots, active))
-    return Outline(inputs, tuple(groups), names)
+    groups = [_group(node, names, roots, active) for node in nodes if node.index in roots]
+    return Outline(inputs, tuple(_shortened(groups)), names, len(groups))
 
 
 def _active(nodes: list[Node], wrt: Collection[str]) -> set[int]:
@@ -137,7 +143,7 @@ def _names(program: Program, roots: list[Node], inputs: tuple[Node, ...]) -> dic
     names = {n.index: n.name for n in inputs}
     own = [_author_name(program, node) for node in roots]
     repeated = {n for n, count in Counter(own).items() if n is not None and count > 1}
-    repeated |= set(own) & taken - {None}
+    repeated |= taken.intersection(n for n in own if n is not None)
     taken |= {n for n in own if n is not None}
     letter = _free_letter(taken)
     counts: Counter[str] = Counter()
@@ -175,14 +181,55 @@ def _free_letter(taken: set[str]) -> str:
 
 
 def _group(root: Node, names: dict[int, str], roots: set[int], active: set[int]) -> Group:
-    inside = ancestors([root], stop=roots - {root.index})
-    boundary = [n for n in inside if n is not root and (n.index in roots or n.op is None)]
+    inside = ancestors(root.args, stop=roots)
+    boundary = [n for n in inside if n.index in roots or n.op is None]
     edge = {n.index for n in boundary}
-    members = tuple(n for n in inside if n.index not in edge)
     return Group(
         names[root.index],
         root,
-        members,
+        (*(n for n in inside if n.index not in edge), root),
         tuple(boundary),
         tuple(n for n in boundary if n.index in active),
+    )
+
+
+def _shortened(groups: list[Group]) -> list[Group]:
+    """A long outline with its middle folded into one step, where a single value leads out of it."""
+    if len(groups) <= LONGEST:
+        return groups
+    cuts = _cuts(groups)
+    first = next((c for c in cuts if c >= KEPT_AT_EACH_END), None)
+    last = next((c for c in reversed(cuts) if c < len(groups) - KEPT_AT_EACH_END), None)
+    if first is None or last is None or last - first < 2:
+        return groups
+    return [*groups[: first + 1], _merged(groups[first + 1 : last + 1]), *groups[last + 1 :]]
+
+
+def _cuts(groups: list[Group]) -> list[int]:
+    """Positions behind which only the step at that position is still used."""
+    position = {g.root.index: i for i, g in enumerate(groups)}
+    last_use = list(range(len(groups)))
+    for i, group in enumerate(groups):
+        for arg in group.args:
+            if arg.index in position:
+                last_use[position[arg.index]] = i
+    cuts, open_until = [], 0
+    for i in range(len(groups) - 1):
+        if open_until <= i:
+            cuts.append(i)
+        open_until = max(open_until, last_use[i])
+    return cuts
+
+
+def _merged(groups: list[Group]) -> Group:
+    """Several steps as one; its value is that of the last."""
+    inside = {g.root.index for g in groups}
+    args = {a.index: a for g in groups for a in g.args if a.index not in inside}
+    active = {a.index for g in groups for a in g.active}
+    return Group(
+        groups[-1].name,
+        groups[-1].root,
+        tuple(m for g in groups for m in g.members),
+        tuple(args.values()),
+        tuple(a for a in args.values() if a.index in active),
     )

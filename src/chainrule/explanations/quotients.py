@@ -55,7 +55,8 @@ def _column(
         )
     _inside(moved, variable, work.at[variable] + delta)
     slopes = {(s.name, p.of): p.value for s in steps for p in s.partials}
-    before, quotients = work.values, {}
+    before = work.values
+    quotients: dict[tuple[str, str], float] = {}
     total: dict[str, float] = {variable: 1.0}
     for group in work.outline.steps:
         parts = _quotients(group, before, moved, work.outline.names, slopes)

@@ -10,13 +10,15 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from chainrule.graph.node import PI, E, Graph, Node, ancestors
 from chainrule.graph.operand import bind
-from chainrule.graph.rewriting import exact
+from chainrule.graph.rational import Rational, exactly, rational
+from chainrule.graph.rewriting import exact, follows
 from chainrule.rules import BOOK
 from chainrule.run.interpreter import evaluate
 
@@ -90,13 +92,14 @@ def _simplify(sp: Any, expression: Node, best: list[Any]) -> None:
     """Append better and better forms to ``best``."""
     graph = Graph(exact)
     branches = _branches(expression, _MOST_CONDITIONS)
-    shorter: dict[Any, Any] = {}
+    decimal = _has_decimals(expression)
+    # The leaves live in graphs of their own, so their indices say nothing: ``id`` does.
+    leaves = {id(leaf): leaf for leaf in _leaves(branches) if isinstance(leaf, Node)}
+    shorter = {key: to_sympy(sp, leaf) for key, leaf in leaves.items()}
     for form in _FORMS:
-        for leaf in {b.index: b for b in _leaves(branches) if isinstance(b, Node)}.values():
-            start = shorter.get(leaf.index)
-            start = to_sympy(sp, leaf) if start is None else start
-            shorter[leaf.index] = min(start, form(sp, start), key=lambda e: _cost(sp, e))
-        best.append(_assembled(sp, branches, shorter, graph))
+        for key, start in shorter.items():
+            shorter[key] = min(start, form(sp, start), key=lambda e: _cost(sp, e))
+        best.append(_assembled(sp, branches, shorter, graph, decimal))
 
 
 _MOST_CONDITIONS = 3
@@ -129,7 +132,7 @@ def _assuming(expression: Node, condition: Node, truth: bool) -> Any:
     graph = Graph(exact)
     values: dict[int, Any] = {}
     for node in ancestors([expression]):
-        known = _follows(node, condition, truth)
+        known = follows(node, condition, truth)
         if known is not None:
             values[node.index] = known
         elif node.op is None:
@@ -143,44 +146,23 @@ def _assuming(expression: Node, condition: Node, truth: bool) -> Any:
     return values[expression.index]
 
 
-_ORDERS = {
-    "less": {"<"}, "less_equal": {"<", "="}, "equal": {"="},
-    "greater_equal": {">", "="}, "greater": {">"}, "not_equal": {"<", ">"},
-}  # fmt: skip
-
-
-def _follows(node: Node, condition: Node, truth: bool) -> bool | None:
-    """What the condition's truth says about another comparison of the same two values."""
-    if node is condition:
-        return truth
-    if node.op is None or condition.op is None or condition.op.name not in _ORDERS:
-        return None
-    if node.op.name not in _ORDERS or not all(map(_same, node.args, condition.args)):
-        return None
-    possible = _ORDERS[condition.op.name] if truth else set("<=>") - _ORDERS[condition.op.name]
-    if possible <= _ORDERS[node.op.name]:
-        return True
-    return None if possible & _ORDERS[node.op.name] else False
-
-
-def _same(a: Any, b: Any) -> bool:
-    return a is b or (not isinstance(a, Node) and not isinstance(b, Node) and a == b)
-
-
 def _leaves(branches: Any) -> list[Any]:
     if not isinstance(branches, tuple):
         return [branches]
     return _leaves(branches[1]) + _leaves(branches[2])
 
 
-def _assembled(sp: Any, branches: Any, shorter: dict[Any, Any], graph: Graph) -> Any:
+def _assembled(
+    sp: Any, branches: Any, shorter: dict[Any, Any], graph: Graph, decimal: bool
+) -> Any:
     """The simplified leaves under their conditions, in one graph."""
     if not isinstance(branches, tuple):
-        return from_sympy(sp, shorter[branches.index], graph) if isinstance(branches, Node) else branches
+        leaf = shorter.get(id(branches))
+        return branches if leaf is None else from_sympy(sp, leaf, graph, decimal)
     condition, yes, no = branches
     inputs = {n.name: graph.input(n.name) for n in ancestors([condition]) if n.op is None}
     test = evaluate([condition], inputs, graph)[0]
-    sides = tuple(_assembled(sp, side, shorter, graph) for side in (yes, no))
+    sides = tuple(_assembled(sp, side, shorter, graph, decimal) for side in (yes, no))
     return graph.apply(BOOK["where"], (test, *sides))
 
 
@@ -212,23 +194,31 @@ def to_sympy(sp: Any, expression: Any) -> Any:
 def _apply(sp: Any, op: Any, args: list[Any]) -> Any:
     if op.name not in _KNOWN:
         return sp.Function(op.name, real=True)(*args)
-    if op.name == "power" and all(a.is_Number for a in args) and abs(args[1]) > _MAX_EXPONENT:
+    if op.name == "power" and all(a.is_Number for a in args) and _digits(sp, *args) > 300:
         raise ValueError("a constant too large to write out")
     return op.sympy(sp, *args)
+
+
+def _digits(sp: Any, base: Any, exponent: Any) -> float:
+    """About how many digits a constant power has."""
+    return abs(float(exponent)) * abs(float(sp.log(abs(base), 10))) if base != 0 else 0.0
 
 
 def _number(sp: Any, value: Any) -> Any:
     if isinstance(value, bool | np.bool_):
         return sp.Integer(int(value))
-    number = float(value)
-    if not np.isfinite(number):
+    if not np.isfinite(value):
         raise ValueError("not a finite number")
-    return sp.Integer(int(number)) if number.is_integer() else sp.Rational(repr(number))
+    number = exactly(value)
+    return sp.Rational(number.numerator, number.denominator)
 
 
-def from_sympy(sp: Any, expression: Any, graph: Graph) -> Any:
-    """A SymPy expression as a node of ``graph`` (or a float)."""
-    done: dict[Any, Any] = {}
+def from_sympy(sp: Any, expression: Any, graph: Graph, decimal: bool = False) -> Any:
+    """A SymPy expression as a node of ``graph`` (or a float).
+
+    Where the numbers were ``decimal``, a tenth is 0.1 and not 1/10.
+    """
+    done: dict[Any, Any] = _decimals(sp, expression) if decimal else {}
     for part in sp.postorder_traversal(expression):
         if part not in done:
             done[part] = _node(sp, graph, part, done)
@@ -255,6 +245,21 @@ def _node(sp: Any, graph: Graph, part: Any, done: dict[Any, Any]) -> Any:
 _NAMES = {"Abs": "abs"}
 
 
+def _decimals(sp: Any, expression: Any) -> dict[Any, Rational]:
+    """The broken numbers in an expression that have a short decimal form."""
+    found = {}
+    for number in expression.atoms(sp.Rational):
+        value = rational(float(number))
+        if number.q != 1 and value.exactly == Fraction(number.p, number.q):
+            found[number] = value
+    return found
+
+
+def _has_decimals(expression: Node) -> bool:
+    constants = (a for n in ancestors([expression]) for a in n.args if not isinstance(a, Node))
+    return any(getattr(rational(c), "decimal", False) for c in constants)
+
+
 def _rational(graph: Graph, number: Any) -> Any:
     if number.q == 1:
         return float(number.p)
@@ -279,6 +284,9 @@ def _sum(sp: Any, graph: Graph, part: Any, done: dict[Any, Any]) -> Any:
 def _product(sp: Any, graph: Graph, part: Any, done: dict[Any, Any]) -> Any:
     if part.could_extract_minus_sign():
         return -_built(sp, graph, -part, done)
+    coefficient, rest = part.as_coeff_Mul()
+    if isinstance(done.get(coefficient), Rational):
+        return done[coefficient] * _built(sp, graph, rest, done)
     above, below = sp.fraction(part, exact=True)
     if below != 1:
         return _built(sp, graph, above, done) / _built(sp, graph, below, done)

@@ -254,11 +254,12 @@ def _derivative(
 
 def _lines(paths: Sequence[Any], substitution: Mapping[str, Any] | None) -> list[Line]:
     """Name the factors, put their expressions in, put the steps' own expressions in."""
-    lines = [
-        Line("multiply along each path, add over paths", tuple(p.factors for p in paths)),
-        Line("each local derivative", tuple(tuple(f.expression for f in p.factors) for p in paths)),
-    ]
-    if substitution is not None and any(len(p.factors) > 1 or len(paths) > 1 for p in paths):
+    local = Line("each local derivative", tuple(tuple(f.expression for f in p.factors) for p in paths))
+    if len(paths) == len(paths[0].factors) == 1:
+        return [local]
+    rule = "multiply the local derivatives" if len(paths) == 1 else "multiply along paths, add over them"
+    lines = [Line(rule, tuple(p.factors for p in paths)), local]
+    if substitution is not None:
         graph = substitution[PI].graph
         terms = tuple(
             tuple(evaluate([f.expression], substitution, graph)[0] for f in p.factors)

@@ -76,15 +76,116 @@ def _power(x: Any, p: Any) -> Any:
 
 
 def _where(condition: Any, x: Any, y: Any) -> Any:
-    """A known condition chooses; a negated one swaps; a weight kept where it is not 0 is itself."""
+    """A known condition chooses, one put together is asked part by part, none is asked twice.
+
+    A weight kept where it is not 0 is itself.
+    """
     if not isinstance(condition, Node):
         return (x if condition else y) if getattr(condition, "ndim", 0) == 0 else None
     if condition.op is None:
         return None
-    if condition.op.name == "logical_not":
-        return condition.graph.apply(_named("where"), (condition.args[0], y, x))
-    tested = condition.args[0] if condition.op.name == "not_equal" else None
-    return x if tested is not None and tested is x and _is(y, 0.0) else None
+
+    def where(c: Any, if_true: Any, if_false: Any) -> Any:
+        return condition.graph.apply(_named("where"), (c, if_true, if_false))
+
+    name, parts = condition.op.name, condition.args
+    if name == "logical_not":
+        return where(parts[0], y, x)
+    if name == "logical_and":
+        return where(parts[0], where(parts[1], x, y), y)
+    if name == "logical_or":
+        return where(parts[0], x, where(parts[1], x, y))
+    if name == "not_equal" and _is(parts[1], 0.0) and _is(y, 0.0) and _vanishes_with(x, parts[0]):
+        return x
+    if x is y:
+        return x
+    sides = assuming(x, condition, True), assuming(y, condition, False)
+    return None if sides[0] is x and sides[1] is y else where(condition, *sides)
+
+
+def _vanishes_with(x: Any, tested: Any) -> bool:
+    """Whether ``x`` is what is tested, or its sign."""
+    sign = isinstance(x, Node) and x.op is not None and x.op.name == "sign"
+    return x is tested or (sign and x.args[0] is tested)
+
+
+_ORDERS = {
+    "less": {"<"}, "less_equal": {"<", "="}, "equal": {"="},
+    "greater_equal": {">", "="}, "greater": {">"}, "not_equal": {"<", ">"},
+}  # fmt: skip
+_LOOK_THROUGH = frozenset(("add", "subtract", "multiply", "divide", "negative"))
+_DEEPEST_LOOK = 4
+
+
+def assuming(value: Any, condition: Node, truth: bool, depth: int = _DEEPEST_LOOK) -> Any:
+    """``value`` where the truth of a condition is known: choices just below are decided by it."""
+    if not isinstance(value, Node) or value.op is None or depth == 0:
+        return value
+    if value.op.name == "where" and isinstance(value.args[0], Node):
+        known = follows(value.args[0], condition, truth)
+        if known is not None:
+            return assuming(value.args[1 if known else 2], condition, truth, depth)
+    elif value.op.name not in _LOOK_THROUGH:
+        return value
+    args = tuple(assuming(a, condition, truth, depth - 1) for a in value.args)
+    changed = any(new is not old for new, old in zip(args, value.args, strict=True))
+    return _applied(value.op, args) if changed else value
+
+
+def _applied(op: Primitive, args: tuple[Any, ...]) -> Any:
+    graphs = [a.graph for a in args if isinstance(a, Node)]
+    return graphs[0].apply(op, args) if graphs else op.evaluate(*args)
+
+
+def follows(node: Node, condition: Node, truth: bool) -> bool | None:
+    """What the condition's truth says about another comparison of the same two values."""
+    if node is condition:
+        return truth
+    if node.op is None or condition.op is None or condition.op.name not in _ORDERS:
+        return None
+    if node.op.name not in _ORDERS or not all(map(_same, node.args, condition.args)):
+        return None
+    possible = _ORDERS[condition.op.name] if truth else set("<=>") - _ORDERS[condition.op.name]
+    if possible <= _ORDERS[node.op.name]:
+        return True
+    return None if possible & _ORDERS[node.op.name] else False
+
+
+def _same(a: Any, b: Any) -> bool:
+    return a is b or (not isinstance(a, Node) and not isinstance(b, Node) and bool(a == b))
+
+
+def _not_equal(x: Any, y: Any) -> Any:
+    """Whether a choice between numbers is not 0 is a question about its conditions."""
+    if not (_is(y, 0.0) and isinstance(x, Node) and x.op is not None):
+        return None
+    if x.op.name == "sign":
+        return x.args[0] != 0.0
+    if x.op.name != "where":
+        return None
+    condition, *sides = x.args
+    answers = [_not_zero(side) for side in sides]
+    if any(a is None for a in answers):
+        return None
+    return _either(condition, *answers)
+
+
+def _not_zero(side: Any) -> Any:
+    """Whether one side of a choice is not 0: known, or a condition, or ``None`` if unclear."""
+    return _not_equal(side, 0.0) if isinstance(side, Node) else bool(side != 0)
+
+
+def _either(condition: Any, if_true: Any, if_false: Any) -> Any:
+    """``if_true`` where the condition holds and ``if_false`` elsewhere, for truth values."""
+    if if_true is if_false:
+        return if_true
+    if if_true is True:
+        return condition if if_false is False else condition | if_false
+    if if_true is False:
+        return ~condition if if_false is True else ~condition & if_false
+    if if_false is True:
+        return ~condition | if_true
+    return condition & if_true if if_false is False else None
 
 
 def _named(name: str) -> Primitive:
@@ -102,4 +203,5 @@ _RULES = {
     "negative": _negative,
     "power": _power,
     "where": _where,
+    "not_equal": _not_equal,
 }

@@ -56,10 +56,10 @@ class Traced(Operand):
     def apply(self, primitive: Primitive, args: tuple[Any, ...], attrs: Attrs) -> Any:
         """Compute ``primitive`` on the values and record it on this tape."""
         level = self.level
-        values = tuple([a.value if type(a) is Traced and a.level == level else a for a in args])
         tape = self.tape
         if tape.closed:
             raise _leaked(primitive)
+        values = tuple([a.value if type(a) is Traced and a.level == level else a for a in args])
         value = bind(primitive, values, attrs)
         if not primitive.recorded:
             return value

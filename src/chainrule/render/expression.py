@@ -1,20 +1,22 @@
 """Expressions in print: a graph node as text that reads like a textbook, or as LaTeX.
 
-The text is written so that chainrule's own parser reads it back as the same expression. Strings
-are built bottom-up over the topological order; a shared node is written out wherever it is used.
+Both are written so that chainrule's own parser reads them back with the same value. Where signs
+and quotients meet, a product is written the usual way: ``(−x)·(1/y)`` as ``−x/y``. Strings are
+built bottom-up over the topological order; a shared node is written out wherever it is used.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 
 from chainrule.graph.node import PI, E, Node, ancestors
 from chainrule.render.names import latex_name, text_name
-from chainrule.render.numbers import latex_number, text_number
+from chainrule.render.numbers import latex_number, proper_fraction, text_number
 
 # How tightly an expression holds together; an operand that holds less gets parentheses.
 COMPARISON, SUM, PRODUCT, POWER, ATOM = range(5)
@@ -23,11 +25,18 @@ MAX_LENGTH = 4000
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A printed expression, how tightly it binds, and whether it starts with a minus sign."""
+    """A printed expression, how tightly it binds, and what it is made of.
+
+    ``unsigned`` is what stands behind its minus sign, ``over`` are the two sides of a quotient, and
+    ``group`` says that it ends in a parenthesis which groups, ``(x + 1)`` or ``(x + 1)²``.
+    """
 
     s: str
     binds: int
     number: bool = False
+    unsigned: Piece | None = None
+    over: tuple[Piece, Piece] | None = None
+    group: bool = False
 
     @property
     def negative(self) -> bool:
@@ -80,9 +89,14 @@ def piece(expression: Any, style: Style) -> Piece:
 def _constant(value: Any, style: Style) -> Piece:
     if np.ndim(value):
         return Piece(_array(value, style), ATOM)
+    if value < 0:
+        return _minus(_constant(-value, style), style)
+    fraction = proper_fraction(value)
+    if fraction is not None:
+        above, below = (_constant(float(n), style) for n in (fraction.numerator, fraction.denominator))
+        return replace(style.quotient(above, below), number=True)
     s = style.number(value)
-    power_of_ten = "10^" in s
-    return Piece(s, SUM if s.startswith(style.minus) else PRODUCT if power_of_ten else ATOM, True)
+    return Piece(s, ATOM if s.replace(".", "").isdecimal() else PRODUCT, True)
 
 
 def _array(value: Any, style: Style) -> str:
@@ -94,7 +108,16 @@ def _array(value: Any, style: Style) -> str:
 
 def _within(p: Piece, level: int, style: Style) -> Piece:
     """Parentheses if ``p`` binds less than ``level``."""
-    return p if p.binds >= level else Piece(style.wrap(p.s), ATOM)
+    return p if p.binds >= level else _wrapped(p, style)
+
+
+def _wrapped(p: Piece, style: Style) -> Piece:
+    return Piece(style.wrap(p.s), ATOM, group=True)
+
+
+def _minus(p: Piece, style: Style) -> Piece:
+    """Binds like a sum: −x must be wrapped inside products, powers and quotients."""
+    return Piece(f"{style.minus}{p.s}", SUM, p.number, unsigned=p)
 
 
 def _add(_: Node, args: list[Piece], style: Style) -> Piece:
@@ -106,23 +129,44 @@ def _add(_: Node, args: list[Piece], style: Style) -> Piece:
 
 def _subtract(_: Node, args: list[Piece], style: Style) -> Piece:
     left, right = args
-    right = Piece(style.wrap(right.s), ATOM) if right.negative else _within(right, PRODUCT, style)
+    right = _wrapped(right, style) if right.negative else _within(right, PRODUCT, style)
     return Piece(f"{left.s} {style.minus} {right.s}", SUM)
 
 
 def _negative(_: Node, args: list[Piece], style: Style) -> Piece:
     inner = args[0]
-    inner = Piece(style.wrap(inner.s), ATOM) if inner.negative else _within(inner, PRODUCT, style)
-    # Binds like a sum: −x must be wrapped inside products, powers and quotients.
-    return Piece(f"{style.minus}{inner.s}", SUM)
+    inner = _wrapped(inner, style) if inner.negative else _within(inner, PRODUCT, style)
+    return _minus(inner, style)
 
 
 def _multiply(_: Node, args: list[Piece], style: Style) -> Piece:
-    return style.product(_within(args[0], PRODUCT, style), _within(args[1], PRODUCT, style))
+    return _product(args[0], args[1], style)
+
+
+def _product(left: Piece, right: Piece, style: Style) -> Piece:
+    """A product; a quotient on either side takes the other factor above its line."""
+    if left.unsigned is not None:
+        return _minus(_product(left.unsigned, right, style), style)
+    if left.number and left.over is not None and not right.number:
+        above, below = left.over
+        return style.quotient(right if above.s == "1" else _product(above, right, style), below)
+    if right.over is not None and not right.number:
+        above, below = right.over
+        if above.s == "1":
+            return style.quotient(left, below)
+        if left.number and not above.number:
+            return style.quotient(_product(left, above, style), below)
+    return style.product(_within(left, PRODUCT, style), _within(right, PRODUCT, style))
 
 
 def _divide(_: Node, args: list[Piece], style: Style) -> Piece:
-    return style.quotient(args[0], args[1])
+    return _quotient(args[0], args[1], style)
+
+
+def _quotient(left: Piece, right: Piece, style: Style) -> Piece:
+    if left.unsigned is not None:
+        return _minus(_quotient(left.unsigned, right, style), style)
+    return style.quotient(left, right)
 
 
 def _power(_: Node, args: list[Piece], style: Style) -> Piece:
@@ -153,6 +197,8 @@ def _index_part(part: Any) -> str:
 def _comparison(node: Node, args: list[Piece], style: Style) -> Piece:
     left, right = (_within(a, SUM, style) for a in args)
     sign = node.op.notation.latex if style is LATEX else node.op.notation.text  # type: ignore[union-attr]
+    if sign == "=" and style is TEXT:
+        sign = "=="  # as it is typed: a single one defines a name
     return Piece(f"{left.s} {sign} {right.s}", COMPARISON)
 
 
@@ -171,13 +217,18 @@ _PRINTERS: dict[str, Callable[[Node, list[Piece], Style], Piece]] = {
         _within(args[0], ATOM, style), Piece("2", ATOM, True)
     ),
     "exp": _exp,
+    "exp2": lambda node, args, style: style.power(Piece("2", ATOM, True), args[0]),
+    "reciprocal": lambda node, args, style: style.quotient(Piece("1", ATOM, True), args[0]),
     "index": _index,
     **dict.fromkeys(
         ("less", "less_equal", "greater", "greater_equal", "equal", "not_equal"), _comparison
     ),
 }
 
-_SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+_SUPERSCRIPTS = str.maketrans("−0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_MONOMIAL = re.compile(r"\d+[a-zA-Z]")
+# LaTeX names which a parenthesis right behind would make look like a function's.
+_LONG_NAME = re.compile(r"(\\[a-zA-Z]+|\\mathrm\{.*\}|_\{.*\})$")
 
 
 class Text:
@@ -199,23 +250,30 @@ class Text:
 
     def product(self, left: Piece, right: Piece) -> Piece:
         """``2x``, ``x·y``, ``6x(x + 1)``: a dot wherever juxtaposition could be misread."""
-        plain_number = left.number and left.binds == ATOM
-        letter = right.s[0].isalpha() or right.s[0] in "(√∛"
-        joined = (plain_number and letter and not right.number) or (
-            right.s[0] == "(" and (left.s[-1] == ")" or left.s[-1] in "⁰¹²³⁴⁵⁶⁷⁸⁹")
-        )
-        return Piece(f"{left.s}{'' if joined else '·'}{right.s}", PRODUCT)
+        left, right = self._unquotient(left), self._unquotient(right)
+        if left.number and left.binds == ATOM:
+            joined = (right.s[0].isalpha() or right.s[0] in "(√∛") and not right.number
+        else:
+            before = left.group or left.s[-1] in "⁰¹²³⁴⁵⁶⁷⁸⁹" or _MONOMIAL.fullmatch(left.s)
+            joined = bool(before) and right.s[0] == "("
+        dot = "" if joined else "·"
+        return Piece(f"{left.s}{dot}{right.s}", PRODUCT, group=right.group)
+
+    def _unquotient(self, p: Piece) -> Piece:
+        """A quotient on a line of text next to another sign: in parentheses."""
+        return p if p.over is None else _wrapped(p, self)
 
     def quotient(self, left: Piece, right: Piece) -> Piece:
         """``a/b`` with parentheses as needed."""
-        return Piece(
-            f"{_within(left, PRODUCT, self).s}/{_within(right, POWER, self).s}", PRODUCT
-        )
+        above = self._unquotient(_within(left, PRODUCT, self))
+        s = f"{above.s}/{_within(right, POWER, self).s}"
+        return Piece(s, PRODUCT, over=(left, right))
 
     def power(self, base: Piece, exponent: Piece) -> Piece:
-        """``x²`` for small whole exponents, ``x^(…)`` otherwise."""
-        if exponent.number and exponent.s.isdigit():
-            return Piece(f"{base.s}{exponent.s.translate(_SUPERSCRIPTS)}", POWER)
+        """``x²`` for whole exponents, ``x^(…)`` otherwise."""
+        if exponent.number and exponent.s.removeprefix("−").isdigit():
+            raised = exponent.s.translate(_SUPERSCRIPTS)
+            return Piece(f"{base.s}{raised}", POWER, group=base.group)
         return Piece(f"{base.s}^{_within(exponent, ATOM, self).s}", POWER)
 
     def call(self, node: Node, args: list[Piece]) -> Piece:
@@ -227,6 +285,10 @@ class Text:
             return Piece(template[0] + (args[0].s if simple else f"({args[0].s})"), POWER)
         if template == "{0} @ {1}":
             return Piece(template.format(*(_within(a, PRODUCT, self).s for a in args)), PRODUCT)
+        if template == "|{0}|" and "|" in args[0].s:  # which bar closes which would be a riddle
+            template = "abs"
+        if template == "σ" and "sigma" in node.graph.inputs:  # the reader's own variable σ
+            template = "sigmoid"
         if "{" in template:
             return Piece(template.format(*(a.s for a in args)), ATOM)
         return Piece(f"{template}({', '.join(a.s for a in args)})", ATOM)
@@ -254,13 +316,14 @@ class Latex:
         return rf"\left({s}\right)"
 
     def product(self, left: Piece, right: Piece) -> Piece:
-        """Juxtaposition with a thin space, a dot before a digit."""
-        sign = r" \cdot " if right.s[0].isdigit() or right.number else r"\, "
+        """Juxtaposition with a thin space; a dot before a digit and where a call could be meant."""
+        calling = right.s.startswith(r"\left(") and _LONG_NAME.search(left.s)
+        sign = r" \cdot " if right.s[0].isdigit() or right.number or calling else r"\, "
         return Piece(f"{left.s}{sign}{right.s}", PRODUCT)
 
     def quotient(self, left: Piece, right: Piece) -> Piece:
-        """A fraction; a minus sign above moves in front of it."""
-        return Piece(rf"\frac{{{left.s}}}{{{right.s}}}", PRODUCT)
+        """A fraction."""
+        return Piece(rf"\frac{{{left.s}}}{{{right.s}}}", PRODUCT, over=(left, right))
 
     def power(self, base: Piece, exponent: Piece) -> Piece:
         """A superscript."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
+
+from chainrule.graph.rational import Rational
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -13,9 +16,9 @@ def text_number(value: Any) -> str:
     """A literal, exactly: ``3``, ``0.1``, ``−2.5``.
 
     >>> text_number(3.0), text_number(-0.5), text_number(1e-20)
-    ('3', '−0.5', '1e−20')
+    ('3', '−0.5', '10⁻²⁰')
     """
-    return _literal(value).replace("-", "−")
+    return _scientific(_literal(value), latex=False).replace("×", "·")
 
 
 def latex_number(value: Any) -> str:
@@ -41,6 +44,14 @@ def latex_value(value: Any, digits: int = 10) -> str:
     return _scientific(_rounded(value, digits).replace("inf", r"\infty"), latex=True)
 
 
+def proper_fraction(value: Any) -> Fraction | None:
+    """The fraction that ``value`` is written as, if it is not written as a decimal number."""
+    if not isinstance(value, Rational) or value.exactly.denominator == 1:
+        return None
+    decimal = Fraction(repr(float(value))) == value.exactly
+    return None if value.decimal and decimal else value.exactly
+
+
 def _literal(value: Any) -> str:
     if isinstance(value, bool | np.bool_):
         return "true" if value else "false"
@@ -59,7 +70,7 @@ def _rounded(value: Any, digits: int) -> str:
 def _scientific(s: str, latex: bool) -> str:
     """``1.5e-17`` as a power of ten."""
     mantissa, _, exponent = s.partition("e")
-    if not exponent:
+    if not exponent.lstrip("-").isdigit():  # "true" has an e as well
         return s if latex else s.replace("-", "−")
     if latex:
         power = f"10^{{{int(exponent)}}}"

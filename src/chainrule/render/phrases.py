@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,13 @@ from chainrule.explanations.solution import Check, Line, Partial
 from chainrule.render.expression import LATEX, PRODUCT, TEXT, Style, piece
 from chainrule.render.names import latex_name, text_name
 from chainrule.render.numbers import latex_value, text_value
+
+
+_SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+# Larger arrays are shown by their shape.
+MOST_ELEMENTS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +43,14 @@ class Script:
         if np.ndim(value) == 0:
             return show(value)
         array = np.asarray(value)
-        if array.size > 6 or array.ndim > 1:
-            return f"array {array.shape}".replace(",)", ")")
-        return "[" + ", ".join(show(v, 6) for v in array.ravel()) + "]"
+        if array.size > MOST_ELEMENTS:
+            times = r" \times " if self.style is LATEX else "×"
+            return "[" + times.join(map(str, array.shape)) + "]"
+        return self._nested(array, show)
+
+    def _nested(self, array: Any, show: Any) -> str:
+        parts = (show(v, 6) if np.ndim(v) == 0 else self._nested(v, show) for v in array)
+        return "[" + ", ".join(parts) + "]"
 
     def ratio(self, above: str, below: str, several: bool) -> str:
         """``dy/dx``, or ``∂y/∂x`` where there are several arguments."""
@@ -45,6 +58,21 @@ class Script:
         if self.style is LATEX:
             return rf"\frac{{{d} {self.name(above)}}}{{{d} {self.name(below)}}}"
         return f"{d}{self.name(above)}/{d}{self.name(below)}"
+
+    def higher_ratio(self, above: str, chain: Sequence[str], several: bool) -> str:
+        """A derivative of higher order: ``d²y/dx²`` or ``∂²z/∂x∂y``."""
+        d = self.partial if several else self.d
+        below = "".join(
+            f"{d}{self.name(name)}{self._raised(len(list(run)))}"
+            for name, run in itertools.groupby(chain)
+        )
+        top = f"{d.strip()}{self._raised(len(chain))}{self.name(above)}"
+        return rf"\frac{{{top}}}{{{below}}}" if self.style is LATEX else f"{top}/{below}"
+
+    def _raised(self, power: int) -> str:
+        if power == 1:
+            return ""
+        return f"^{{{power}}}" if self.style is LATEX else str(power).translate(_SUPERSCRIPTS)
 
     def factor(self, expression: Any, alone: bool) -> str:
         """An expression as a factor: a sum gets parentheses unless it stands alone."""
@@ -75,8 +103,11 @@ def edge_symbol(explanation: Explanation, edge: Partial, script: Script) -> str:
 
 
 def answer_symbol(explanation: Explanation, variable: str, script: Script) -> str:
-    """The symbol of the whole derivative."""
-    return script.ratio(explanation.result, variable, several(explanation))
+    """The symbol of the whole derivative: ``dy/dx``, ``d²y/dx²``, ``∂²z/∂x∂y``."""
+    chain = (*explanation.before, variable)
+    if len(chain) == 1:
+        return script.ratio(explanation.result, variable, several(explanation))
+    return script.higher_ratio(explanation.original, chain, several(explanation))
 
 
 def line_text(explanation: Explanation, line: Line, script: Script) -> str:
@@ -189,10 +220,11 @@ def _signed(script: Script, value: Any) -> str:
 
 def verdict(check: Check) -> tuple[str, str]:
     """A mark and a sentence for the outcome of the check."""
-    if check.outcome == "verified":
-        error = "" if check.error is None else f"; largest relative error {text_value(check.error, 2)}"
-        return "✓", f"verified: {check.says}{error}"
-    return "!", f"not verifiable here: {check.says}"
+    if check.outcome != "verified":
+        return "!", f"not verifiable here: {check.says}"
+    if not check.error:
+        return "✓", f"verified: {check.says} to the last digit"
+    return "✓", f"verified: {check.says} to a relative error of {text_value(check.error, 2)}"
 
 
 def given(explanation: Explanation, script: Script) -> str:

@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -13,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from chainrule.explanations.explanation import Explanation
-from chainrule.explanations.solution import Quotients, Step
+from chainrule.explanations.solution import Derivative, Partial, Quotients, Step
 from chainrule.render.expression import text
 from chainrule.render.names import text_name
 from chainrule.render.numbers import text_value
@@ -24,7 +25,6 @@ from chainrule.render.phrases import (
     derivation,
     edge_symbol,
     given,
-    several,
     verdict,
 )
 
@@ -71,8 +71,10 @@ def _sections(explanation: Explanation) -> Iterator[RenderableType]:
 def _title(explanation: Explanation) -> Text:
     line = Text("  ")
     line.append(text_name(explanation.result), style="bold cyan")
+    if explanation.before:
+        line.append(f" = {PLAIN.higher_ratio(explanation.original, explanation.before, len(explanation.inputs) > 1)}", style="cyan")
+    line.append(" = ", style="dim")
     written = explanation.title if explanation.expression is None else text(explanation.expression)
-    line.append(" = " if explanation.expression is not None else "  ", style="dim")
     line.append(written, style="bold")
     at = given(explanation, PLAIN)
     if at:
@@ -100,10 +102,10 @@ def _step_table(explanation: Explanation) -> Table:
     numeric = any(s.value is not None for s in explanation.steps)
     sourced = any(s.line is not None for s in explanation.steps)
     table.add_column("step", style="cyan", no_wrap=True)
-    table.add_column("expression")
+    table.add_column("expression", overflow="fold")
     if numeric:
         table.add_column("value", justify="right")
-    table.add_column("local derivative")
+    table.add_column("local derivative", overflow="fold")
     if numeric:
         table.add_column("its value", justify="right")
     if sourced:
@@ -112,7 +114,8 @@ def _step_table(explanation: Explanation) -> Table:
         if isinstance(step, int):
             table.add_row(*_gap(step, numeric, sourced))
         else:
-            table.add_row(*_step_cells(explanation, step, numeric, sourced))
+            for cells in _step_cells(explanation, step, numeric, sourced):
+                table.add_row(*cells)
     return table
 
 
@@ -133,36 +136,41 @@ def _gap(count: int, numeric: bool, sourced: bool) -> list[str]:
 
 def _step_cells(
     explanation: Explanation, step: Step, numeric: bool, sourced: bool
-) -> list[RenderableType]:
-    expression = f"{step.count:,} operations" if step.expression is None else text(step.expression)
-    symbols = Text()
-    values = Text(justify="right")
-    for i, edge in enumerate(step.partials):
-        if i:
-            symbols.append("\n")
-            values.append("\n")
-        symbols.append(f"{edge_symbol(explanation, edge, PLAIN)} = ", style="dim")
-        shown = "…" if edge.expression is None else text(edge.expression)
-        symbols.append(edge.structure if edge.structure else shown)
-        values.append("" if edge.value is None else PLAIN.value(edge.value))
-    cells: list[RenderableType] = [text_name(step.name), expression[:MAX_CELL]]
-    if numeric:
-        cells.append("" if step.value is None else PLAIN.value(step.value))
-    cells.append(symbols)
-    if numeric:
-        cells.append(values)
-    if sourced:
-        cells.append("" if step.line is None else str(step.line))
-    return cells
+) -> Iterator[list[RenderableType]]:
+    """A row for the step with its first local derivative, and one for each further one."""
+    expression = _folded(step) if step.expression is None else text(step.expression)
+    value = "" if step.value is None else PLAIN.value(step.value)
+    line = "" if step.line is None else str(step.line)
+    for i, edge in enumerate(step.partials or (None,)):
+        first = i == 0
+        cells: list[RenderableType] = [text_name(step.name) if first else "", expression if first else ""]
+        cells += [value if first else ""] if numeric else []
+        cells.append("" if edge is None else _local(explanation, edge))
+        cells += ["" if edge is None or edge.value is None else PLAIN.value(edge.value)] if numeric else []
+        cells += [line if first else ""] if sourced else []
+        yield cells
+
+
+def _folded(step: Step) -> str:
+    names = ", ".join(text_name(e.of) for e in step.partials)
+    return f"⋯ {step.count:,} operations on {names}, folded"
+
+
+def _local(explanation: Explanation, edge: Partial) -> Text:
+    """``du₂/du₁ = 1/u₁``; for arrays, with the structure of the Jacobian."""
+    shown = Text(f"{edge_symbol(explanation, edge, PLAIN)} = ", style="dim")
+    if edge.structure == "diagonal" and edge.expression is not None:
+        return shown.append(f"diag({text(edge.expression)})", style="not dim")
+    words = "…" if edge.expression is None else text(edge.expression)
+    return shown.append(edge.structure or words, style="not dim")
 
 
 def _accumulation_table(rows: list[Any]) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 1, 0, 1))
     table.add_column(style="cyan", no_wrap=True)
-    table.add_column()
-    table.add_column(style="dim")
-    table.add_column()
-    numeric = any(r.numbers for r in rows)
+    table.add_column(overflow="fold")
+    table.add_column(style="dim", overflow="fold")
+    table.add_column(overflow="fold")
     shown = rows if len(rows) <= 2 * SHOWN_AT_EACH_END else [
         *rows[:SHOWN_AT_EACH_END], None, *rows[-SHOWN_AT_EACH_END:]
     ]  # fmt: skip
@@ -171,30 +179,14 @@ def _accumulation_table(rows: list[Any]) -> Table:
             table.add_row("⋮", f"… {len(rows) - 2 * SHOWN_AT_EACH_END:,} rows folded …", "", "")
             continue
         numbers = f"= {row.numbers}" if row.numbers else ""
-        value = f"= {row.value}" if numeric and row.value and row.expression != "1" else ""
+        value = f"= {row.value}" if row.value and row.expression != "1" else ""
         table.add_row(row.symbol, f"= {row.expression}", numbers, value)
     return table
 
 
 def _answers(explanation: Explanation) -> Iterator[RenderableType]:
     for derivative in explanation.derivatives:
-        symbol = answer_symbol(explanation, derivative.variable, PLAIN)
-        table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
-        table.add_column(style="bold cyan", no_wrap=True)
-        table.add_column()
-        table.add_column(style="dim")
-        lines = derivation(explanation, derivative.variable, PLAIN)
-        for i, (reason, line) in enumerate(lines):
-            last = i == len(lines) - 1
-            table.add_row(
-                symbol if i == 0 else "", Text(f"= {line}", style="bold green" if last else ""), reason
-            )
-        if derivative.value is not None:
-            start = symbol if not lines else ""
-            at = given(explanation, PLAIN)
-            where = f"at {at}" if len(at) < 60 else ""
-            table.add_row(start, Text(f"= {PLAIN.value(derivative.value)}", style="bold green"), where)
-        yield Padding(table, (0, 0, 0, 2))
+        yield Padding(_derivation_table(explanation, derivative), (0, 0, 0, 2))
         if derivative.remark:
             yield Text(f"  {derivative.remark}", style="yellow")
         if explanation.show_paths or derivative.path_count > 1:
@@ -202,7 +194,31 @@ def _answers(explanation: Explanation) -> Iterator[RenderableType]:
         yield Text()
 
 
-def _paths(explanation: Explanation, derivative: Any) -> Iterator[RenderableType]:
+def _derivation_table(explanation: Explanation, derivative: Derivative) -> Table:
+    symbol = answer_symbol(explanation, derivative.variable, PLAIN)
+    table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
+    table.add_column(style="bold cyan", no_wrap=True)
+    table.add_column()
+    table.add_column(overflow="fold")
+    table.add_column(style="dim italic")
+    lines = derivation(explanation, derivative.variable, PLAIN)
+    for i, (reason, line) in enumerate(lines):
+        style = "bold green" if i == len(lines) - 1 else ""
+        table.add_row(symbol if i == 0 else "", "=", Text(line, style=style), reason)
+    if derivative.value is not None:
+        at = given(explanation, PLAIN)
+        where = f"at {at}" if len(at) < 30 else "at this point"
+        value = Text(_full_value(derivative.value), style="bold green")
+        table.add_row("" if lines else symbol, "=", value, where)
+    return table
+
+
+def _full_value(value: Any) -> str:
+    """A number, or an array as NumPy prints it."""
+    return PLAIN.value(value) if np.ndim(value) == 0 else np.array2string(np.asarray(value), prefix="= ")
+
+
+def _paths(explanation: Explanation, derivative: Derivative) -> Iterator[RenderableType]:
     count = derivative.path_count
     listed = derivative.paths
     words = "1 path" if count == 1 else f"{count:,} paths"
@@ -211,8 +227,8 @@ def _paths(explanation: Explanation, derivative: Any) -> Iterator[RenderableType
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", border_style="dim", padding=(0, 1))
     numeric = any(p.product is not None for p in listed)
     table.add_column("path", style="cyan")
-    table.add_column("factors")
-    table.add_column("product")
+    table.add_column("factors", overflow="fold")
+    table.add_column("product", overflow="fold")
     if numeric:
         table.add_column("value", justify="right")
         table.add_column("share", justify="right")
@@ -254,7 +270,6 @@ def _quotients(explanation: Explanation, quotients: Quotients) -> Iterator[Rende
     direct = f"Δ{result}/Δ{variable} directly"
     table.add_row(direct, *(text_value(p) for p in quotients.direct), "")
     yield Padding(table, (0, 0, 0, 1))
-    _ = several
 
 
 def _is_chain(quotients: Quotients) -> bool:

@@ -7,6 +7,7 @@ function that mean it, so that a new primitive is one row and nothing else.
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ def define(
     notation = Notation(text, latex or (text if "{" in text else rf"\operatorname{{{text}}}"))
     row = Primitive(
         name,
-        evaluate,
+        _scalars(evaluate) if isinstance(evaluate, FunctionType) else evaluate,
         edges,
         notation,
         domain=Domain(*domain) if domain else None,
@@ -76,6 +77,15 @@ def define(
     if scipy:
         SCIPY_UFUNCS[scipy] = row
     return row
+
+
+def _scalars(evaluate: Callable[..., Any]) -> Callable[..., Any]:
+    """``evaluate`` with a NumPy scalar for every array of no dimensions, as ufuncs have it."""
+
+    def evaluated(*args: Any, **attrs: Any) -> Any:
+        return evaluate(*args, **attrs)[()]
+
+    return evaluated
 
 
 def _connect_operator(row: Primitive, operator: str) -> None:
@@ -116,6 +126,7 @@ def numpy_function(*functions: Callable[..., Any], method: str | None = None) ->
     def connect(adapter: Callable[..., Any]) -> Callable[..., Any]:
         for function in functions:
             FUNCTIONS[function] = adapter
+            adapter.__qualname__ = f"np.{function.__name__}"  # what Python's TypeErrors name
         if method:
             METHODS[method] = adapter
         return adapter

@@ -54,7 +54,7 @@ ARCTANH = define(
     mpmath=lambda mp, x: mp.atanh(x), sympy=lambda sp, x: sp.atanh(x),
 )
 ARCSECH = define(
-    "arcsech", lambda x: np.arccosh(1 / x),
+    "arcsech", lambda x: np.arcsinh(np.sqrt((1 - x) * (1 + x)) / x),
     Scale(lambda x, out: -1 / (x * np.sqrt((1 - x) * (1 + x)))),
     latex=r"\operatorname{arsech}", text="arcsech", analytic=True, ulps=5.0,
     domain=(lambda x: (x > 0) & (x <= 1), "an argument above 0 and at most 1"),
@@ -68,8 +68,9 @@ ARCCSCH = define(
     mpmath=lambda mp, x: mp.acsch(x), sympy=lambda sp, x: sp.acsch(x),
 )
 ARCCOTH = define(
-    "arccoth", lambda x: np.arctanh(1 / x), Scale(lambda x, out: 1 / ((1 - x) * (1 + x))),
-    latex=r"\operatorname{arcoth}", text="arccoth", analytic=True, ulps=5.0,
+    "arccoth", lambda x: np.sign(x) * np.log1p(2 / (np.abs(x) - 1)) / 2,
+    Scale(lambda x, out: 1 / ((1 - x) * (1 + x))),
+    latex=r"\operatorname{arcoth}", text="arccoth", ulps=5.0,
     domain=(lambda x: np.abs(x) > 1, "an argument above 1 in size"),
     mpmath=lambda mp, x: mp.acoth(x), sympy=lambda sp, x: sp.acoth(x),
 )

@@ -56,7 +56,7 @@ UFUNCS[np.matmul] = MATMUL
 
 
 @numpy_function(np.dot, method="dot")
-def _dot(a: Any, b: Any, out: Any = None) -> Any:
+def _dot(a: Any, b: Any) -> Any:
     if np.ndim(a) == 0 or np.ndim(b) == 0:
         return a * b
     if np.ndim(b) > 2:

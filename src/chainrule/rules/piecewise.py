@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import TraceError
-from chainrule.graph.operand import NO_ATTRS, UFUNCS, bind, concrete
+from chainrule.graph.operand import NO_ATTRS, UFUNCS, Operand, bind, concrete
 from chainrule.graph.primitive import Convention, Flat, Mask
 from chainrule.rules.book import define, numpy_function
 
@@ -37,8 +37,13 @@ SIGN = define(
 
 
 def _winner(x: Any, y: Any) -> Any:
-    """1 where x is the larger, 0 where y is, ½ at a tie."""
-    return np.where(x == y, 0.5, np.where(x > y, 1.0, 0.0))
+    """1 where x is the larger, 0 where y is, ½ at a tie; a NaN wins, as it does in the value."""
+    return np.where(x == y, 0.5, np.where(x < y, 0.0, 1.0))
+
+
+def _loser(x: Any, y: Any) -> Any:
+    """1 where x is the smaller, 0 where y is, ½ at a tie; a NaN wins here too."""
+    return np.where(x == y, 0.5, np.where(x > y, 0.0, 1.0))
 
 
 _TIE = (Convention(lambda x, y: x == y, "a tie", "not differentiable; half goes to each side"),)
@@ -50,7 +55,7 @@ MAXIMUM = define(
 )
 MINIMUM = define(
     "minimum", np.minimum,
-    Mask(lambda x, y, out: _winner(y, x)), Mask(lambda x, y, out: _winner(x, y)),
+    Mask(lambda x, y, out: _loser(x, y)), Mask(lambda x, y, out: _loser(y, x)),
     text="min", latex=r"\min", conventions=_TIE,
     mpmath=lambda mp, x, y: min(x, y), sympy=lambda sp, x, y: sp.Min(x, y),
 )
@@ -67,7 +72,7 @@ CLIP = define(
     sympy=lambda sp, x, lo, hi: sp.Min(sp.Max(x, lo), hi),
 )  # fmt: skip
 WHERE = define(
-    "where", lambda c, x, y: np.where(c, x, y)[()],
+    "where", lambda c, x, y: np.where(c, x, y),
     Flat("a condition"), Mask(lambda c, x, y, out: _truth(c)), Mask(lambda c, x, y, out: np.logical_not(c)),
     latex=r"\operatorname{where}",
     mpmath=lambda mp, c, x, y: x if c else y,
@@ -98,9 +103,10 @@ ROUND = define(
 
 
 def _truth(condition: Any) -> Any:
-    """The condition as booleans: NumPy takes numbers as well."""
-    dtype = getattr(condition, "dtype", None)
-    return condition if dtype is None or dtype == np.bool_ else np.not_equal(condition, 0)
+    """The condition as booleans: NumPy takes numbers and lists as well."""
+    if not isinstance(condition, Operand):
+        return np.asarray(condition, dtype=bool)[()]
+    return condition if condition.dtype == np.bool_ else np.not_equal(condition, 0)
 
 
 @numpy_function(np.clip, method="clip")

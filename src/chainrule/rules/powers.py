@@ -14,11 +14,11 @@ from chainrule.rules.exponential import LOG
 
 
 def _power_base(x: Any, p: Any, out: Any) -> Any:
-    """p·x^(p−1), which is 0 for p = 0 even at x = 0."""
+    """p·x^(p−1), and 0 where p = 0 and x = 0."""
     if symbolic(p) or symbolic(x):
         return p if isinstance(p, float | int) and p == 1 else p * x ** (p - 1)
     if isinstance(p, Operand) or np.ndim(p):
-        return np.where(p == 0, 0.0, p * x ** np.where(p == 0, 1.0, p - 1))
+        return p * x ** np.where((p == 0) & (x == 0), 1.0, p - 1)
     return 0.0 if p == 0 else p if p == 1 else p * x ** (p - 1)
 
 
@@ -50,7 +50,7 @@ POWER = define(
     conventions=(
         Convention(lambda x, p: (x == 0) & (p > 0) & (p < 1), "base 0",
                    "the derivative is infinite"),
-        Convention(lambda x, p: (x == 0) & (p > 1) & (p < 2) & (p != 1), "base 0",
+        Convention(lambda x, p: (x == 0) & (p > 1) & (p < 2), "base 0",
                    "the second derivative is infinite"),
     ),
     mpmath=_mp_power, sympy=lambda sp, x, p: x**p,

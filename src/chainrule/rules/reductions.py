@@ -1,4 +1,8 @@
-"""Reductions: sum, mean, product. Each is linear or a product over the reduced axes."""
+"""Reductions: sum, mean, product.
+
+A reduction that is not linear states its partial like an elementwise row, in the shape of its
+argument: ``partial(x, out, **attrs)`` with ``out`` repeated to that shape.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from chainrule.graph.operand import bind
-from chainrule.graph.primitive import Custom, Linear
+from chainrule.graph.primitive import Linear, Scale
 from chainrule.rules.book import define, numpy_function
 from chainrule.rules.shapes import broadcast_to, reshape
 
 
-def _spread(cotangent: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+def spread(cotangent: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Transpose of a sum: every element that went into it receives the cotangent."""
     if not keepdims:
         cotangent = reshape(cotangent, _kept(x, axis))
@@ -36,12 +40,14 @@ def _count(x: Any, axis: Any) -> int:
     return int(np.prod([np.shape(x)[a] for a in _axes(axis, np.ndim(x))], dtype=int))
 
 
-def _product_of_others(x: Any, axis: Any) -> Any:
+def _product_of_others(x: Any, out: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """For each element, the product of the others it is multiplied with.
 
-    Dividing the product by the element is right and cheap, unless the element is 0: then the others
-    are multiplied out, each in a row of its own.
+    Dividing the product by the element is right and cheap, unless there is a 0 or an overflow: then
+    the others are multiplied out, each in a row of its own.
     """
+    if np.all((out != 0) & np.isfinite(out)):
+        return out / x
     moved = _reduced_last(x, axis)
     row = np.shape(moved)[-1]
     others = np.where(np.eye(row, dtype=bool), 1.0, np.expand_dims(moved, -2))
@@ -54,7 +60,7 @@ def _reduced_last(x: Any, axis: Any) -> Any:
     reduced = _axes(axis, np.ndim(x))
     kept = tuple(i for i in range(np.ndim(x)) if i not in reduced)
     ordered = np.transpose(x, kept + reduced)
-    return reshape(ordered, (*(np.shape(x)[i] for i in kept), -1))
+    return reshape(ordered, (*(np.shape(x)[i] for i in kept), _count(x, axis)))
 
 
 def _reduced_back(y: Any, x: Any, axis: Any) -> Any:
@@ -65,27 +71,19 @@ def _reduced_back(y: Any, x: Any, axis: Any) -> Any:
     return np.transpose(unflattened, tuple(int(i) for i in np.argsort(order)))
 
 
-def _prod_pull(cotangent: Any, x: Any, out: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    return _spread(cotangent, x, axis, keepdims) * _product_of_others(x, axis)
-
-
-def _prod_push(tangent: Any, x: Any, out: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    return bind(SUM, (tangent * _product_of_others(x, axis),), {"axis": axis, "keepdims": keepdims})
-
-
 SUM = define(
     "sum", lambda x, axis=None, keepdims=False: np.sum(x, axis=axis, keepdims=keepdims),
-    Linear(_spread), elementwise=False, structure="row of ones", latex=r"\sum",
+    Linear(spread), elementwise=False, structure="row of ones", latex=r"\sum",
 )
 MEAN = define(
     "mean", lambda x, axis=None, keepdims=False: np.mean(x, axis=axis, keepdims=keepdims),
     Linear(lambda ct, x, axis=None, keepdims=False:
-           _spread(ct / _count(x, axis), x, axis, keepdims)),
+           spread(ct / _count(x, axis), x, axis, keepdims)),
     elementwise=False, structure="row of 1/n",
 )  # fmt: skip
 PROD = define(
     "prod", lambda x, axis=None, keepdims=False: np.prod(x, axis=axis, keepdims=keepdims),
-    Custom(_prod_push, _prod_pull), elementwise=False, structure="row", latex=r"\prod",
+    Scale(_product_of_others), elementwise=False, structure="row", latex=r"\prod",
 )
 
 

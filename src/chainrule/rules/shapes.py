@@ -8,6 +8,7 @@ import numpy as np
 
 from chainrule.graph.operand import METHODS, Operand, bind, concrete
 from chainrule.graph.primitive import Linear
+from chainrule.graph.tape import dtype_of
 from chainrule.rules.book import define, numpy_function
 
 
@@ -19,6 +20,12 @@ def reshape(x: Any, shape: Any) -> Any:
 def broadcast_to(x: Any, shape: tuple[int, ...]) -> Any:
     """``np.broadcast_to(x, shape)`` on arrays and operands alike."""
     return x if np.shape(x) == shape else bind(BROADCAST, (x,), {"shape": shape})
+
+
+def cast(x: Any, like: Any) -> Any:
+    """``x`` in the dtype of ``like``, on arrays and operands alike."""
+    dtype = dtype_of(like)
+    return x if dtype_of(x) == dtype else bind(CAST, (x,), {"dtype": dtype})
 
 
 def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
@@ -59,12 +66,17 @@ BROADCAST = define(
     text="broadcast", elementwise=False, structure="repetition",
 )  # fmt: skip
 INDEX = define(
-    "index", lambda x, index: np.asarray(x)[index],
+    "index", lambda x, index: x[index],
     Linear(
         lambda ct, x, index: bind(SCATTER, (ct,), {"index": index, "shape": np.shape(x)}),
         selects=True,
     ),
     elementwise=False, structure="selection",
+)  # fmt: skip
+CAST = define(
+    "astype", lambda x, dtype: np.asarray(x).astype(dtype),
+    Linear(lambda ct, x, dtype: cast(ct, x)),
+    elementwise=False, structure="identity",
 )  # fmt: skip
 SCATTER = define(
     "scatter", _scatter,
@@ -91,6 +103,16 @@ Operand.__getitem__ = _getitem  # type: ignore[attr-defined]
 Operand.T = property(_transpose_method)  # type: ignore[attr-defined]
 METHODS["reshape"] = _reshape_method
 METHODS["transpose"] = _transpose_method
+
+
+def _astype(self: Operand, dtype: Any) -> Any:
+    """Floats stay part of the computation; integers and booleans are steps, so plain arrays."""
+    if np.dtype(dtype).kind == "f":
+        return bind(CAST, (self,), {"dtype": np.dtype(dtype)})
+    return CAST.evaluate(concrete(self), dtype=dtype)
+
+
+METHODS["astype"] = _astype
 
 
 @numpy_function(np.reshape)

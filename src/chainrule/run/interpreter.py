@@ -6,8 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from chainrule.graph.node import PI, E, Graph, Node, ancestors
 from chainrule.graph.operand import Operand, bind
+from chainrule.graph.rational import rational
 
 CONSTANTS = {E: math.e, PI: math.pi}
 
@@ -17,12 +20,12 @@ def evaluate(
 ) -> list[Any]:
     """Compute ``outputs`` from ``inputs`` by name: arrays, traced values or nodes of another graph.
 
-    With ``graph``, operations on constants alone become nodes of it and are not carried out, so that
-    a third stays a third.
+    With ``graph``, operations on constants alone become nodes of it and are not carried out, and
+    constants are the numbers they are written as, so that a third stays a third.
 
     >>> x = Graph().input("x")
-    >>> evaluate([x * x + 1.0], {"x": 3.0})
-    [10.0]
+    >>> float(evaluate([x * x + 1.0], {"x": 3.0})[0])
+    10.0
     """
     values = evaluate_all(outputs, inputs, graph)
     return [values[o.index] if isinstance(o, Node) else o for o in outputs]
@@ -39,7 +42,7 @@ def evaluate_all(
     for node in ancestors(outputs):
         if node.op is None:
             given = inputs.get(node.name)
-            values[node.index] = CONSTANTS[node.name] if given is None else given
+            values[node.index] = numpy_number(CONSTANTS[node.name] if given is None else given)
         else:
             values[node.index] = apply_node(node, values, graph)
     return values
@@ -48,7 +51,17 @@ def evaluate_all(
 def apply_node(node: Node, values: Mapping[int, Any], graph: Graph | None = None) -> Any:
     """One operation on the values of its arguments."""
     assert node.op is not None
-    args = tuple([values[a.index] if isinstance(a, Node) else a for a in node.args])
-    if graph is not None and not any(isinstance(a, Operand) for a in args):
+    if graph is None:
+        args = tuple([values[a.index] if isinstance(a, Node) else a for a in node.args])
+        if not any(isinstance(a, Node) for a in node.args):
+            args = tuple(map(numpy_number, args))
+        return bind(node.op, args, node.attrs)
+    args = tuple([values[a.index] if isinstance(a, Node) else rational(a) for a in node.args])
+    if not any(isinstance(a, Operand) for a in args):
         return graph.apply(node.op, args, node.attrs)
     return bind(node.op, args, node.attrs)
+
+
+def numpy_number(value: Any) -> Any:
+    """A Python float as NumPy's: those do not raise at a pole or become complex."""
+    return np.float64(value) if type(value) is float else value

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from chainrule.graph.node import PI, E, Node, ancestors
+from chainrule.graph.rational import exactly
+
+
+# Numbers beyond 2**_LARGEST count as overflow: float64 ends at 2**1024 anyway, and an exponential of
+# an exponential of one would never come back.
+_LARGEST = 10_000
 
 
 class NotReal(ValueError):
@@ -14,6 +22,8 @@ class NotReal(ValueError):
 
 def evaluate_precisely(mp: Any, outputs: Sequence[Any], inputs: Mapping[str, Any]) -> list[Any]:
     """Compute ``outputs`` in the precision of the mpmath context ``mp``.
+
+    Constants are the numbers they are written as: 0.1 is one tenth.
 
     Raises:
         NotReal: A step has no real, finite value there.
@@ -33,18 +43,50 @@ def evaluate_precisely(mp: Any, outputs: Sequence[Any], inputs: Mapping[str, Any
 
 
 def _number(mp: Any, constant: Any) -> Any:
-    return bool(constant) if isinstance(constant, bool) else mp.mpf(float(constant))
+    if isinstance(constant, bool | np.bool_):
+        return bool(constant)
+    if not np.isfinite(constant):
+        return mp.mpf(float(constant))
+    number = exactly(constant)
+    return mp.mpf(number.numerator) / number.denominator
 
 
 def _step(mp: Any, node: Node, args: list[Any]) -> Any:
     if node.op is None or node.op.mpmath is None:
         raise NotReal(f"{node!r} has no high-precision evaluation")
+    if any(_undefined(mp, a) for a in args):
+        return _of_undefined(mp, node.op.name, args)
+    if node.op.name == "power" and _enormous(mp, *args):
+        return mp.nan
     try:
         value = node.op.mpmath(mp, *args)
     except (ZeroDivisionError, OverflowError, ValueError, TypeError, MemoryError):
+        return mp.nan
+    if isinstance(value, mp.mpf) and mp.mag(value) > _LARGEST:
         return mp.nan
     # A branch that is not taken may be anything: NaN marks it, and only the result must be real.
     complex_or_infinite = isinstance(value, mp.mpc) or (
         isinstance(value, mp.mpf) and not mp.isfinite(value)
     )
     return mp.nan if complex_or_infinite else value
+
+
+def _undefined(mp: Any, value: Any) -> bool:
+    return isinstance(value, mp.mpf) and bool(mp.isnan(value))
+
+
+def _of_undefined(mp: Any, name: str, args: list[Any]) -> Any:
+    """What follows from undefined arguments: nothing, unless the others decide by themselves."""
+    if name == "where" and not _undefined(mp, args[0]):
+        return args[1] if args[0] else args[2]
+    deciding = {"logical_and": False, "logical_or": True}.get(name)
+    return deciding if deciding is not None and deciding in args else mp.nan
+
+
+def _enormous(mp: Any, base: Any, exponent: Any) -> bool:
+    """Whether a power is too large even to start on."""
+    if not (mp.isfinite(base) and mp.isfinite(exponent)) or base == 0:
+        return False
+    return abs(exponent * mp.mag(base)) > _LARGEST and mp.mag(base) not in (0, 1) or abs(
+        exponent
+    ) > mp.mpf(10) ** 30

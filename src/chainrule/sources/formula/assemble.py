@@ -75,9 +75,9 @@ class _Builder:
         """The defined names that a definition's body mentions."""
         mentioned = set()
         for node in postorder(definition.body):
-            name = node.name if isinstance(node, Name) else getattr(node, "function", None)
+            name = getattr(node, "name", None) or getattr(node, "function", "")
             if name in self.definitions and name not in definition.parameters:
-                mentioned.add(name)
+                mentioned.add(str(name))
         return mentioned
 
     def define(self, definition: Definition) -> Any:

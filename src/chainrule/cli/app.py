@@ -1,0 +1,129 @@
+"""The commands and their options."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import Enum
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from chainrule.cli.arguments import formula_value, loaded_function, looks_like_function, point
+from chainrule.errors import ChainruleError
+from chainrule.explanations.entry import CheckFailedError, explain
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
+    rich_markup_mode="rich", context_settings={"help_option_names": ["-h", "--help"]},
+)  # fmt: skip
+
+
+class Mode(str, Enum):
+    """Direction of accumulation."""
+
+    reverse = "reverse"
+    forward = "forward"
+
+
+class Format(str, Enum):
+    """How the explanation is printed."""
+
+    text = "text"
+    latex = "latex"
+    markdown = "markdown"
+    json = "json"
+
+
+@app.callback()
+def root() -> None:
+    """Differentiate, and read every derivative as a worked chain of local derivatives."""
+
+
+@app.command("explain", context_settings={"ignore_unknown_options": True})
+def explain_command(
+    source: Annotated[
+        str, typer.Argument(help='A formula, "sin(ln(x^2+1))", or a function, file.py:f.')
+    ],
+    at: Annotated[
+        list[str] | None, typer.Option(help="The point: x=1 or x=1,y=pi/2; arrays as x=[1,2].")
+    ] = None,
+    wrt: Annotated[str | None, typer.Option(help="Variables to differentiate with respect to.")] = None,
+    order: Annotated[int, typer.Option(help="Which derivative: 1, 2, ...")] = 1,
+    mode: Annotated[Mode, typer.Option(help="Accumulate backward or forward.")] = Mode.reverse,
+    delta: Annotated[
+        float | None, typer.Option(help="Show difference quotients for this Δ and smaller ones.")
+    ] = None,
+    paths: Annotated[bool, typer.Option("--paths", help="Show every path and its share.")] = False,
+    unfold: Annotated[
+        bool, typer.Option("--unfold", help="Make every operation a step of its own.")
+    ] = False,
+    simplify: Annotated[bool, typer.Option(help="Simplify the answer.")] = True,
+    form: Annotated[Format, typer.Option("--format", help="What to print.")] = Format.text,
+) -> None:
+    """Explain a derivative, step by step, checked before it is shown."""
+    options: dict[str, Any] = {
+        "wrt": wrt, "order": order, "mode": mode.value, "delta": delta,
+        "paths": paths, "unfold": unfold, "simplify": simplify,
+    }  # fmt: skip
+    try:
+        given = point(at or [])
+        if looks_like_function(source):
+            explanation = explain(loaded_function(source), **options)(**given)
+        else:
+            values = {name: formula_value(name, v) for name, v in given.items()}
+            explanation = explain(source, values or None, **options)
+    except CheckFailedError as failed:
+        _fail(str(failed), 1)
+    except ChainruleError as error:
+        _fail(str(error), 2)
+    _print(explanation, form)
+
+
+def _print(explanation: Any, form: Format) -> None:
+    if form is Format.text:
+        _print_page(explanation)
+    else:
+        render = {
+            Format.latex: explanation.to_latex,
+            Format.markdown: explanation.to_markdown,
+            Format.json: lambda: json.dumps(explanation.to_dict(), ensure_ascii=False, indent=2),
+        }[form]
+        _write(render())
+
+
+def _print_page(explanation: Any) -> None:
+    from rich.console import Console
+
+    from chainrule.render.terminal import page
+
+    console = Console(highlight=False)
+    if console.is_terminal:
+        console.print(page(explanation))
+    else:
+        _write(explanation.to_text(width=console.width if "COLUMNS" in _environment() else 100))
+
+
+def _environment() -> Any:
+    import os
+
+    return os.environ
+
+
+def _write(text: str) -> None:
+    """Text to standard output in UTF-8, whatever the locale; a closed pipe is no error."""
+    try:
+        sys.stdout.buffer.write((text + "\n").encode("utf-8", "replace"))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        sys.stderr.close()
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    """Print an error to standard error and leave."""
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print("error:", style="bold red", end=" ", markup=False)
+    console.print(message, markup=False)
+    raise typer.Exit(code)
