@@ -23,7 +23,7 @@ from chainrule.sources.formula.vocabulary import FUNCTIONS
 from chainrule.sources.program import Program
 
 DEEPEST = 6
-LARGEST_VALUE = 1e8
+LARGEST_VALUE, SMALLEST_VALUE = 1e8, 1e-8
 # A point keeps this distance, relative to its coordinates, from kinks, jumps, and ends of domains.
 DISTANCE = 1e-3
 NAMES = ("x", "y", "z", "t", "α", "x₁", "x₂", "θ", "w_max", "rate")
@@ -214,7 +214,8 @@ def _choices(program: Program, point: Mapping[str, float]) -> list[Any] | None:
 def _moderate(node: Node, args: tuple[Any, ...], value: Any) -> bool:
     assert node.op is not None
     inside = node.op.domain is None or bool(node.op.domain.test(*args))
-    return inside and bool(np.isfinite(value)) and abs(float(value)) < LARGEST_VALUE
+    # What is 1e-16 in float64 may be a zero, sin(π), which is a kink or a pole of what comes next.
+    return inside and (value == 0 or SMALLEST_VALUE < abs(float(value)) < LARGEST_VALUE)
 
 
 def _chosen(node: Node, args: tuple[Any, ...], value: Any) -> list[Any]:

@@ -301,14 +301,14 @@ def mp_second(mp, row, point, i, j):
 
 def extrapolated(f, x):
     """Central differences, extrapolated to step 0; the entry whose neighbours agree best."""
-    best, error = math.nan, math.inf
+    best, error, rounding = math.nan, math.inf, EPS * abs(f(x))
     for h in (0.02 * max(1.0, abs(x)), 0.02 * abs(x), 1e-4 * abs(x)):
         rows = []
         for step in range(10):
             row = [(f(x + h) - f(x - h)) / (2 * h)]
             for j in range(step):
                 row.append(row[j] + (row[j] - rows[-1][j]) / (1.96 ** (j + 1) - 1))
-                spread = max(abs(row[-1] - row[-2]), abs(row[-1] - rows[-1][j]))
+                spread = max(abs(row[-1] - row[-2]), abs(row[-1] - rows[-1][j])) + rounding / h
                 if spread <= error:
                     best, error = row[-1], spread
             rows.append(row)
@@ -432,11 +432,9 @@ def many_points(row, count):
     return found[np.asarray(inside, bool)]
 
 
-@each_elementwise_row
+@pytest.mark.parametrize("name", [n for n in ELEMENTWISE if n != "where"])
 def test_the_stated_rounding_bound_holds_all_over_the_domain(name):
     row = BOOK[name]
-    if name == "where":
-        return
     for point in many_points(row, arity(name)):
         value = row.evaluate(*map(np.float64, point))
         exactly = row.mpmath(MP50, *map(MP50.mpf, point))

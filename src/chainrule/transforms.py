@@ -93,7 +93,7 @@ def grad(
     Example:
         >>> import numpy as np, chainrule as cr
         >>> f = lambda x: np.sin(np.log(x**2 + 1))
-        >>> float(cr.grad(f)(1.0)) == np.cos(np.log(2.0))
+        >>> bool(cr.grad(f)(1.0) == np.cos(np.log(2.0)))
         True
     """
     both = value_and_grad(f, argnums, has_aux)

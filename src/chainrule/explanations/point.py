@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import FormulaError
-from chainrule.graph.node import Node, ancestors
+from chainrule.graph.node import Graph, Node
 from chainrule.run.interpreter import evaluate_all
 from chainrule.sources.program import Program
 
@@ -60,7 +60,10 @@ def _trouble(program: Program, values: Mapping[int, Any]) -> tuple[Node, str] | 
         args = arguments(node, values)
         value = values[node.index]
         if node.op.domain is not None and not np.all(node.op.domain.test(*args)):
-            return node, f"{_written(node, args)} is outside the domain: {node.op.name} needs {node.op.domain.says},"
+            written = node.op.notation.text
+            name = node.op.name if "{" in written else written
+            says = f"is outside the domain: {name} needs {node.op.domain.says},"
+            return node, f"{_written(node, args)} {says}"
         if not np.all(np.isfinite(value)) and all(np.all(np.isfinite(a)) for a in args):
             return node, f"{_written(node, args)} overflows float64"
     return None
@@ -73,15 +76,9 @@ def arguments(node: Node, values: Mapping[int, Any]) -> tuple[Any, ...]:
 
 def _written(node: Node, args: tuple[Any, ...]) -> str:
     """The step with its arguments' values put in: ``ln(−3)``."""
-    from chainrule.graph.node import Graph
     from chainrule.render.expression import text
 
     rounded = tuple(float(f"{float(a):.10g}") if np.ndim(a) == 0 else a for a in args)
     graph = Graph()
     anchor = graph.apply(node.op, rounded, node.attrs) if node.op is not None else node
     return text(anchor)
-
-
-def all_nodes(program: Program) -> list[Node]:
-    """Every node of the program in order."""
-    return ancestors([program.output])

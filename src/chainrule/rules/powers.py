@@ -73,7 +73,7 @@ CBRT = define(
     text="∛({0})", latex=r"\sqrt[3]{{{0}}}",
     conventions=(Convention(lambda x: x == 0, "0", "the derivative is infinite"),),
     mpmath=lambda mp, x: mp.sign(x) * mp.cbrt(abs(x)),
-    sympy=lambda sp, x: sp.real_root(x, 3), ulps=2.0,
+    sympy=lambda sp, x: sp.real_root(x, 3), ulps=3.0,
 )
 HYPOT = define(
     "hypot", np.hypot, Scale(lambda x, y, out: x / out), Scale(lambda x, y, out: y / out),

@@ -58,7 +58,7 @@ ERF = define(
 ERFC = define(
     "erfc", _elementwise("erfc", math.erfc),
     Scale(lambda x, out: -_two_over_sqrt_pi(x) * np.exp(-(x**2))),
-    scipy="erfc", ulps=8.0,
+    scipy="erfc", ulps=512.0,
     mpmath=lambda mp, x: mp.erfc(x), sympy=lambda sp, x: sp.erfc(x),
 )
 SIGMOID = define(
@@ -74,7 +74,7 @@ SOFTPLUS = define(
 )  # fmt: skip
 GELU = define(
     "gelu", lambda x: 0.5 * x * ERFC.evaluate(-_SQRT_HALF * x),
-    Scale(_gelu_slope), ulps=8.0,
+    Scale(_gelu_slope), ulps=2048.0,
     mpmath=lambda mp, x: x * mp.erfc(-x / mp.sqrt(2)) / 2,
     sympy=lambda sp, x: x * sp.erfc(-x / sp.sqrt(2)) / 2,
 )  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from chainrule.errors import FormulaError
-from chainrule.graph.node import PI, E, Graph, Node
+from chainrule.graph.node import PI, E, Graph, Node, ancestors
 from chainrule.rules import BOOK
 from chainrule.sources.formula.parse import parse
 from chainrule.sources.formula.syntax import Call, Definition, Expression, Name, Number, postorder
@@ -44,10 +44,16 @@ def read_formula(text: str, variables: Collection[str] = (), free: Collection[st
         graph=builder.graph,
         output=output,
         output_name=result.name,
-        variables=tuple(n for n in builder.graph.inputs if n not in (E, PI)),
+        variables=tuple(n.name for n in _inputs(builder.graph, output)),
         names={i: n for i, n in builder.names.items() if n != result.name},
         readings=formula.readings + note,
     )
+
+
+def _inputs(graph: Graph, output: Any) -> list[Node]:
+    """The variables that the result depends on, in order of appearance."""
+    needed = {n.index for n in ancestors([output])}
+    return [n for n in graph.inputs.values() if n.index in needed and n.name not in (E, PI)]
 
 
 def _result(definitions: list[Definition], builder: _Builder) -> tuple[Definition, tuple[str, ...]]:
@@ -82,7 +88,11 @@ class _Builder:
 
     def define(self, definition: Definition) -> Any:
         """The node of a definition, everything it uses built first (in order, not by recursion)."""
-        for d in self._in_order(definition):
+        order = self._in_order(definition)
+        bare = {n.name for d in order for n in postorder(d.body) if isinstance(n, Name)}
+        for d in order:
+            if d.parameters and d is not definition and d.name not in bare:
+                continue  # a function that is only called: written out at each call
             parameters = {p: self.graph.input(p) for p in d.parameters}
             self._build(d, parameters, depth=0)
         return self._built[(definition.name, ())]
