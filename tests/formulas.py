@@ -215,7 +215,8 @@ def _moderate(node: Node, args: tuple[Any, ...], value: Any) -> bool:
     assert node.op is not None
     inside = node.op.domain is None or bool(node.op.domain.test(*args))
     # What is 1e-16 in float64 may be a zero, sin(π), which is a kink or a pole of what comes next.
-    return inside and (value == 0 or SMALLEST_VALUE < abs(float(value)) < LARGEST_VALUE)
+    smooth = not any(bool(np.any(c.at(*args))) for c in node.op.conventions)
+    return inside and smooth and (value == 0 or SMALLEST_VALUE < abs(float(value)) < LARGEST_VALUE)
 
 
 def _chosen(node: Node, args: tuple[Any, ...], value: Any) -> list[Any]:

@@ -126,14 +126,17 @@ def twice(program: Program, derivative: Any, name: str) -> Any:
 def test_first_derivatives_agree_with_sympy(chunk: int):
     mp = context()
     for case in cases_of(chunk)[chunk % SYMPY :: SYMPY]:
+        if functions_of(case.program) & {"floor", "ceil", "round"}:
+            continue  # SymPy leaves their derivatives standing
         point = exact_point(mp, case.point)
         gradient = symbolic_gradient(case.program, case.program.variables)
         name = case.program.variables[0]
         expression = in_sympy(case.program.output)
         values = {sp.Symbol(n, real=True): sp.Float(v, 60) for n, v in case.point.items()}
         theirs = sp.diff(expression, sp.Symbol(name, real=True)).subs(values).evalf(DIGITS)
-        ours, size = evaluate_precisely(mp, [gradient[name], case.program.output], point)
-        assert_equal(ours, mp.mpf(str(theirs)), abs(size), case, name, expression)
+        ours = evaluate_precisely(mp, [gradient[name]], point)[0]
+        size = abs(evaluate_precisely(mp, [case.program.output], point)[0])
+        assert_equal(ours, mp.mpf(str(theirs)), size, case, name, expression)
 
 
 def in_sympy(output: Node) -> Any:
@@ -278,7 +281,8 @@ def defined_points(explanation: Explanation, case: Case) -> list[dict[str, float
     found = []
     for point in [case.point, *points_of(source, case.program, 5)]:
         try:
-            evaluate_precisely(mp, parts, exact_point(mp, point))
+            for part in parts:
+                evaluate_precisely(mp, [part], exact_point(mp, point))
         except NotReal:
             continue
         found.append(point)

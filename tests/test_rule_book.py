@@ -358,7 +358,11 @@ def jacobian(row, args, attrs, i):
         moved[place] += 1e-30j
         out = row.evaluate(*replaced(args, i, moved.reshape(x.shape)), **attrs)
         columns.append(np.ravel(np.imag(out)) / 1e-30)
-    return np.stack(columns, axis=1) if columns else np.zeros((np.size(row.evaluate(*args, **attrs)), 0))
+    return (
+        np.stack(columns, axis=1)
+        if columns
+        else np.zeros((np.size(row.evaluate(*args, **attrs)), 0))
+    )
 
 
 def worst_structured(row, name, i):
@@ -512,6 +516,7 @@ def test_second_derivatives_agree_with_mpmath_in_every_order_of_modes(name, i):
 def test_second_derivatives_of_array_operations_agree_with_differences_of_the_first(name, i):
     row = BOOK[name]
     for args, attrs in STRUCTURED[name][1]:
+
         def loss(x, args=args, attrs=attrs):
             return np.sum(np.sin(bind(row, replaced(args, i, x), attrs)))
 
@@ -602,7 +607,9 @@ def test_array_operations_keep_the_dtype_in_both_modes_and_both_orders(name, i, 
 
 @each_elementwise_edge
 def test_second_derivatives_keep_float32(name, i):
-    point = tuple(p if isinstance(p, bool) else np.float32(p) for p in points(name)[2 % len(points(name))])
+    point = tuple(
+        p if isinstance(p, bool) else np.float32(p) for p in points(name)[2 % len(points(name))]
+    )
     first = lambda v: grad(applied(BOOK[name]), i)(*replaced(point, i, v))
     assert cr.grad(first)(point[i]).dtype == np.float32
 
@@ -658,7 +665,9 @@ def test_the_convention_said_is_the_derivative_used(name):
         at = floats(point)
         assert convention.at(*at)
         for i, slope in enumerate(expected):
-            _, tangent = cr.jvp(lambda v, i=i, at=at: bind(row, replaced(at, i, v)), (at[i],), (1.0,))
+            _, tangent = cr.jvp(
+                lambda v, i=i, at=at: bind(row, replaced(at, i, v)), (at[i],), (1.0,)
+            )
             np.testing.assert_array_equal(grad(applied(row), i)(*at), slope)
             np.testing.assert_array_equal(tangent, slope)
 

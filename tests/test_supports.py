@@ -26,7 +26,9 @@ def derivatives(f, x):
     for place in np.ndindex(np.shape(x)):
         here = np.zeros(np.shape(x), bool)
         here[place] = True
-        forward[place] = cr.jvp(lambda v, here=here: total(np.where(here, v, x)), (x[place],), (1.0,))[1]
+        forward[place] = cr.jvp(
+            lambda v, here=here: total(np.where(here, v, x)), (x[place],), (1.0,)
+        )[1]
     np.testing.assert_allclose(forward, backward, rtol=1e-6, atol=1e-30)
     return backward
 
@@ -83,7 +85,7 @@ def test_a_row_guarded_by_its_own_domain_has_its_derivative_inside_and_zero_outs
         args = [*others, v] if name == "divide" else [v, *others]
         return apply(*args) if apply else bound(row, v)
 
-    inside = row.domain.test(*(([*others, x] if name == "divide" else [x, *others])))
+    inside = row.domain.test(*([*others, x] if name == "divide" else [x, *others]))
     plain = cr.grad(lambda v: np.sum(f(v)))(x)
     guarded = lambda v: np.where(inside, f(v), 0.0)
     assert_derivatives(guarded, x, np.where(inside, plain, 0.0))
@@ -197,7 +199,9 @@ def test_indexing_twice_keeps_both_selections():
 
 
 def test_a_mask_with_as_many_elements_as_the_array_does_not_restrict():
-    assert_derivatives(lambda x: np.where(x > 0, np.sqrt(x), 0.0), np.array([4.0, 1.0]), [0.25, 0.5])
+    assert_derivatives(
+        lambda x: np.where(x > 0, np.sqrt(x), 0.0), np.array([4.0, 1.0]), [0.25, 0.5]
+    )
 
 
 # ----------------------------------------------------------------------------------- matrix products
@@ -270,7 +274,7 @@ def test_the_users_own_zero_times_infinity_is_not_a_number():
 
 def test_a_singularity_in_the_branch_taken_shows():
     assert derivatives(lambda x: np.where(x >= 0, np.sqrt(x), 0.0), 0.0) == INF
-    assert derivatives(lambda x: np.where(x < 1, 1 / x**2, x), 0.0) == -INF
+    assert derivatives(lambda x: np.where(x < 1, -np.log(x), x), 0.0) == -INF
 
 
 def test_a_singularity_in_the_condition_does_not_matter():
@@ -407,7 +411,9 @@ PUBLISHED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("f", "x", "expected"), [c[1:] for c in PUBLISHED], ids=[c[0] for c in PUBLISHED])
+@pytest.mark.parametrize(
+    ("f", "x", "expected"), [c[1:] for c in PUBLISHED], ids=[c[0] for c in PUBLISHED]
+)
 def test_the_published_wrong_gradients_are_right_here(f, x, expected):
     x = np.array(x) if not isinstance(x, float | np.ndarray) else x
     assert_derivatives(f, x, expected)

@@ -65,9 +65,7 @@ def forward(records: Sequence[Traced], seeds: Mapping[int, Carried]) -> dict[int
 def values_of(record: Traced) -> tuple[Any, ...]:
     """The values of a record's arguments: arrays, or values of the tape outside this one."""
     level = record.level
-    return tuple(
-        [a.value if type(a) is Traced and a.level == level else a for a in record.args]
-    )
+    return tuple([a.value if type(a) is Traced and a.level == level else a for a in record.args])
 
 
 def _accumulate(carried: dict[int, Carried], index: int, part: Carried | None) -> None:
@@ -75,6 +73,4 @@ def _accumulate(carried: dict[int, Carried], index: int, part: Carried | None) -
     if part is None:
         return
     before = carried.get(index)
-    carried[index] = (
-        part if before is None else (before[0] + part[0], unite(before[1], part[1]))
-    )
+    carried[index] = part if before is None else (before[0] + part[0], unite(before[1], part[1]))

@@ -207,7 +207,16 @@ def _first_order(
         quotients=_quotients(work, steps, derivatives, options),
         show_paths=options.paths,
         wrt=wrt,
+        defined=_defined(program, work),
     )
+
+
+def _defined(program: Program, work: Work) -> frozenset[str]:
+    """The steps of a formula that carry a definition's own name."""
+    if program.function is not None or not program.names:
+        return frozenset()
+    names = {i: work.outline.names.get(i) for i in program.names}
+    return frozenset(n for i, n in names.items() if n == program.names[i])
 
 
 def _names_or_all(program: Program, options: Options) -> tuple[str, ...]:

@@ -39,6 +39,7 @@ class Explanation:
         higher: For a higher order, the explanation of each further derivative.
         show_paths: Whether a page lists the paths even where there is only one.
         wrt: The variables asked for.
+        defined: The steps that a formula with several definitions names itself.
         before: For a higher order, what has been differentiated with respect to already.
         original: For a higher order, the name of the result that was differentiated first.
     """
@@ -59,6 +60,7 @@ class Explanation:
     higher: tuple[Explanation, ...] = ()
     show_paths: bool = False
     wrt: tuple[str, ...] = ()
+    defined: frozenset[str] = frozenset()
     before: tuple[str, ...] = ()
     original: str = ""
 

@@ -88,11 +88,12 @@ class Line:
     """One line of a derivation; each equals the line before it.
 
     ``terms`` is a sum of products, kept apart so that a page can show the factors; ``reason`` says
-    what was done to get here.
+    what was done to get here; ``closed`` lines are in terms of the inputs alone.
     """
 
     reason: str
     terms: tuple[tuple[Any, ...], ...]
+    closed: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -34,7 +34,11 @@ LARGEST_STEP = 60
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Work:
-    """A program on the bench: its outline, its values, and its derivative over numbers."""
+    """A program on the bench: its outline, its values, and its derivatives.
+
+    ``adjoints`` and ``tangents`` are numbers, ``gradient`` is the derivative's own graph of symbols
+    (``None`` for programs with arrays).
+    """
 
     program: Program
     outline: Outline
@@ -45,6 +49,7 @@ class Work:
     adjoints: Mapping[int, Any]
     tangents: Mapping[str, Mapping[int, Any]]
     remarks: tuple[Remark, ...]
+    gradient: Mapping[str, Any] | None
 
     @property
     def result(self) -> str:
@@ -62,11 +67,12 @@ def prepare(
 ) -> Work:
     """Fold the program into steps and differentiate it at the point, if there is one."""
     folded = outline(program, wrt, unfold)
+    gradient = symbolic_gradient(program, wrt) if scalar_program(program, values) else None
     if at is None or values is None:
-        return Work(program, folded, wrt, None, None, mode, {}, {}, ())
+        return Work(program, folded, wrt, None, None, mode, {}, {}, (), gradient)
     adjoints, tangents = _accumulate(program, wrt, at, mode)
     said = _remarks(program, folded, wrt, at, values)
-    return Work(program, folded, wrt, at, values, mode, adjoints, tangents, said)
+    return Work(program, folded, wrt, at, values, mode, adjoints, tangents, said, gradient)
 
 
 def steps_of(work: Work) -> list[Step]:
@@ -242,13 +248,14 @@ def _derivative(
     total = float(value) if value is not None and np.ndim(value) == 0 else None
     listed = largest_paths(work.outline, edges, work.result, variable, count, most)
     paths = tuple(as_path(p, work.result, total) for p in listed)
-    full = None if substitution is None else symbolic_gradient(work.program, (variable,))[variable]
+    full = None if work.gradient is None else work.gradient[variable]
     answer, remark = simplified(full) if simplify and full is not None else (full, None)
     lines: list[Line] = []
     if 0 < count <= PATHS_WRITTEN_OUT and all(p.expression is not None for p in paths):
         lines = _lines(paths, substitution)
     if answer is not None:
-        lines.append(Line("simplify" if simplify and remark is None else "the answer", ((answer,),)))
+        reason = "simplify" if simplify and remark is None else "the answer"
+        lines.append(Line(reason, ((answer,),), closed=True))
     return Derivative(variable, value, answer, tuple(lines), paths, count, remark)
 
 
@@ -265,13 +272,13 @@ def _lines(paths: Sequence[Any], substitution: Mapping[str, Any] | None) -> list
             tuple(evaluate([f.expression], substitution, graph)[0] for f in p.factors)
             for p in paths
         )
-        lines.append(Line("in terms of the variables", terms))
+        lines.append(Line("in terms of the variables", terms, closed=True))
     return lines
 
 
 def _substitution(work: Work) -> dict[str, Any] | None:
     """Each step's name with its expression in the inputs alone; ``None`` if there is none."""
-    if not scalar_program(work.program, work.values):
+    if work.gradient is None:
         return None
     graph = Graph(exact)
     env: dict[int, Any] = {}

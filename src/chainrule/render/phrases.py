@@ -154,16 +154,20 @@ def _backward(explanation: Explanation, script: Script) -> Iterator[Accumulated]
     for step in explanation.steps:
         for edge in step.partials:
             consumers.setdefault(edge.of, []).append(edge)
-    start = script.ratio(result, result, several(explanation))
-    yield Accumulated(start, "1", "", "1")
+    branching = several(explanation) or any(len(s.partials) > 1 for s in explanation.steps)
+
+    def adjoint(name: str) -> str:
+        """∂y/∂u where there are side paths, dy/du in a chain, and dy/dx of the only variable."""
+        return script.ratio(result, name, several(explanation) if name in explanation.inputs else branching)
+
+    yield Accumulated(adjoint(result), "1", "", "1")
     names = [s.name for s in reversed(explanation.steps[:-1])] + list(explanation.wrt)
     for name in names:
         edges = [e for e in consumers.get(name, []) if e.step == result or e.step in adjoints]
         if edges:
             yield _row(
-                explanation, script, script.ratio(result, name, several(explanation)), edges,
-                lambda e: script.ratio(result, e.step, several(explanation)),
-                lambda e: adjoints.get(e.step), adjoints.get(name),
+                explanation, script, adjoint(name), edges,
+                lambda e: adjoint(e.step), lambda e: adjoints.get(e.step), adjoints.get(name),
             )  # fmt: skip
 
 

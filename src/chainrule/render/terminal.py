@@ -74,12 +74,24 @@ def _title(explanation: Explanation) -> Text:
     if explanation.before:
         line.append(f" = {PLAIN.higher_ratio(explanation.original, explanation.before, len(explanation.inputs) > 1)}", style="cyan")
     line.append(" = ", style="dim")
-    written = explanation.title if explanation.expression is None else text(explanation.expression)
-    line.append(written, style="bold")
+    line.append(_written(explanation), style="bold")
     at = given(explanation, PLAIN)
     if at:
         line.append(f"    at {at}", style="cyan")
     return line
+
+
+def _written(explanation: Explanation) -> str:
+    """The result in terms of the inputs, or its first step and the definitions it uses."""
+    if explanation.expression is None:
+        return explanation.title
+    if not explanation.defined:
+        return text(explanation.expression)
+    steps = {s.name: s for s in explanation.steps}
+    names = [n for n in reversed(steps) if n in explanation.defined and n != explanation.result]
+    parts = [text(steps[explanation.result].expression)]
+    parts += [f"{text_name(n)} = {text(steps[n].expression)}" for n in names]
+    return ",  ".join(parts)
 
 
 def _heading(words: str) -> Text:
@@ -189,9 +201,9 @@ def _answers(explanation: Explanation) -> Iterator[RenderableType]:
         yield Padding(_derivation_table(explanation, derivative), (0, 0, 0, 2))
         if derivative.remark:
             yield Text(f"  {derivative.remark}", style="yellow")
+        yield Text()
         if explanation.show_paths or derivative.path_count > 1:
             yield from _paths(explanation, derivative)
-        yield Text()
 
 
 def _derivation_table(explanation: Explanation, derivative: Derivative) -> Table:

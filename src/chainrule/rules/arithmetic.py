@@ -75,7 +75,7 @@ def _comparison(name: str, ufunc: Any, sign: str, latex: str, dunder: str) -> Pr
         name, ufunc, Flat("a comparison"), Flat("a comparison"),
         text=sign, latex=latex, operator=dunder, recorded=False,
         mpmath=lambda mp, x, y: getattr(operator, dunder)(x, y),
-        sympy=lambda sp, x, y: getattr(sp, {"eq": "Eq", "ne": "Ne"}.get(dunder, dunder.title()))(x, y),
+        sympy=lambda sp, x, y: getattr(sp, dunder.title())(x, y),
     )  # fmt: skip
 
 
@@ -87,12 +87,12 @@ EQUAL = _comparison("equal", np.equal, "=", "=", "eq")
 NOT_EQUAL = _comparison("not_equal", np.not_equal, "≠", r"\ne", "ne")
 
 
-def _logical(name: str, ufunc: Any, text: str, arguments: int, dunder: str | None) -> Primitive:
+def _logical(name: str, ufunc: Any, text: str, arguments: int, dunder: str) -> Primitive:
     flat = (Flat("a condition"),) * arguments
     return define(
         name, ufunc, *flat, text=text, operator=dunder, recorded=False,
         mpmath=lambda mp, *a: bool(ufunc(*map(bool, a))),
-        sympy=lambda sp, *a: getattr(sp, {"logical_and": "And", "logical_or": "Or"}.get(name, "Not"))(*a),
+        sympy=lambda sp, *a: getattr(sp, text.title())(*a),
     )  # fmt: skip
 
 

@@ -120,13 +120,13 @@ def constant(value: float, build: Callable[[Graph], Any]) -> Callable[[Any], Any
 def numpy_function(*functions: Callable[..., Any], method: str | None = None) -> Callable[..., Any]:
     """Decorate an adapter: what a call of these NumPy functions does with an operand.
 
-    The adapter has the NumPy function's signature and binds a row with its attributes in normal form.
+    The adapter has the NumPy function's signature and binds a row, its attributes in normal form.
     """
 
     def connect(adapter: Callable[..., Any]) -> Callable[..., Any]:
         for function in functions:
             FUNCTIONS[function] = adapter
-            adapter.__qualname__ = f"np.{function.__name__}"  # what Python's TypeErrors name
+        adapter.__qualname__ = f"np.{functions[0].__name__}"  # what Python's TypeErrors name
         if method:
             METHODS[method] = adapter
         return adapter

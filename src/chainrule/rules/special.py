@@ -8,16 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.graph.node import PI
+from chainrule.graph.node import PI, Graph
 from chainrule.graph.operand import bind
 from chainrule.graph.primitive import Scale
 from chainrule.rules.book import constant, define
 from chainrule.rules.powers import SQRT
 
+
+def _pi(graph: Graph) -> Any:
+    return graph.input(PI)
+
+
 _SQRT_HALF = math.sqrt(0.5)
-_two_over_sqrt_pi = constant(2 / math.sqrt(math.pi), lambda graph: 2 / np.sqrt(graph.input(PI)))
+_two_over_sqrt_pi = constant(2 / math.sqrt(math.pi), lambda graph: 2 / np.sqrt(_pi(graph)))
 _sqrt_two = constant(math.sqrt(2.0), lambda graph: graph.apply(SQRT, (2.0,)))
-_sqrt_two_pi = constant(math.sqrt(2 * math.pi), lambda graph: np.sqrt(2 * graph.input(PI)))
+_sqrt_two_pi = constant(math.sqrt(2 * math.pi), lambda graph: np.sqrt(2 * _pi(graph)))
 
 
 def _elementwise(name: str, scalar: Any) -> Any:
@@ -51,7 +56,8 @@ def _gelu_slope(x: Any, out: Any) -> Any:
 
 
 ERF = define(
-    "erf", _elementwise("erf", math.erf), Scale(lambda x, out: _two_over_sqrt_pi(x) * np.exp(-(x**2))),
+    "erf", _elementwise("erf", math.erf),
+    Scale(lambda x, out: _two_over_sqrt_pi(x) * np.exp(-(x**2))),
     scipy="erf", ulps=4.0,
     mpmath=lambda mp, x: mp.erf(x), sympy=lambda sp, x: sp.erf(x),
 )

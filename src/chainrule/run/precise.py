@@ -28,6 +28,21 @@ def evaluate_precisely(mp: Any, outputs: Sequence[Any], inputs: Mapping[str, Any
     Raises:
         NotReal: A step has no real, finite value there.
     """
+    nodes = [o for o in outputs if isinstance(o, Node)]
+    values = {
+        key: _values(mp, [n for n in nodes if id(n.graph) == key], inputs)
+        for key in {id(n.graph) for n in nodes}  # indices count within one graph
+    }
+    results = [
+        values[id(o.graph)][o.index] if isinstance(o, Node) else _number(mp, o) for o in outputs
+    ]
+    if any(mp.isnan(r) for r in results):
+        raise NotReal("the formula has no finite real value here")
+    return results
+
+
+def _values(mp: Any, outputs: Sequence[Node], inputs: Mapping[str, Any]) -> dict[int, Any]:
+    """The value of everything that the outputs, all of one graph, depend on."""
     values: dict[int, Any] = {}
     known = {E: mp.e, PI: mp.pi}
     for node in ancestors(outputs):
@@ -36,10 +51,7 @@ def evaluate_precisely(mp: Any, outputs: Sequence[Any], inputs: Mapping[str, Any
         else:
             args = [values[a.index] if isinstance(a, Node) else _number(mp, a) for a in node.args]
             values[node.index] = _step(mp, node, args)
-    results = [values[o.index] if isinstance(o, Node) else _number(mp, o) for o in outputs]
-    if any(mp.isnan(r) for r in results):
-        raise NotReal("the formula has no finite real value here")
-    return results
+    return values
 
 
 def _number(mp: Any, constant: Any) -> Any:
