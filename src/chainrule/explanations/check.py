@@ -255,7 +255,10 @@ def _uneven_line(
     for d in derivatives:
         closed = [line for line in d.lines if line.closed]
         for before, after in zip(closed, closed[1:], strict=False):
-            a, b = (_line_value(mp, line.terms, point) for line in (before, after))
+            try:
+                a, b = (_line_value(mp, line.terms, point) for line in (before, after))
+            except NotReal:  # a factor behind a branch that is not taken has no value here
+                continue
             if abs(a - b) > max(abs(a), abs(b), 1) * AGREE:
                 return f"a line of the derivation does not equal the line before it ({after.reason})"
     return None

@@ -211,12 +211,10 @@ def _first_order(
     )
 
 
-def _defined(program: Program, work: Work) -> frozenset[str]:
-    """The steps of a formula that carry a definition's own name."""
-    if program.function is not None or not program.names:
-        return frozenset()
-    names = {i: work.outline.names.get(i) for i in program.names}
-    return frozenset(n for i, n in names.items() if n == program.names[i])
+def _defined(program: Program, work: Work) -> tuple[str, ...]:
+    """The steps of a formula that carry a definition's own name, in the order of writing."""
+    steps = {g.name for g in work.outline.steps}
+    return tuple(n for n in program.defined if n in steps)
 
 
 def _names_or_all(program: Program, options: Options) -> tuple[str, ...]:

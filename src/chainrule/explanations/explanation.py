@@ -60,7 +60,7 @@ class Explanation:
     higher: tuple[Explanation, ...] = ()
     show_paths: bool = False
     wrt: tuple[str, ...] = ()
-    defined: frozenset[str] = frozenset()
+    defined: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
     original: str = ""
 

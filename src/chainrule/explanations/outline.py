@@ -13,6 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from chainrule.graph.node import Node, ancestors
+from chainrule.graph.primitive import Flat
 from chainrule.sources.program import Program
 
 
@@ -40,13 +41,14 @@ class Group:
 class Outline:
     """The steps of a program in order, and the inputs they start from.
 
-    ``length`` is how many steps there are before a long middle is folded into one.
+    ``path_counts`` is how many paths lead from the result to each input, by name, where a long
+    middle is folded into one step and the paths through it can no longer be told apart.
     """
 
     inputs: tuple[Node, ...]
     steps: tuple[Group, ...]
     names: dict[int, str]
-    length: int
+    path_counts: dict[str, int] | None
 
 
 def outline(program: Program, wrt: Collection[str], unfold: bool = False) -> Outline:
@@ -63,7 +65,9 @@ def outline(program: Program, wrt: Collection[str], unfold: bool = False) -> Out
     roots = _roots(program, nodes, active, unfold)
     names = _names(program, [n for n in nodes if n.index in roots], inputs)
     groups = [_group(node, names, roots, active) for node in nodes if node.index in roots]
-    return Outline(inputs, tuple(_shortened(groups)), names, len(groups))
+    shortened = _shortened(groups)
+    counts = None if len(shortened) == len(groups) else _path_counts(groups, names)
+    return Outline(inputs, tuple(shortened), names, counts)
 
 
 def _active(nodes: list[Node], wrt: Collection[str]) -> set[int]:
@@ -232,4 +236,23 @@ def _merged(groups: list[Group]) -> Group:
         tuple(m for g in groups for m in g.members),
         tuple(args.values()),
         tuple(a for a in args.values() if a.index in active),
+    )
+
+
+def _path_counts(groups: list[Group], names: dict[int, str]) -> dict[str, int]:
+    counts = {groups[-1].root.index: 1}
+    for group in reversed(groups):
+        here = counts.get(group.root.index, 0)
+        for arg in group.active:
+            if here and flows(group, arg):
+                counts[arg.index] = counts.get(arg.index, 0) + here
+    return {names[index]: count for index, count in counts.items()}
+
+
+def flows(group: Group, arg: Node) -> bool:
+    """Whether a derivative passes from an argument into a step at all."""
+    return any(
+        a is arg and n.op is not None and not isinstance(n.op.edge(i), Flat)
+        for n in group.members
+        for i, a in enumerate(n.args)
     )

@@ -25,8 +25,7 @@ from chainrule.run.interpreter import evaluate
 # What SymPy knows well enough to be allowed to rearrange. Everything else stays an unknown
 # function to it, so that σ(z) comes out as σ(z).
 _KNOWN = frozenset(
-    "add subtract multiply divide negative positive reciprocal power square sqrt exp log "
-    "sin cos tan sinh cosh tanh abs sign".split()
+    ["add", "subtract", "multiply", "divide", "negative", "positive", "reciprocal", "power", "square", "sqrt", "exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "abs", "sign"]
 )
 _LARGEST = 400
 _MAX_EXPONENT = 64
@@ -248,7 +247,8 @@ _NAMES = {"Abs": "abs"}
 def _decimals(sp: Any, expression: Any) -> dict[Any, Rational]:
     """The broken numbers in an expression that have a short decimal form."""
     found = {}
-    for number in expression.atoms(sp.Rational):
+    written = expression.atoms(sp.Rational)
+    for number in written | {-n for n in written}:  # 1/x^0.1 comes as x^(−0.1)
         value = rational(float(number))
         if number.q != 1 and value.exactly == Fraction(number.p, number.q):
             found[number] = value

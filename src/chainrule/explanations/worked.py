@@ -15,12 +15,11 @@ import numpy as np
 from chainrule.chain import forward, reverse
 from chainrule.explanations.conventions import Remark, isolated_branches, remarks
 from chainrule.explanations.local import step_partials, step_value
-from chainrule.explanations.outline import Group, Outline, outline
+from chainrule.explanations.outline import Group, Outline, flows, outline
 from chainrule.explanations.paths import as_path, count_paths, largest_paths
 from chainrule.explanations.simplify import simplified
 from chainrule.explanations.solution import Derivative, Line, Mode, Partial, Step
 from chainrule.graph.node import PI, Graph, Node, ancestors
-from chainrule.graph.primitive import Flat
 from chainrule.graph.rewriting import exact
 from chainrule.graph.tape import Tape, Traced
 from chainrule.run.interpreter import CONSTANTS, evaluate, evaluate_all
@@ -138,7 +137,7 @@ def _partials(work: Work, group: Group, graph: Graph) -> tuple[Partial, ...]:
     return tuple(
         _partial(work, group, arg, symbols.get(arg.index), numbers.get(arg.index), structure)
         for arg in group.active
-        if arg.index in symbols or arg.index in numbers or (structure and _flows(group, arg))
+        if arg.index in symbols or arg.index in numbers or (structure and flows(group, arg))
     )
 
 
@@ -152,15 +151,6 @@ def _partial(
         None if number is None else number[0],
         structure,
         blocked=number is not None and number[1] is not None and not np.any(number[1]),
-    )
-
-
-def _flows(group: Group, arg: Node) -> bool:
-    """Whether a derivative passes from an array argument at all."""
-    return any(
-        a is arg and n.op is not None and not isinstance(n.op.edge(i), Flat)
-        for n in group.members
-        for i, a in enumerate(n.args)
     )
 
 
@@ -227,7 +217,7 @@ def derivatives_of(
 ) -> tuple[Derivative, ...]:
     """The derivative with respect to each variable, derived line by line."""
     edges = {s.name: s.partials for s in steps}
-    counts = count_paths(work.outline, edges, work.result)
+    counts = work.outline.path_counts or count_paths(work.outline, edges, work.result)
     substitution = _substitution(work)
     return tuple(
         _derivative(work, edges, counts.get(v, 0), substitution, v, simplify, most)

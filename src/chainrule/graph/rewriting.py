@@ -6,6 +6,7 @@ infinity or a NaN (``x·0`` stays).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from chainrule.graph.node import Node
@@ -195,7 +196,7 @@ def _named(name: str) -> Primitive:
     return BOOK[name]
 
 
-_RULES = {
+_RULES: dict[str, Callable[..., Any]] = {
     "add": _add,
     "subtract": _subtract,
     "multiply": _multiply,

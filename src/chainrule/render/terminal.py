@@ -88,9 +88,8 @@ def _written(explanation: Explanation) -> str:
     if not explanation.defined:
         return text(explanation.expression)
     steps = {s.name: s for s in explanation.steps}
-    names = [n for n in reversed(steps) if n in explanation.defined and n != explanation.result]
     parts = [text(steps[explanation.result].expression)]
-    parts += [f"{text_name(n)} = {text(steps[n].expression)}" for n in names]
+    parts += [f"{text_name(n)} = {text(steps[n].expression)}" for n in explanation.defined]
     return ",  ".join(parts)
 
 

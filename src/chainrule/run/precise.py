@@ -10,7 +10,6 @@ import numpy as np
 from chainrule.graph.node import PI, E, Node, ancestors
 from chainrule.graph.rational import exactly
 
-
 # Numbers beyond 2**_LARGEST count as overflow: float64 ends at 2**1024 anyway, and an exponential of
 # an exponential of one would never come back.
 _LARGEST = 10_000
@@ -99,6 +98,6 @@ def _enormous(mp: Any, base: Any, exponent: Any) -> bool:
     """Whether a power is too large even to start on."""
     if not (mp.isfinite(base) and mp.isfinite(exponent)) or base == 0:
         return False
-    return abs(exponent * mp.mag(base)) > _LARGEST and mp.mag(base) not in (0, 1) or abs(
+    return (abs(exponent * mp.mag(base)) > _LARGEST and mp.mag(base) not in (0, 1)) or abs(
         exponent
     ) > mp.mpf(10) ** 30

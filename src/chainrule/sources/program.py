@@ -24,6 +24,7 @@ class Program:
         output: The result: a node, or a plain number if it depends on nothing.
         output_name: The author's name for it, if there is one.
         variables: Names of the inputs in order of appearance.
+        defined: The names that a formula with several definitions gives, in its order.
         names: The author's name of a node, by the node's index.
         places: Where a node was computed, by the node's index.
         values: The values of all nodes and inputs, where the program ran already.
@@ -37,6 +38,7 @@ class Program:
     output: Node | float
     output_name: str | None
     variables: tuple[str, ...]
+    defined: tuple[str, ...] = ()
     names: Mapping[int, str] = field(default_factory=dict)
     places: Mapping[int, Place] = field(default_factory=dict)
     values: Mapping[int, Any] | None = None

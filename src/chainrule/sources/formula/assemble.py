@@ -45,6 +45,7 @@ def read_formula(text: str, variables: Collection[str] = (), free: Collection[st
         output=output,
         output_name=result.name,
         variables=tuple(n.name for n in _inputs(builder.graph, output)),
+        defined=tuple(d.name for d in definitions if d.name and d is not result),
         names={i: n for i, n in builder.names.items() if n != result.name},
         readings=formula.readings + note,
     )
