@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.chain import forward, reverse
-from chainrule.errors import NotDifferentiableError
+from chainrule.errors import NotDifferentiableError, TraceError
 from chainrule.graph.operand import Operand
 from chainrule.graph.tape import Recorder, Tape, Traced, dtype_of
 from chainrule.tree import leaves, map_leaves
@@ -39,9 +39,17 @@ def trace(
         traced[n] = map_leaves(lambda leaf, w=where: tape.input(_differentiable(leaf, w)), args[n])
     try:
         result = f(*traced, **kwargs)
+    except ValueError as error:
+        raise storing_error(error) or error
     finally:
         tape.close()
     return tape, result, [traced[n] for n in argnums]
+
+
+def storing_error(error: ValueError) -> TraceError | None:
+    """What was meant where NumPy says "setting an array element with a sequence"."""
+    cause = error.__cause__
+    return cause.with_traceback(error.__traceback__) if isinstance(cause, TraceError) else None
 
 
 def value_and_grad(
@@ -129,7 +137,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
             if isinstance(leaf, Traced) and leaf.level == tape.level:
                 ct = _like(ct, leaf.value, "cotangent")
                 before = seeds.get(leaf.index)
-                seeds[leaf.index] = (ct if before is None else before[0] + ct, None)
+                seeds[leaf.index] = _seed(ct if before is None else before[0] + ct)
 
         map_leaves(seed, out, cotangent)
         found = reverse(tape.records, seeds)
@@ -168,7 +176,7 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
     seeds: dict[int, Any] = {}
 
     def seed(leaf: Traced, tangent: Any) -> None:
-        seeds[leaf.index] = (_like(tangent, leaf.value, "tangent"), None)
+        seeds[leaf.index] = _seed(_like(tangent, leaf.value, "tangent"))
 
     map_leaves(seed, list(traced), list(tangents))
     found = forward(tape.records, seeds)
@@ -179,6 +187,14 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
         return np.zeros_like(_lower(leaf, tape))[()]
 
     return map_leaves(lambda leaf: _lower(leaf, tape), out), map_leaves(tangent_of, out)
+
+
+def _seed(value: Any) -> tuple[Any, Any]:
+    """A tangent or cotangent to start from; where it is zero, there is nothing to multiply."""
+    if isinstance(value, Operand):
+        return value, None
+    reaches = np.asarray(value) != 0
+    return value, None if reaches.all() else reaches
 
 
 def _scalar_gradient(
@@ -201,10 +217,15 @@ def _scalar_gradient(
 
 def _collect(traced: Any, found: dict[int, Any]) -> Any:
     """The cotangents of a traced argument, as a tree like it; zeros where nothing arrived."""
-    return map_leaves(
-        lambda leaf: found[leaf.index][0] if leaf.index in found else np.zeros_like(leaf.value)[()],
-        traced,
-    )
+    return map_leaves(lambda leaf: _gradient_of(leaf, found), traced)
+
+
+def _gradient_of(leaf: Traced, found: dict[int, Any]) -> Any:
+    """The caller's own array: never a view of another result or of a constant."""
+    if leaf.index not in found:
+        return np.zeros_like(leaf.value)[()]
+    gradient = found[leaf.index][0]
+    return np.array(gradient) if isinstance(gradient, np.ndarray) else gradient
 
 
 def _lower(leaf: Any, tape: Tape) -> Any:
@@ -254,6 +275,8 @@ def _one_like(value: Any) -> Any:
 
 
 def _is_real_scalar(value: Any) -> bool:
+    if isinstance(value, dict | list | tuple):
+        return False
     array = np.asarray(value)
     return array.shape == () and array.dtype.kind == "f"
 
@@ -261,8 +284,10 @@ def _is_real_scalar(value: Any) -> bool:
 def _describe(value: Any) -> str:
     if value is None or isinstance(value, str | bool):
         return repr(value)
+    if isinstance(value, dict | list | tuple):
+        return f"a {type(value).__name__}"
     array = np.asarray(value)
     if array.dtype == object:
-        return f"a {type(value).__name__}"
+        return f"an object of type {type(value).__name__}"
     kind = "a scalar" if array.shape == () else f"an array of shape {array.shape}"
     return f"{kind} of dtype {array.dtype}"

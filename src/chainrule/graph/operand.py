@@ -75,7 +75,8 @@ class Operand:
     def __float__(self) -> NoReturn:
         raise TraceError(
             "float() of a traced value would lose its gradient.\n"
-            "Use the value as it is, or NumPy's functions in place of math's (np.sin, not math.sin)."
+            "Use the value as it is, and NumPy's functions in place of math's (np.sin, not math.sin). "
+            "Storing it in a plain array does the same: build the array with np.where or indexing."
         )
 
     __complex__ = __float__

@@ -19,6 +19,8 @@ class Scale:
 
     ``partial`` is written over NumPy and runs on whatever its arguments are: numbers, traced values
     (higher order) or graph nodes (symbols). A partial that depends on nothing is just a number.
+    On a reduction it is ``partial(*args, out, **attrs)`` in the shape of the argument, with ``out``
+    repeated to it.
     """
 
     partial: Partial | float

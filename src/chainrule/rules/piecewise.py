@@ -73,7 +73,8 @@ CLIP = define(
 )  # fmt: skip
 WHERE = define(
     "where", lambda c, x, y: np.where(c, x, y),
-    Flat("a condition"), Mask(lambda c, x, y, out: _truth(c)), Mask(lambda c, x, y, out: np.logical_not(c)),
+    Flat("a condition"),
+    Mask(lambda c, x, y, out: _truth(c)), Mask(lambda c, x, y, out: np.logical_not(c)),
     latex=r"\operatorname{where}",
     mpmath=lambda mp, c, x, y: x if c else y,
     sympy=lambda sp, c, x, y: sp.Piecewise((x, c), (y, True)),

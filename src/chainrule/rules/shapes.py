@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.graph.operand import METHODS, Operand, bind, concrete
-from chainrule.graph.primitive import Linear
+from chainrule.graph.primitive import Linear, Primitive
 from chainrule.graph.tape import dtype_of
 from chainrule.rules.book import define, numpy_function
 
@@ -51,7 +51,7 @@ def _inverse(axes: Any, ndim: int) -> tuple[int, ...]:
 
 
 RESHAPE = define(
-    "reshape", lambda x, shape: np.reshape(x, shape),
+    "reshape", lambda x, shape: np.asarray(x).reshape(shape),
     Linear(lambda ct, x, shape: reshape(ct, np.shape(x))),
     elementwise=False, structure="permutation",
 )  # fmt: skip
@@ -65,7 +65,7 @@ BROADCAST = define(
     Linear(lambda ct, x, shape: sum_to(ct, np.shape(x))),
     text="broadcast", elementwise=False, structure="repetition",
 )  # fmt: skip
-INDEX = define(
+INDEX: Primitive = define(
     "index", lambda x, index: x[index],
     Linear(
         lambda ct, x, index: bind(SCATTER, (ct,), {"index": index, "shape": np.shape(x)}),
@@ -78,7 +78,7 @@ CAST = define(
     Linear(lambda ct, x, dtype: cast(ct, x)),
     elementwise=False, structure="identity",
 )  # fmt: skip
-SCATTER = define(
+SCATTER: Primitive = define(
     "scatter", _scatter,
     Linear(lambda ct, x, index, shape: bind(INDEX, (ct,), {"index": index})),
     elementwise=False, structure="selection",
@@ -99,8 +99,8 @@ def _transpose_method(self: Operand, *axes: Any) -> Any:
     return bind(TRANSPOSE, (self,), {"axes": flat})
 
 
-Operand.__getitem__ = _getitem  # type: ignore[attr-defined]
-Operand.T = property(_transpose_method)  # type: ignore[attr-defined]
+setattr(Operand, "__getitem__", _getitem)  # noqa: B010 - declared where the rows are known
+setattr(Operand, "T", property(_transpose_method))  # noqa: B010
 METHODS["reshape"] = _reshape_method
 METHODS["transpose"] = _transpose_method
 
