@@ -11,8 +11,17 @@ import numpy as np
 
 from chainrule.chain.supports import Support, contract, moved, restrict, select, times
 from chainrule.graph.operand import NO_ATTRS, Attrs, Operand, bind
-from chainrule.graph.primitive import Bilinear, Custom, Flat, Linear, Mask, Primitive, Scale
-from chainrule.graph.tape import dtype_of
+from chainrule.graph.primitive import (
+    ELEMENTWISE,
+    Bilinear,
+    Custom,
+    Flat,
+    Linear,
+    Mask,
+    Primitive,
+    Scale,
+)
+from chainrule.graph.tape import dtype_of, shape_of
 from chainrule.rules.reductions import SUM, spread
 from chainrule.rules.shapes import broadcast_to, cast, sum_to
 
@@ -38,9 +47,14 @@ def pull(
     """Carry a cotangent of ``out`` back to argument ``position``; ``None`` if nothing flows."""
     edge = op.edge(position)
     cotangent, support = carried
+    if type(edge) is Scale and support is None and type(cotangent) is np.float64 and op.elementwise:
+        # Scalars all the way, the commonest case of all: nothing to sum over, nothing to cast.
+        value = cotangent * factor(edge, args, out)
+        if type(value) is type(args[position]) is np.float64:
+            return value, None
     if isinstance(edge, Flat):
         return None
-    if isinstance(edge, Scale | Mask):
+    if isinstance(edge, ELEMENTWISE):
         if not op.elementwise:
             cotangent, support = _linear(lambda c: spread(c, *args, **attrs), cotangent, support)
             out = spread(out, *args, **attrs)
@@ -67,13 +81,13 @@ def push(
     tangent, support = carried
     if isinstance(edge, Flat):
         return None
-    if isinstance(edge, Scale | Mask):
+    if isinstance(edge, ELEMENTWISE):
         whole = out if op.elementwise else spread(out, *args, **attrs)
         slope = factor(edge, args, whole, attrs)
         value, support = _elementwise(edge, slope, tangent, support)
         if not op.elementwise:
             value, support = _linear(lambda t: bind(SUM, (t,), attrs), value, support)
-        value = broadcast_to(value, np.shape(out))
+        value = broadcast_to(value, shape_of(out))
     elif isinstance(edge, Custom):
         value, support = edge.push(tangent, *args, out, **attrs), None
     elif isinstance(edge, Bilinear):
@@ -104,8 +118,8 @@ def _elementwise(edge: Scale | Mask, slope: Any, carried: Any, support: Support)
 
 def _as_argument(value: Any, support: Support, arg: Any) -> Carried:
     """Sum over what broadcasting repeated."""
-    shape = np.shape(arg)
-    if np.shape(value) != shape:
+    shape = shape_of(arg)
+    if shape_of(value) != shape:
         return _linear(lambda v: sum_to(v, shape), value, support)
     return value, support
 
@@ -120,7 +134,7 @@ def _pull_bilinear(
     other = args[1 - position]
     value = contract(contraction, cotangent, other, support)
     if support is not None:
-        support = moved(lambda s: contraction(s, np.ones(np.shape(other))), support, cotangent)
+        support = moved(lambda s: contraction(s, np.ones(shape_of(other))), support, cotangent)
     return value, support
 
 
@@ -133,7 +147,7 @@ def _push_bilinear(
     other = args[1 - position]
     value = contract(contraction, tangent, other, support)
     if support is not None:
-        support = moved(lambda s: contraction(s, np.ones(np.shape(other))), support, tangent)
+        support = moved(lambda s: contraction(s, np.ones(shape_of(other))), support, tangent)
     return value, support
 
 

@@ -35,12 +35,11 @@ def reverse(
                 continue
             if not keep:
                 del carried[index]
-            level = record.level
+            level, op, out, attrs = record.level, record.op, record.value, record.attrs
             args = values_of(record)
             for position, arg in enumerate(record.args):
                 if type(arg) is Traced and arg.level == level:
-                    part = pull(record.op, position, args, record.value, record.attrs, here)
-                    _accumulate(carried, arg.index, part)
+                    _accumulate(carried, arg.index, pull(op, position, args, out, attrs, here))
     return carried
 
 

@@ -76,6 +76,7 @@ class Flat:
 
 
 Edge = Scale | Mask | Linear | Bilinear | Custom | Flat
+ELEMENTWISE = (Scale, Mask)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,4 +150,5 @@ class Primitive:
 
     def edge(self, position: int) -> Edge:
         """The edge from argument ``position`` to the output."""
-        return self.edges[min(position, len(self.edges) - 1)]
+        edges = self.edges
+        return edges[position] if position < len(edges) else edges[-1]

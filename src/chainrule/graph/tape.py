@@ -123,6 +123,12 @@ def dtype_of(value: Any) -> np.dtype[Any]:
     return dtype if dtype is not None else np.result_type(value)
 
 
+def shape_of(value: Any) -> tuple[int, ...]:
+    """Shape of an array, a scalar or an operand."""
+    shape = getattr(value, "shape", None)
+    return shape if shape is not None else np.shape(value)
+
+
 def _leaked(primitive: Primitive) -> TraceError:
     return TraceError(
         f"{primitive.name} was applied to a traced value after the function that was being "

@@ -8,7 +8,7 @@ import numpy as np
 
 from chainrule.graph.operand import METHODS, Operand, bind, concrete
 from chainrule.graph.primitive import Linear, Primitive
-from chainrule.graph.tape import dtype_of
+from chainrule.graph.tape import dtype_of, shape_of
 from chainrule.rules.book import define, numpy_function
 
 
@@ -19,7 +19,7 @@ def reshape(x: Any, shape: Any) -> Any:
 
 def broadcast_to(x: Any, shape: tuple[int, ...]) -> Any:
     """``np.broadcast_to(x, shape)`` on arrays and operands alike."""
-    return x if np.shape(x) == shape else bind(BROADCAST, (x,), {"shape": shape})
+    return x if shape_of(x) == shape else bind(BROADCAST, (x,), {"shape": shape})
 
 
 def cast(x: Any, like: Any) -> Any:
