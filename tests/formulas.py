@@ -129,9 +129,8 @@ class Writer:
             sign = self.source.choice(("<", "<=", ">", "≥", "==", "≠"))
             return f"{name}({self.leaf()} {sign} {self.leaf()}, {inner}, {other})"
         if function == "clip":
-            return f"{name}({inner}, {self.source.choice(('-1', '0', '-x', '-2'))}, {other})".replace(
-                "-x", f"-{self.names[0]}"
-            )
+            low = self.source.choice(("-1", "0", "-2", f"-{self.names[0]}"))
+            return f"{name}({inner}, {low}, {other})"
         if function == "power":
             return f"{name}({inner}, {self.source.choice((*EXPONENTS, other))})"
         if function == "root":
@@ -197,7 +196,7 @@ def _around(names: Sequence[str], point: Mapping[str, float]) -> Iterator[dict[s
 
 
 def _choices(program: Program, point: Mapping[str, float]) -> list[Any] | None:
-    """What every step with pieces or jumps chooses there; ``None`` if a step has no moderate value."""
+    """What every step with pieces or jumps chooses; ``None`` if a step has no moderate value."""
     with np.errstate(all="ignore"):
         values = evaluate_all([program.output], {n: np.float64(v) for n, v in point.items()})
         chosen: list[Any] = []

@@ -20,7 +20,7 @@ NAMES = ("x", "y", "z", "u1", "u2", "alpha", "theta", "rate")
 X = dict(zip(NAMES, (1.25, 0.7, 2.5, 0.3, 1.5, 0.9, 0.4, 3.5), strict=True))
 
 PRINTED = {
-    # formula: (text, LaTeX)
+    # each formula with its text and its LaTeX
     "6x(x^2+1)^2": ("6x(x² + 1)²", r"6\, x\, \left(x^{2} + 1\right)^{2}"),
     "exp(-x^2)": ("e^(−x²)", r"e^{-x^{2}}"),
     "x/sqrt(x^2+1)": ("x/√(x² + 1)", r"\frac{x}{\sqrt{x^{2} + 1}}"),
@@ -50,7 +50,7 @@ PRINTED = {
     "x/(-y)": ("x/(−y)", r"\frac{x}{-y}"),
     "x^(-y)": ("x^(−y)", "x^{-y}"),
     "sin(-x)": ("sin(−x)", r"\sin\left(-x\right)"),
-    "(-2)*(-3)x": ("−2(−3)·x", r"-2 \cdot \left(-3\right)\, x"),
+    "(-2)*(-3)x": ("−2(−3)·x", r"-2\, \left(-3\right)\, x"),
     "x + (-2)": ("x − 2", "x - 2"),
     "x - (y - z)": ("x − (y − z)", r"x - \left(y - z\right)"),
     "-(x + y)": ("−(x + y)", r"-\left(x + y\right)"),
@@ -104,7 +104,7 @@ def test_what_is_printed_is_read_back_with_the_same_value(formula: str):
 
 
 DERIVATIVES = {
-    # formula: derivative as it is taken, derivative simplified
+    # each formula with its derivative as it is taken, and simplified
     "(x²+1)³": ("3(x² + 1)²·2x", "6x(x² + 1)²"),
     "sqrt(x²+1)": ("(1/(2√(x² + 1)))·2x", "x/√(x² + 1)"),
     "cos(x/7)": ("−sin(x/7)/7", "−sin(x/7)/7"),

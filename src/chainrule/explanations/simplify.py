@@ -25,7 +25,8 @@ from chainrule.run.interpreter import evaluate
 # What SymPy knows well enough to be allowed to rearrange. Everything else stays an unknown
 # function to it, so that σ(z) comes out as σ(z).
 _KNOWN = frozenset(
-    ["add", "subtract", "multiply", "divide", "negative", "positive", "reciprocal", "power", "square", "sqrt", "exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "abs", "sign"]
+    ["add", "subtract", "multiply", "divide", "negative", "positive", "reciprocal", "power"]
+    + ["square", "sqrt", "exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "abs", "sign"]
 )
 _LARGEST = 400
 _MAX_EXPONENT = 64
@@ -65,9 +66,19 @@ def simplified(expression: Any, seconds: float = 1.0) -> tuple[Any, str | None]:
     return best[-1], None
 
 
+_WORKER = "chainrule simplifies"
+# How long a worker may take to hear that its time is over.
+_GRACE = 0.5
+
+
 def _bounded(work: Callable[[], Any], seconds: float) -> None:
-    """Run ``work`` in a thread that is told to stop when its time is over."""
+    """Run ``work`` in a thread that is told to stop when its time is over.
+
+    SymPy is not made for several threads: while one that was stopped is still busy, none is begun.
+    """
     failure: list[BaseException] = []
+    if any(thread.name == _WORKER and thread.is_alive() for thread in threading.enumerate()):
+        raise TooLong
 
     def run() -> None:
         try:
@@ -75,13 +86,14 @@ def _bounded(work: Callable[[], Any], seconds: float) -> None:
         except BaseException as error:  # handed over to the caller below
             failure.append(error)
 
-    worker = threading.Thread(target=run, daemon=True)
+    worker = threading.Thread(target=run, name=_WORKER, daemon=True)
     worker.start()
     worker.join(seconds)
     if worker.is_alive():
         ctypes.pythonapi.PyThreadState_SetAsyncExc(
             ctypes.c_ulong(worker.ident or 0), ctypes.py_object(TooLong)
         )
+        worker.join(_GRACE)
         raise TooLong
     if failure:
         raise failure[0]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chainrule.graph.node import Node
+from chainrule.graph.operand import bind
 from chainrule.graph.primitive import Primitive
 
 
@@ -92,16 +93,40 @@ def _where(condition: Any, x: Any, y: Any) -> Any:
     name, parts = condition.op.name, condition.args
     if name == "logical_not":
         return where(parts[0], y, x)
-    if name == "logical_and":
-        return where(parts[0], where(parts[1], x, y), y)
-    if name == "logical_or":
+    if name in ("logical_and", "logical_or") and _questions(condition) <= _MOST_QUESTIONS:
+        if name == "logical_and":
+            return where(parts[0], where(parts[1], x, y), y)
         return where(parts[0], x, where(parts[1], x, y))
     if name == "not_equal" and _is(parts[1], 0.0) and _is(y, 0.0) and _vanishes_with(x, parts[0]):
         return x
     if x is y:
         return x
     sides = assuming(x, condition, True), assuming(y, condition, False)
-    return None if sides[0] is x and sides[1] is y else where(condition, *sides)
+    return None if sides[0] is x and sides[1] is y else _chosen(condition, *sides)
+
+
+def _chosen(condition: Node, x: Any, y: Any) -> Any:
+    """The choice as it stands: what its sides know already is not asked again."""
+    if x is y:
+        return x
+    graph = condition.graph
+    graph.rewrite, rewrite = None, graph.rewrite
+    try:
+        return graph.apply(_named("where"), (condition, x, y))
+    finally:
+        graph.rewrite = rewrite
+
+
+def _questions(condition: Any) -> int:
+    """How many comparisons a condition is put together from, counted up to the most allowed."""
+    count, stack = 0, [condition]
+    while stack and count <= _MOST_QUESTIONS:
+        node = stack.pop()
+        if isinstance(node, Node) and node.op is not None and node.op.name.startswith("logical_"):
+            stack.extend(node.args)
+        else:
+            count += 1
+    return count
 
 
 def _vanishes_with(x: Any, tested: Any) -> bool:
@@ -116,6 +141,7 @@ _ORDERS = {
 }  # fmt: skip
 _LOOK_THROUGH = frozenset(("add", "subtract", "multiply", "divide", "negative"))
 _DEEPEST_LOOK = 4
+_MOST_QUESTIONS = 6
 
 
 def assuming(value: Any, condition: Node, truth: bool, depth: int = _DEEPEST_LOOK) -> Any:
@@ -129,13 +155,11 @@ def assuming(value: Any, condition: Node, truth: bool, depth: int = _DEEPEST_LOO
     elif value.op.name not in _LOOK_THROUGH:
         return value
     args = tuple(assuming(a, condition, truth, depth - 1) for a in value.args)
-    changed = any(new is not old for new, old in zip(args, value.args, strict=True))
-    return _applied(value.op, args) if changed else value
-
-
-def _applied(op: Primitive, args: tuple[Any, ...]) -> Any:
-    graphs = [a.graph for a in args if isinstance(a, Node)]
-    return graphs[0].apply(op, args) if graphs else op.evaluate(*args)
+    if all(new is old for new, old in zip(args, value.args, strict=True)):
+        return value
+    if value.op.name == "where" and isinstance(args[0], Node):
+        return _chosen(*args)
+    return bind(value.op, args)
 
 
 def follows(node: Node, condition: Node, truth: bool) -> bool | None:

@@ -15,6 +15,8 @@ import numpy as np
 from chainrule.graph.node import Node, ancestors
 
 EPS = float(np.finfo(np.float64).eps)
+# Below the normal numbers, rounding is absolute.
+SMALLEST = float(np.finfo(np.float64).smallest_subnormal)
 Slopes = Callable[[Node, tuple[Any, ...], Any], Sequence[float]]
 
 
@@ -38,7 +40,9 @@ def error_bounds(
         inherited = sum(
             abs(slope) * bounds[arg.index]
             for slope, arg in zip(slopes(node, args, value), node.args, strict=True)
-            if isinstance(arg, Node) and bounds[arg.index]
+            # What a choice does not take may be unbounded.
+            if isinstance(arg, Node) and bounds[arg.index] and slope != 0
         )
-        bounds[node.index] = float(inherited + node.op.ulps * EPS * abs(float(value)))
+        own = max(EPS * abs(float(value)), SMALLEST)
+        bounds[node.index] = float(inherited + node.op.ulps * own)
     return bounds

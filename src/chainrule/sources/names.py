@@ -222,12 +222,12 @@ class Origins:
 
     __slots__ = (
         "_above",
-        "_calls",
         "_index",
         "_internal",
         "_known",
         "_lengths",
-        "_offsets",
+        "_note",
+        "_notes",
         "_parent_offsets",
         "_parents",
         "_verdicts",
@@ -237,8 +237,8 @@ class Origins:
         self._internal = tuple(internal)
         self._verdicts = _verdicts.setdefault(self._internal, {})
         self._index: dict[FrameType, int] = {}
-        self._calls: list[int] = []
-        self._offsets: list[int] = []
+        self._notes: list[int] = []  # call and instruction of each operation, one after the other
+        self._note = self._notes.append
         self._known: list[_Known] = []
         self._parents: list[int] = []
         self._parent_offsets: list[int] = []
@@ -246,7 +246,7 @@ class Origins:
         self._above: FrameType | None = self._user_frame(_getframe(1))
 
     def __len__(self) -> int:
-        return len(self._calls)
+        return len(self._notes) // 2
 
     def record(self, skip: int = 0, inner: bool = False) -> None:
         """Note that an operation is being performed, on behalf of the nearest user frame.
@@ -263,8 +263,9 @@ class Origins:
             found = self._user_frame(frame)
             call = -1 if found is None else self._call_of(found)
             frame = found or frame
-        self._calls.append(call)
-        self._offsets.append(~frame.f_lasti if inner else frame.f_lasti)
+        note = self._note
+        note(call)
+        note(~frame.f_lasti if inner else frame.f_lasti)
 
     def _user_frame(self, frame: FrameType | None) -> FrameType | None:
         verdicts = self._verdicts
@@ -335,7 +336,7 @@ class Origins:
         if self._index:
             self.release()
         calls = _Calls(self._known, self._parents, self._parent_offsets, self._lengths)
-        return _Resolver(calls, self._is_internal).places(self._calls, self._offsets)
+        return _Resolver(calls, self._is_internal).places(self._notes[::2], self._notes[1::2])
 
 
 def _list_lengths(frame: FrameType) -> dict[str, int]:
