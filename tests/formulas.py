@@ -214,6 +214,8 @@ def _moderate(node: Node, args: tuple[Any, ...], value: Any) -> bool:
     assert node.op is not None
     inside = node.op.domain is None or bool(node.op.domain.test(*args))
     # What is 1e-16 in float64 may be a zero, sin(π), which is a kink or a pole of what comes next.
+    if node.op.name == "power" and isinstance(node.args[1], Node) and args[0] <= 0:
+        return False  # x^(t/t) is real for negative x, but nothing near it is
     smooth = not any(bool(np.any(c.at(*args))) for c in node.op.conventions)
     return inside and smooth and (value == 0 or SMALLEST_VALUE < abs(float(value)) < LARGEST_VALUE)
 

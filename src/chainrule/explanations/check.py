@@ -125,7 +125,7 @@ def _compared(
 def _judged(work: Work, c: Comparison) -> Check | None:
     """A verdict if this comparison already decides."""
     if c.sides_differ:
-        why = f"the difference quotients from the left and from the right of {c.variable} differ"
+        why = f"difference quotients from the left and the right of {c.variable} differ"
         return Check("not verifiable", _why(work, why), expected=c.theirs)
     if c.agrees:
         return None
@@ -354,7 +354,7 @@ def _compare_float(
         why = "difference quotients do not settle here"
         return Check("not verifiable", _why(work, why)), error
     if abs(estimate.left - estimate.right) > 1e-3 * scale + 20 * estimate.side_error:
-        why = f"the difference quotients from the left and the right of {variable} differ"
+        why = f"difference quotients from the left and the right of {variable} differ"
         return Check("not verifiable", _why(work, why), error, estimate.both), error
     if error <= max(10 * uncertain, 1e-7):
         return None, error

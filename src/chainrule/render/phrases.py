@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -228,7 +229,8 @@ def verdict(check: Check) -> tuple[str, str]:
         return "!", f"not verifiable here: {check.says}"
     if not check.error:
         return "✓", f"verified: {check.says} to the last digit"
-    return "✓", f"verified: {check.says} to a relative error of {text_value(check.error, 2)}"
+    within = text_value(10.0 ** math.ceil(math.log10(check.error)))
+    return "✓", f"verified: {check.says} to a relative error below {within}"
 
 
 def given(explanation: Explanation, script: Script) -> str:

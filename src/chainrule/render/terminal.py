@@ -52,7 +52,7 @@ def page(explanation: Explanation) -> RenderableType:
 def _sections(explanation: Explanation) -> Iterator[RenderableType]:
     yield _title(explanation)
     for reading in explanation.readings:
-        yield Text(f"  {reading}", style="yellow")
+        yield _marked("·", reading, "yellow")
     yield Text()
     if explanation.steps:
         yield from _worked(explanation)
@@ -60,9 +60,9 @@ def _sections(explanation: Explanation) -> Iterator[RenderableType]:
     for quotients in explanation.quotients:
         yield from _quotients(explanation, quotients)
     for note in explanation.notes:
-        yield Text(f"  note  {note}", style="yellow")
+        yield _marked("·", note, "yellow")
     mark, says = verdict(explanation.check)
-    yield Text(f"  {mark} {says}", style="green" if mark == "✓" else "bold yellow")
+    yield _marked(mark, says, "green" if mark == "✓" else "bold yellow")
     for further in explanation.higher:
         yield Text()
         yield from _sections(further)
@@ -93,6 +93,13 @@ def _written(explanation: Explanation) -> str:
     return ",  ".join(parts)
 
 
+def _marked(mark: str, words: str, style: str) -> Table:
+    """A mark, and a sentence that stays to the right of it on every line."""
+    grid = Table.grid(padding=(0, 1))
+    grid.add_row(f"  {mark}", Text(words, style=style), style=style)
+    return grid
+
+
 def _heading(words: str) -> Text:
     return Text(f"  {words}", style="dim italic")
 
@@ -101,6 +108,7 @@ def _worked(explanation: Explanation) -> Iterator[RenderableType]:
     yield _heading("Each step and its local derivative")
     yield Padding(_step_table(explanation), (0, 0, 0, 1))
     rows = list(accumulation(explanation, PLAIN))
+    yield Text()
     if explanation.mode == "forward":
         yield _heading("Forward: from each variable to the result")
     else:
