@@ -45,7 +45,9 @@ def installed(peer: str) -> bool:
 def machine() -> str:
     """What this was measured on, and which peers are installed."""
     names = ("numpy", "sympy", *PEERS)
-    packages = ", ".join(f"{p} {version(p)}" if installed(p) else f"{p} not installed" for p in names)
+    packages = ", ".join(
+        f"{p} {version(p)}" if installed(p) else f"{p} not installed" for p in names
+    )
     return (
         f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; "
         f"{packages}. Medians of alternating runs."

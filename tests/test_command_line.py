@@ -29,7 +29,8 @@ def refused(*arguments: str) -> str:
 def process(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", "from chainrule.cli import main; main()", "explain", *arguments],
-        capture_output=True, text=True, encoding="utf-8", timeout=60, env={**os.environ, **env}, check=False,
+        capture_output=True, text=True, encoding="utf-8", timeout=60, check=False,
+        env={**os.environ, **env},
     )  # fmt: skip
 
 

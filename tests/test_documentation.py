@@ -20,7 +20,9 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.S | re.M)
 MODULES = [
-    m.name for m in pkgutil.walk_packages(chainrule.__path__, "chainrule.") if not m.name.endswith("__main__")
+    m.name
+    for m in pkgutil.walk_packages(chainrule.__path__, "chainrule.")
+    if not m.name.endswith("__main__")
 ]
 
 
@@ -57,6 +59,7 @@ def test_commands_of_a_page_print_what_it_shows(
     page: Path, command: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("COLUMNS", "100")
     program, *arguments = shlex.split(command)
     assert program == "chainrule", f"{page.name} shows a command that is not ours: {command}"
     result = CliRunner().invoke(app, arguments)
@@ -80,6 +83,7 @@ def test_examples_in_docstrings_run(name: str) -> None:
 def test_the_package_is_imported_without_its_heavy_dependencies() -> None:
     import subprocess
 
-    code = "import sys, chainrule; print(*sorted({'sympy', 'mpmath', 'lark', 'rich', 'typer', 'scipy', 'jax', 'torch'} & set(sys.modules)))"
+    heavy = {"sympy", "mpmath", "lark", "rich", "typer", "scipy", "jax", "torch"}
+    code = f"import sys, chainrule; print(*sorted({heavy} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == ""

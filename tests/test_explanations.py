@@ -17,7 +17,7 @@ def step_names(explained):
     return [s.name for s in explained.steps]
 
 
-# --- Python functions ---------------------------------------------------------------------------
+# --- Python functions ----------------------------------------------------------------
 
 
 def test_steps_carry_the_users_names_and_lines():
@@ -61,7 +61,7 @@ def test_names_are_recovered_from_every_kind_of_assignment():
         box = Box()
         box.g = np.sqrt(e * e)
         hs = [np.tanh(v) for v in (box.g, d)]
-        square = lambda v: v**2  # noqa: E731
+        square = lambda v: v**2
         k = square(hs[0])
         h = layer(k, x)
         table = {}
@@ -180,7 +180,7 @@ def test_what_cannot_be_explained_says_why(call, words):
         call()
 
 
-# --- kinks, singularities, branches --------------------------------------------------------------
+# --- kinks, singularities, branches --------------------------------------------------
 
 
 def outcome(formula, **at):
@@ -252,7 +252,7 @@ def test_nothing_is_multiplied_on_the_way_into_a_branch_not_taken():
     assert explained.check.outcome == "verified"
 
 
-# --- many steps -------------------------------------------------------------------------------------
+# --- many steps ----------------------------------------------------------------------
 
 
 def iterated(n):
@@ -285,13 +285,15 @@ def test_folding_keeps_every_local_derivative_of_what_it_shows():
 
 
 def test_paths_are_counted_without_being_walked():
-    formula = "; ".join(["y = x60", *(f"x{i + 1} = sin(x{i}) + cos(x{i})" for i in range(60)), "x0 = t"])
+    formula = "; ".join(
+        ["y = x60", *(f"x{i + 1} = sin(x{i}) + cos(x{i})" for i in range(60)), "x0 = t"]
+    )
     explained = cr.explain(formula, at={"t": 0.3}, simplify=False)
     assert explained.derivative().path_count >= 2**20
     assert len(explained.paths()) <= 20
 
 
-# --- forms -------------------------------------------------------------------------------------------
+# --- forms ---------------------------------------------------------------------------
 
 
 def test_higher_orders_end_with_the_derivative_asked_for():
@@ -333,6 +335,12 @@ def test_simplification_gives_up_in_time_and_says_so():
 
 
 def test_order_modes_and_variables_are_validated():
-    for options in ({"order": 0}, {"order": 11}, {"mode": "sideways"}, {"delta": 0.0}, {"wrt": "q"}):
+    for options in (
+        {"order": 0},
+        {"order": 11},
+        {"mode": "sideways"},
+        {"delta": 0.0},
+        {"wrt": "q"},
+    ):
         with pytest.raises(FormulaError):
             cr.explain("x^2", at={"x": 1.0}, **options)

@@ -156,7 +156,9 @@ def test_the_graph_runs_forward_with_values_and_backward_from_one() -> None:
 def test_forward_mode_gives_the_same_derivative_from_the_other_end() -> None:
     backward = cr.explain("sin(ln(x^2+1))", at={"x": 1.0})
     forward = cr.explain("sin(ln(x^2+1))", at={"x": 1.0}, mode="forward")
-    assert float(forward.derivative().value) == pytest.approx(float(backward.derivative().value), 1e-15)
+    assert float(forward.derivative().value) == pytest.approx(
+        float(backward.derivative().value), 1e-15
+    )
     tangents = [float(s.tangents["x"]) for s in forward.steps]
     assert tangents == pytest.approx([2.0, 1.0, 0.7692389013639721], rel=1e-15)
 
@@ -176,7 +178,11 @@ def test_python_functions_to_any_order() -> None:
     explained = cr.explain(f)(1.0)
     assert [s.name for s in explained.steps] == ["a", "b", "y"]
     assert [text(s.expression) for s in explained.steps] == ["x² + 1", "ln(a)", "sin(b)"]
-    assert [s.source for s in explained.steps] == ["a = x**2 + 1", "b = np.log(a)", "return np.sin(b)"]
+    assert [s.source for s in explained.steps] == [
+        "a = x**2 + 1",
+        "b = np.log(a)",
+        "return np.sin(b)",
+    ]
 
 
 def test_higher_orders_of_a_formula() -> None:
@@ -186,9 +192,7 @@ def test_higher_orders_of_a_formula() -> None:
 
 
 def test_the_anchor_gradient_of_a_single_neuron() -> None:
-    explained = cr.explain(
-        "y = σ(z); z = w x + b", wrt="w", at={"w": 0.6, "x": 0.5, "b": 0.1}
-    )
+    explained = cr.explain("y = σ(z); z = w x + b", wrt="w", at={"w": 0.6, "x": 0.5, "b": 0.1})
     # A widely read text prints 0.120002, which comes from a rounded 0.599 · 0.401.
     assert float(explained.derivative().value) == pytest.approx(0.1201303729, abs=5e-11)
     assert explained.check.outcome == "verified"

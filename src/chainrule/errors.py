@@ -1,4 +1,4 @@
-"""The errors chainrule raises: what went wrong, where in the reader's own text, what to do instead."""
+"""The errors: what went wrong, where in the reader's own text, and what to do instead."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from chainrule.chain import forward, reverse
 from chainrule.errors import NotDifferentiableError, TraceError
 from chainrule.graph.operand import Operand
 from chainrule.graph.tape import Recorder, Tape, Traced, dtype_of
-from chainrule.tree import leaves, map_leaves
+from chainrule.tree import map_leaves
 
 
 def trace(
@@ -40,7 +40,10 @@ def trace(
     try:
         result = f(*traced, **kwargs)
     except ValueError as error:
-        raise storing_error(error) or error
+        meant = storing_error(error)
+        if meant is None:
+            raise
+        raise meant from None
     finally:
         tape.close()
     return tape, result, [traced[n] for n in argnums]

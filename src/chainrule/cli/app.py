@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from enum import Enum
+from enum import StrEnum
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -19,14 +19,14 @@ app = typer.Typer(
 )  # fmt: skip
 
 
-class Mode(str, Enum):
+class Mode(StrEnum):
     """Direction of accumulation."""
 
     reverse = "reverse"
     forward = "forward"
 
 
-class Format(str, Enum):
+class Format(StrEnum):
     """How the explanation is printed."""
 
     text = "text"
@@ -48,7 +48,9 @@ def explain_command(
     at: Annotated[
         list[str] | None, typer.Option(help="The point: x=1 or x=1,y=pi/2; arrays as x=[1,2].")
     ] = None,
-    wrt: Annotated[str | None, typer.Option(help="Variables to differentiate with respect to.")] = None,
+    wrt: Annotated[
+        str | None, typer.Option(help="Variables to differentiate with respect to.")
+    ] = None,
     order: Annotated[int, typer.Option(help="Which derivative: 1, 2, ...")] = 1,
     mode: Annotated[Mode, typer.Option(help="Accumulate backward or forward.")] = Mode.reverse,
     delta: Annotated[

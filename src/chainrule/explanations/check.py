@@ -9,6 +9,7 @@ Left and right are compared first: where they differ there is no derivative to a
 from __future__ import annotations
 
 import functools
+import itertools
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -69,13 +70,13 @@ def _at_the_point(mp: Any, work: Work, derivatives: Sequence[Derivative]) -> Che
     try:
         compared = _compare(mp, work, point)
     except NotReal:
-        why = "there are no difference quotients: the formula has no finite real value beside the point"
+        why = "the formula has no finite real value on both sides, so no difference quotients"
         return Check("not verifiable", _why(work, why))
     for c in compared:
         verdict = _judged(work, c)
         if verdict is not None:
             return verdict
-    uneven = _uneven_line(mp, work, derivatives, point)
+    uneven = _uneven_line(mp, derivatives, point)
     if uneven:
         return Check("failed", uneven)
     return _float_verdict(work, derivatives, compared)
@@ -92,9 +93,7 @@ def _compare(mp: Any, work: Work, point: Mapping[str, Any]) -> list[Comparison]:
     assert work.gradient is not None
     ours = evaluate_precisely(mp, [work.gradient[v] for v in work.wrt], point)
     here = _at(mp, work, point)
-    return [
-        _compared(mp, work, point, v, o, here) for v, o in zip(work.wrt, ours, strict=True)
-    ]
+    return [_compared(mp, work, point, v, o, here) for v, o in zip(work.wrt, ours, strict=True)]
 
 
 def _at(mp: Any, work: Work, point: Mapping[str, Any]) -> Any:
@@ -184,9 +183,7 @@ def _slopes(node: Node, args: tuple[Any, ...], value: Any) -> list[float]:
     slopes = []
     for position in range(len(args)):
         edge = node.op.edge(position)
-        slopes.append(
-            float(factor(edge, args, value)) if isinstance(edge, Scale | Mask) else 0.0
-        )
+        slopes.append(float(factor(edge, args, value)) if isinstance(edge, Scale | Mask) else 0.0)
     return slopes
 
 
@@ -202,21 +199,24 @@ def _at_random_points(mp: Any, work: Work, derivatives: Sequence[Derivative]) ->
             if not c.agrees and not c.sides_differ:
                 return _contradicted(point, c)
             worst = max(worst, 0.0 if c.sides_differ else c.error)
-        uneven = _uneven_line(mp, work, derivatives, point)
+        uneven = _uneven_line(mp, derivatives, point)
         if uneven:
             return Check("failed", uneven)
         checked += 1
         if checked == POINTS:
             says = f"{DIGITS}-digit difference quotients of the formula agree at {POINTS} points"
             return Check("verified", says, worst)
-    return Check("not verifiable", "too few points were found at which the formula has a real value")
+    return Check(
+        "not verifiable", "too few points were found at which the formula has a real value"
+    )
 
 
 def _contradicted(point: Mapping[str, Any], c: Comparison) -> Check:
     where = ", ".join(f"{n}={float(v):.6g}" for n, v in point.items())
+    says = f"∂/∂{c.variable} is {c.ours:.17g} but difference quotients give {c.theirs:.17g}"
     return Check(
         "failed",
-        f"at {where}, ∂/∂{c.variable} is {c.ours:.17g} but difference quotients give {c.theirs:.17g}",
+        f"at {where}, {says}",
         c.error,
         c.theirs,
     )
@@ -245,7 +245,7 @@ def _tame(work: Work, point: Mapping[str, float]) -> bool:
 
 
 def _uneven_line(
-    mp: Any, work: Work, derivatives: Sequence[Derivative], point: Mapping[str, Any]
+    mp: Any, derivatives: Sequence[Derivative], point: Mapping[str, Any]
 ) -> str | None:
     """The first line of a derivation that does not equal the line before it, in a sentence.
 
@@ -254,13 +254,15 @@ def _uneven_line(
     """
     for d in derivatives:
         closed = [line for line in d.lines if line.closed]
-        for before, after in zip(closed, closed[1:], strict=False):
+        for before, after in itertools.pairwise(closed):
             try:
                 a, b = (_line_value(mp, line.terms, point) for line in (before, after))
             except NotReal:  # a factor behind a branch that is not taken has no value here
                 continue
             if abs(a - b) > max(abs(a), abs(b), 1) * AGREE:
-                return f"a line of the derivation does not equal the line before it ({after.reason})"
+                return (
+                    f"a line of the derivation does not equal the line before it ({after.reason})"
+                )
     return None
 
 
@@ -329,7 +331,9 @@ def _directional(f: Any, at: Mapping[str, Any], name: str, x: Any, direction: An
     return Estimate(both, error, left, right, unsure_left + unsure_right)
 
 
-def _extrapolated(quotient: Callable[[float], float], h: float, factor: float) -> tuple[float, float]:
+def _extrapolated(
+    quotient: Callable[[float], float], h: float, factor: float
+) -> tuple[float, float]:
     """Ridders' table: the entry whose neighbours agree best, and by how much they differ."""
     rows: list[list[float]] = []
     best, error = float("nan"), float("inf")

@@ -108,9 +108,7 @@ def _reasonable(options: Options) -> None:
         raise FormulaError("delta is a number other than 0")
 
 
-def _explain_formula(
-    text: str, at: Mapping[str, float] | None, options: Options
-) -> Explanation:
+def _explain_formula(text: str, at: Mapping[str, float] | None, options: Options) -> Explanation:
     from chainrule.sources.formula import read_formula
 
     asked = _names(options.wrt)
@@ -176,14 +174,10 @@ def explain_program(
         first = _first_order(program, at, options)
         if options.order == 1:
             return first
-        return dataclasses.replace(
-            first, order=options.order, higher=_higher(first, at, options)
-        )
+        return dataclasses.replace(first, order=options.order, higher=_higher(first, at, options))
 
 
-def _first_order(
-    program: Program, at: Mapping[str, Any] | None, options: Options
-) -> Explanation:
+def _first_order(program: Program, at: Mapping[str, Any] | None, options: Options) -> Explanation:
     wrt = _names_or_all(program, options)
     values = program.values
     if at is not None and values is None:
@@ -246,9 +240,7 @@ def _quotients(
     if work.at is None or not scalar_program(work.program, work.values):
         raise FormulaError("delta needs a point: difference quotients are numbers")
     deltas = [options.delta / 10**i for i in range(4)]
-    return tuple(
-        quotients_of(work, steps, d.variable, float(d.value), deltas) for d in derivatives
-    )
+    return tuple(quotients_of(work, steps, d.variable, float(d.value), deltas) for d in derivatives)
 
 
 def _checked(work: Work, derivatives: Sequence[Derivative]) -> Check:

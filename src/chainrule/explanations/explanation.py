@@ -114,4 +114,8 @@ class Explanation:
 
     def _repr_mimebundle_(self, **_kwargs: Any) -> dict[str, str]:
         markdown = self.to_markdown()
-        return {"text/plain": self.to_text(), "text/markdown": markdown, "text/latex": self.to_latex()}
+        return {
+            "text/plain": self.to_text(),
+            "text/markdown": markdown,
+            "text/latex": self.to_latex(),
+        }

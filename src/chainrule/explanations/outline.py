@@ -16,7 +16,6 @@ from chainrule.graph.node import Node, ancestors
 from chainrule.graph.primitive import Flat
 from chainrule.sources.program import Program
 
-
 # Outlines of more steps than this have their middle folded, if they can be.
 LONGEST = 40
 KEPT_AT_EACH_END = 6

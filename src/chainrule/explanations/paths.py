@@ -46,7 +46,9 @@ def largest_paths(
                 entry = (log + size, serial, (edge, trail))
                 (heapq.heappush if len(keep) < most else heapq.heappushpop)(keep, entry)
     found = best.get(variable, [])
-    if len(found) == count:  # all of them: in the order in which the program goes through their steps
+    if (
+        len(found) == count
+    ):  # all of them: in the order in which the program goes through their steps
         return sorted((_unrolled(trail) for _, _, trail in found), key=partial(_order, outline))
     return [_unrolled(t) for _, _, t in sorted(found, key=lambda e: (-e[0], -e[1]))]
 

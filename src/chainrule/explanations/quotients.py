@@ -30,7 +30,12 @@ def quotients_of(
         FormulaError: A displaced point is outside the domain of the formula.
     """
     columns = [_column(work, variable, d, steps) for d in deltas]
-    edges = [(s.name, p.of, p.value) for s in steps for p in s.partials if (s.name, p.of) in columns[0][0]]
+    edges = [
+        (s.name, p.of, p.value)
+        for s in steps
+        for p in s.partials
+        if (s.name, p.of) in columns[0][0]
+    ]
     return Quotients(
         variable,
         tuple(deltas),
@@ -48,7 +53,8 @@ def _column(
     work: Work, variable: str, delta: float, steps: Sequence[Step]
 ) -> tuple[dict[tuple[str, str], float], float, float]:
     """Every edge's quotient for one Δ, what they give together, and Δy/Δx itself."""
-    assert work.at is not None and work.values is not None
+    assert work.at is not None
+    assert work.values is not None
     with np.errstate(all="ignore"):
         moved = evaluate_all(
             [work.program.output], {**work.at, variable: work.at[variable] + delta}

@@ -78,10 +78,7 @@ def steps_of(work: Work) -> list[Step]:
     """Every step with its expression, value and local derivatives."""
     graph = Graph(exact)
     noted = _notes(work)
-    return [
-        _step(work, group, graph, noted)
-        for group in work.outline.steps
-    ]
+    return [_step(work, group, graph, noted) for group in work.outline.steps]
 
 
 def _step(
@@ -251,10 +248,16 @@ def _derivative(
 
 def _lines(paths: Sequence[Any], substitution: Mapping[str, Any] | None) -> list[Line]:
     """Name the factors, put their expressions in, put the steps' own expressions in."""
-    local = Line("each local derivative", tuple(tuple(f.expression for f in p.factors) for p in paths))
+    local = Line(
+        "each local derivative", tuple(tuple(f.expression for f in p.factors) for p in paths)
+    )
     if len(paths) == len(paths[0].factors) == 1:
         return [local]
-    rule = "multiply the local derivatives" if len(paths) == 1 else "multiply along paths, add over them"
+    rule = (
+        "multiply the local derivatives"
+        if len(paths) == 1
+        else "multiply along paths, add over them"
+    )
     lines = [Line(rule, tuple(p.factors for p in paths)), local]
     if substitution is not None:
         graph = substitution[PI].graph
@@ -285,7 +288,8 @@ def scalar_program(program: Program, values: Mapping[int, Any] | None) -> bool:
     """Whether the program is small, elementwise and made of scalars, so that it is a formula."""
     nodes = ancestors([program.output])
     return len(nodes) <= 2000 and all(
-        (n.op is None or n.op.elementwise) and (values is None or np.ndim(values.get(n.index, 0.0)) == 0)
+        (n.op is None or n.op.elementwise)
+        and (values is None or np.ndim(values.get(n.index, 0.0)) == 0)
         for n in nodes
     )
 

@@ -1,4 +1,4 @@
-"""Named values and the operations between them: what a computation *is*, before anyone differentiates it.
+"""Named values and the operations between them: what a computation *is*.
 
 ``primitive`` says what a primitive is and what one row of the rule book holds; ``operand`` makes
 NumPy calls and Python operators arrive here; ``tape`` records a computation that runs with concrete

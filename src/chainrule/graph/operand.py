@@ -52,7 +52,11 @@ class Operand:
         return _uncommon_ufunc(ufunc, method, args, kwargs)
 
     def __array_function__(
-        self, function: Callable[..., Any], _types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        function: Callable[..., Any],
+        _types: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> Any:
         adapter = FUNCTIONS.get(function)
         if adapter is None:
@@ -75,8 +79,8 @@ class Operand:
     def __float__(self) -> NoReturn:
         raise TraceError(
             "float() of a traced value would lose its gradient.\n"
-            "Use the value as it is, and NumPy's functions in place of math's (np.sin, not math.sin). "
-            "Storing it in a plain array does the same: build the array with np.where or indexing."
+            "Use the value as it is, and NumPy's functions in place of math's (np.sin)."
+            "\nStoring it in a plain array does the same: use np.where or indexing instead."
         )
 
     __complex__ = __float__
@@ -110,13 +114,13 @@ def symbolic(value: Any) -> bool:
 
 
 def _uncommon_ufunc(ufunc: np.ufunc, method: str, args: tuple[Any, ...], kwargs: Any) -> Any:
-    """A ufunc's methods and options: reductions are functions of their own, the rest has no rule."""
+    """A ufunc's methods and options: reductions are functions, the rest has no rule."""
     if method == "reduce" and ufunc in FUNCTIONS:
         options = {"axis": 0} | {k: v for k, v in kwargs.items() if v is not np._NoValue}
         return FUNCTIONS[ufunc](*args, **options)
     if kwargs.get("out") is not None:
         raise TraceError(
-            f"np.{ufunc.__name__}(..., out=...) would overwrite a value that the derivative needs.\n"
+            f"np.{ufunc.__name__}(..., out=...) overwrites a value that the derivative needs.\n"
             "Assign the result to a name instead."
         )
     if kwargs:

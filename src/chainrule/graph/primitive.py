@@ -15,7 +15,7 @@ Partial = Callable[..., Any]
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Elementwise: the tangent is multiplied by ``partial(*args, out)``, forward and backward alike.
+    """Elementwise: multiplied by ``partial(*args, out)``, forward and backward alike.
 
     ``partial`` is written over NumPy and runs on whatever its arguments are: numbers, traced values
     (higher order) or graph nodes (symbols). A partial that depends on nothing is just a number.

@@ -133,5 +133,5 @@ def _leaked(primitive: Primitive) -> TraceError:
     return TraceError(
         f"{primitive.name} was applied to a traced value after the function that was being "
         "differentiated had returned.\n"
-        "Something kept it (a global, an attribute, a closure): return it from the function instead."
+        "Something kept it (a global, an attribute, a closure): return it from the function."
     )

@@ -10,8 +10,8 @@ import numpy as np
 from chainrule.explanations.explanation import Explanation
 from chainrule.explanations.solution import Derivative, Line, Partial, Path, Quotients, Step
 from chainrule.render.expression import latex, text
-from chainrule.render.phrases import PLAIN, TEX, line_text
 from chainrule.render.names import text_name
+from chainrule.render.phrases import PLAIN, TEX, line_text
 
 SCHEMA = 1
 
@@ -19,7 +19,7 @@ SCHEMA = 1
 def as_dict(explanation: Explanation) -> dict[str, Any]:
     """The explanation as dicts, lists, strings and numbers.
 
-    Numbers that JSON cannot hold (an infinity, NaN) become the strings ``"inf"``, ``"-inf"``, ``"nan"``.
+    Numbers that JSON cannot hold become the strings ``"inf"``, ``"-inf"`` and ``"nan"``.
     """
     answers = {text_name(d.variable): _derivative(explanation, d) for d in explanation.derivatives}
     data: dict[str, Any] = {
@@ -133,7 +133,11 @@ def _step(step: Step) -> dict[str, Any]:
 
 
 def _partial(partial: Partial) -> dict[str, Any]:
-    data = {"of": text_name(partial.of), **_math(partial.expression), "value": number(partial.value)}
+    data = {
+        "of": text_name(partial.of),
+        **_math(partial.expression),
+        "value": number(partial.value),
+    }
     return data if partial.structure is None else {**data, "structure": partial.structure}
 
 
@@ -151,8 +155,12 @@ def _quotients(q: Quotients) -> dict[str, Any]:
         "variable": text_name(q.variable),
         "deltas": list(q.deltas),
         "edges": [
-            {"step": text_name(r.step), "of": text_name(r.of), "quotients": [number(x) for x in r.quotients],
-             "limit": number(r.limit)}
+            {
+                "step": text_name(r.step),
+                "of": text_name(r.of),
+                "quotients": [number(x) for x in r.quotients],
+                "limit": number(r.limit),
+            }
             for r in q.rows
         ],
         "products": [number(x) for x in q.products],

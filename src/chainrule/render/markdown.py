@@ -56,7 +56,9 @@ def _step_table(explanation: Explanation) -> str:
             edge.structure or ("…" if edge.expression is None else f"{latex(edge.expression)}")
             for edge in edges
         ]
-        symbols = [f"${edge_symbol(explanation, e, TEX)} = {s}$" for e, s in zip(edges, shown, strict=True)]
+        symbols = [
+            f"${edge_symbol(explanation, e, TEX)} = {s}$" for e, s in zip(edges, shown, strict=True)
+        ]
         values = [f"${TEX.value(e.value)}$" for e in edges if e.value is not None]
         cells = [f"${latex_name(step.name)}$"]
         cells.append("…" if step.expression is None else f"${latex(step.expression)}$")

@@ -16,7 +16,6 @@ from chainrule.render.expression import LATEX, PRODUCT, TEXT, Style, piece
 from chainrule.render.names import latex_name, text_name
 from chainrule.render.numbers import latex_value, text_value
 
-
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -119,7 +118,7 @@ def line_text(explanation: Explanation, line: Line, script: Script) -> str:
 
 
 def derivation(explanation: Explanation, variable: str, script: Script) -> list[tuple[str, str]]:
-    """The lines of a derivation with what was done, leaving out lines that repeat the one before."""
+    """The lines of a derivation with what was done, without repeated ones."""
     found: list[tuple[str, str]] = []
     for line in explanation.derivative(variable).lines:
         written = line_text(explanation, line, script)
@@ -159,7 +158,9 @@ def _backward(explanation: Explanation, script: Script) -> Iterator[Accumulated]
 
     def adjoint(name: str) -> str:
         """∂y/∂u where there are side paths, dy/du in a chain, and dy/dx of the only variable."""
-        return script.ratio(result, name, several(explanation) if name in explanation.inputs else branching)
+        return script.ratio(
+            result, name, several(explanation) if name in explanation.inputs else branching
+        )
 
     yield Accumulated(adjoint(result), "1", "", "1")
     names = [s.name for s in reversed(explanation.steps[:-1])] + list(explanation.wrt)
@@ -220,7 +221,9 @@ def _row(
 
 def _signed(script: Script, value: Any) -> str:
     shown = script.value(value)
-    return script.style.wrap(shown) if np.ndim(value) == 0 and shown.startswith(("−", "-")) else shown
+    return (
+        script.style.wrap(shown) if np.ndim(value) == 0 and shown.startswith(("−", "-")) else shown
+    )
 
 
 def verdict(check: Check) -> tuple[str, str]:

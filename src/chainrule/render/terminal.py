@@ -71,8 +71,12 @@ def _sections(explanation: Explanation) -> Iterator[RenderableType]:
 def _title(explanation: Explanation) -> Text:
     line = Text("  ")
     line.append(text_name(explanation.result), style="bold cyan")
+    many = len(explanation.inputs) > 1
     if explanation.before:
-        line.append(f" = {PLAIN.higher_ratio(explanation.original, explanation.before, len(explanation.inputs) > 1)}", style="cyan")
+        line.append(
+            f" = {PLAIN.higher_ratio(explanation.original, explanation.before, many)}",
+            style="cyan",
+        )
     line.append(" = ", style="dim")
     line.append(_written(explanation), style="bold")
     at = given(explanation, PLAIN)
@@ -150,7 +154,14 @@ def _shortened(steps: tuple[Step, ...]) -> Iterator[Step | int]:
 
 def _gap(count: int, numeric: bool, sourced: bool) -> list[str]:
     words = f"… {count:,} steps folded …"
-    return ["⋮", words, *([""] if numeric else []), "", *([""] if numeric else []), *([""] if sourced else [])]
+    return [
+        "⋮",
+        words,
+        *([""] if numeric else []),
+        "",
+        *([""] if numeric else []),
+        *([""] if sourced else []),
+    ]
 
 
 def _step_cells(
@@ -162,10 +173,17 @@ def _step_cells(
     line = "" if step.line is None else str(step.line)
     for i, edge in enumerate(step.partials or (None,)):
         first = i == 0
-        cells: list[RenderableType] = [text_name(step.name) if first else "", expression if first else ""]
+        cells: list[RenderableType] = [
+            text_name(step.name) if first else "",
+            expression if first else "",
+        ]
         cells += [value if first else ""] if numeric else []
         cells.append("" if edge is None else _local(explanation, edge))
-        cells += ["" if edge is None or edge.value is None else PLAIN.value(edge.value)] if numeric else []
+        cells += (
+            ["" if edge is None or edge.value is None else PLAIN.value(edge.value)]
+            if numeric
+            else []
+        )
         cells += [line if first else ""] if sourced else []
         yield cells
 
@@ -234,7 +252,11 @@ def _derivation_table(explanation: Explanation, derivative: Derivative) -> Table
 
 def _full_value(value: Any) -> str:
     """A number, or an array as NumPy prints it."""
-    return PLAIN.value(value) if np.ndim(value) == 0 else np.array2string(np.asarray(value), prefix="= ")
+    return (
+        PLAIN.value(value)
+        if np.ndim(value) == 0
+        else np.array2string(np.asarray(value), prefix="= ")
+    )
 
 
 def _paths(explanation: Explanation, derivative: Derivative) -> Iterator[RenderableType]:
@@ -242,7 +264,9 @@ def _paths(explanation: Explanation, derivative: Derivative) -> Iterator[Rendera
     listed = derivative.paths
     words = "1 path" if count == 1 else f"{count:,} paths"
     shown = "" if len(listed) == count else f", the {len(listed)} largest shown"
-    yield _heading(f"{words} from {text_name(explanation.result)} to {text_name(derivative.variable)}{shown}")
+    yield _heading(
+        f"{words} from {text_name(explanation.result)} to {text_name(derivative.variable)}{shown}"
+    )
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", border_style="dim", padding=(0, 1))
     numeric = any(p.product is not None for p in listed)
     table.add_column("path", style="cyan")
@@ -254,7 +278,9 @@ def _paths(explanation: Explanation, derivative: Derivative) -> Iterator[Rendera
     for path in listed:
         names = " ← ".join(map(text_name, path.names))
         factors = " · ".join(
-            PLAIN.factor(f.expression, False) if f.expression is not None else edge_symbol(explanation, f, PLAIN)
+            PLAIN.factor(f.expression, False)
+            if f.expression is not None
+            else edge_symbol(explanation, f, PLAIN)
             for f in path.factors
         )
         product = "" if path.expression is None else text(path.expression)
@@ -285,7 +311,9 @@ def _quotients(explanation: Explanation, quotients: Quotients) -> Iterator[Rende
         table.add_row(name, *(text_value(q) for q in row.quotients), text_value(row.limit))
     table.add_section()
     combined = "their product" if _is_chain(quotients) else "products, added over paths"
-    table.add_row(combined, *(text_value(p) for p in quotients.products), text_value(quotients.limit))
+    table.add_row(
+        combined, *(text_value(p) for p in quotients.products), text_value(quotients.limit)
+    )
     direct = f"Δ{result}/Δ{variable} directly"
     table.add_row(direct, *(text_value(p) for p in quotients.direct), "")
     yield Padding(table, (0, 0, 0, 1))

@@ -2,7 +2,8 @@
 
 Each step adds the rounding of its own operation to the errors it inherits, each multiplied by the
 size of its local derivative (first-order error propagation; see N. J. Higham, *Accuracy and
-Stability of Numerical Algorithms*, section 3.3). The local derivatives come with the tape; this file only adds up.
+Stability of Numerical Algorithms*, section 3.3). The local derivatives are handed in; this file
+only adds up.
 """
 
 from __future__ import annotations

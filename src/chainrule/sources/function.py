@@ -110,7 +110,9 @@ def _chosen(
     f: Callable[..., Any], bound: Mapping[str, Any], point: Point, wrt: str | Sequence[str] | None
 ) -> tuple[str, ...]:
     """The inputs that are asked for."""
-    asked = [next(iter(bound), "")] if wrt is None else wrt.split(",") if isinstance(wrt, str) else wrt
+    asked = (
+        [next(iter(bound), "")] if wrt is None else wrt.split(",") if isinstance(wrt, str) else wrt
+    )
     chosen: list[str] = []
     for name in asked:
         found = [n for n in point if n == name or n.startswith((f"{name}[", f"{name}."))]
@@ -127,7 +129,9 @@ def _no_input(f: Callable[..., Any], bound: Mapping[str, Any], point: Point, nam
             "derivative needs floats.\nPass a float: 1.0 instead of 1, or x.astype(float)."
         )
     close = difflib.get_close_matches(name, point, 1)
-    hint = f"Did you mean {close[0]!r}?" if close else f"Its inputs are: {', '.join(point) or 'none'}."
+    hint = (
+        f"Did you mean {close[0]!r}?" if close else f"Its inputs are: {', '.join(point) or 'none'}."
+    )
     return f"{_name(f)} has no parameter {name!r}. {hint}"
 
 
@@ -157,7 +161,11 @@ def _lifted(tape: Tape, inputs: Mapping[str, Traced]) -> tuple[dict[int, Node], 
 
 
 def _branches(
-    f: Callable[..., Any], bound: Mapping[str, Any], at: Mapping[str, Any], tape: Tape, nodes: Mapping[int, Node]
+    f: Callable[..., Any],
+    bound: Mapping[str, Any],
+    at: Mapping[str, Any],
+    tape: Tape,
+    nodes: Mapping[int, Node],
 ) -> dict[int, Any]:
     """The conditions of every ``where``, and whether Python took the same way as on the tape."""
     point = {n: np.asarray(v)[()] for n, v in at.items()}
