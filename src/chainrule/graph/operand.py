@@ -79,7 +79,7 @@ class Operand:
     def __float__(self) -> NoReturn:
         raise TraceError(
             "float() of a traced value would lose its gradient.\n"
-            "Use the value as it is, and NumPy's functions in place of math's (np.sin)."
+            "Use the value as it is, with NumPy's functions (np.sin, not math.sin)."
             "\nStoring it in a plain array does the same: use np.where or indexing instead."
         )
 
