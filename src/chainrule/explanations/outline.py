@@ -26,7 +26,7 @@ class Group:
     """One step: its name, the operation that gives its value, and the operations folded into it.
 
     ``args`` are the inputs and earlier steps it is computed from, ``active`` those among them that
-    depend on a variable of interest.
+    depend on a variable of interest. ``folded`` steps stand for many and show no expression.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Group:
     members: tuple[Node, ...]
     args: tuple[Node, ...]
     active: tuple[Node, ...]
+    folded: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -235,6 +236,7 @@ def _merged(groups: list[Group]) -> Group:
         tuple(m for g in groups for m in g.members),
         tuple(args.values()),
         tuple(a for a in args.values() if a.index in active),
+        folded=True,
     )
 
 

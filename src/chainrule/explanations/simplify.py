@@ -25,9 +25,11 @@ from chainrule.run.interpreter import evaluate
 # What SymPy knows well enough to be allowed to rearrange. Everything else stays an unknown
 # function to it, so that σ(z) comes out as σ(z).
 _KNOWN = frozenset(
-    ["add", "subtract", "multiply", "divide", "negative", "positive", "reciprocal", "power"]
-    + ["square", "sqrt", "exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "abs", "sign"]
-)
+    (
+        "add", "subtract", "multiply", "divide", "negative", "positive", "reciprocal", "power",
+        "square", "sqrt", "exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "abs", "sign",
+    )
+)  # fmt: skip
 _LARGEST = 400
 _MAX_EXPONENT = 64
 
@@ -115,7 +117,7 @@ def _simplify(sp: Any, expression: Node, best: list[Any]) -> None:
 
 _MOST_CONDITIONS = 3
 _FORMS: tuple[Callable[[Any, Any], Any], ...] = (
-    lambda sp, e: e,
+    lambda _sp, e: e,
     lambda sp, e: sp.powsimp(e),
     lambda sp, e: sp.factor_terms(e),
     lambda sp, e: sp.cancel(e) if _tame(sp, e) else e,

@@ -28,7 +28,7 @@ from chainrule.sources.program import Program
 # A derivation writes the sum over paths out for up to this many paths.
 PATHS_WRITTEN_OUT = 4
 # Steps of more operations than this have numbers but no expressions.
-LARGEST_STEP = 60
+LARGEST_STEP = 1000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,8 +112,12 @@ def _symbols(work: Work, group: Group, graph: Graph) -> dict[int, Any]:
     return {a.index: graph.input(work.outline.names.get(a.index, a.name)) for a in group.args}
 
 
+def _written_out(group: Group) -> bool:
+    return not group.folded and len(group.members) <= LARGEST_STEP
+
+
 def _expression(work: Work, group: Group) -> Any:
-    if len(group.members) > LARGEST_STEP:
+    if not _written_out(group):
         return None
     graph = Graph()  # as written: nothing rewritten
     return step_value(group, _symbols(work, group, graph), graph)
@@ -123,7 +127,7 @@ def _partials(work: Work, group: Group, graph: Graph) -> tuple[Partial, ...]:
     """The local derivative with respect to each argument, as an expression and as a number."""
     elementwise = all(n.op is not None and n.op.elementwise for n in group.members)
     symbols: Mapping[int, Any] = {}
-    if elementwise and len(group.members) <= LARGEST_STEP:
+    if elementwise and _written_out(group):
         symbols = step_partials(group, _symbols(work, group, graph), graph=graph)
     numbers: Mapping[int, Any] = {}
     scalar = work.values is None or _is_scalar(group, work.values)

@@ -31,6 +31,7 @@ from chainrule.render.phrases import (
 # Longer solutions show this many steps from either end.
 SHOWN_AT_EACH_END = 15
 MAX_CELL = 600
+MAX_LINE = 1200
 
 
 def as_text(explanation: Explanation, width: int = 100, color: bool = False) -> str:
@@ -78,7 +79,7 @@ def _title(explanation: Explanation) -> Text:
             style="cyan",
         )
     line.append(" = ", style="dim")
-    line.append(_written(explanation), style="bold")
+    line.append(_cut(_written(explanation)), style="bold")
     at = given(explanation, PLAIN)
     if at:
         line.append(f"    at {at}", style="cyan")
@@ -168,7 +169,7 @@ def _step_cells(
     explanation: Explanation, step: Step, numeric: bool, sourced: bool
 ) -> Iterator[list[RenderableType]]:
     """A row for the step with its first local derivative, and one for each further one."""
-    expression = _folded(step) if step.expression is None else text(step.expression)
+    expression = _folded(step) if step.expression is None else _cut(text(step.expression))
     value = "" if step.value is None else PLAIN.value(step.value)
     line = "" if step.line is None else str(step.line)
     for i, edge in enumerate(step.partials or (None,)):
@@ -198,7 +199,7 @@ def _local(explanation: Explanation, edge: Partial) -> Text:
     shown = Text(f"{edge_symbol(explanation, edge, PLAIN)} = ", style="dim")
     if edge.structure == "diagonal" and edge.expression is not None:
         return shown.append(f"diag({text(edge.expression)})", style="not dim")
-    words = "…" if edge.expression is None else text(edge.expression)
+    words = "…" if edge.expression is None else _cut(text(edge.expression))
     return shown.append(edge.structure or words, style="not dim")
 
 
@@ -241,13 +242,20 @@ def _derivation_table(explanation: Explanation, derivative: Derivative) -> Table
     lines = derivation(explanation, derivative.variable, PLAIN)
     for i, (reason, line) in enumerate(lines):
         style = "bold green" if i == len(lines) - 1 else ""
-        table.add_row(symbol if i == 0 else "", "=", Text(line, style=style), reason)
+        table.add_row(symbol if i == 0 else "", "=", Text(_cut(line), style=style), reason)
     if derivative.value is not None:
         at = given(explanation, PLAIN)
         where = f"at {at}" if len(at) < 30 else "at this point"
         value = Text(_full_value(derivative.value), style="bold green")
         table.add_row("" if lines else symbol, "=", value, where)
     return table
+
+
+def _cut(line: str) -> str:
+    """A line that a person may still read; the JSON has all of it."""
+    if len(line) <= MAX_LINE:
+        return line
+    return f"{line[:MAX_LINE]} … ({len(line):,} characters; --format json has them all)"
 
 
 def _full_value(value: Any) -> str:
