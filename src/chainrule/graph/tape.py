@@ -7,6 +7,7 @@ topological order and nothing that walks a tape ever recurses.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import count
 from typing import Any, Protocol
 
@@ -21,10 +22,12 @@ _levels = count(1)
 
 
 class Recorder(Protocol):
-    """Whatever wants to be told, once per operation, that one is being recorded."""
+    """Whatever wants to be told, once per operation, that one is being recorded.
 
-    def record(self, skip: int = 0) -> None:
-        """One operation is being recorded; ``skip`` frames up the stack are known to be ours."""
+    ``record(skip)`` is called with the number of frames up the stack that are known to be ours.
+    """
+
+    record: Callable[..., None]
 
 
 class Traced(Operand):
@@ -63,8 +66,9 @@ class Traced(Operand):
         value = bind(primitive, values, attrs)
         if not primitive.recorded:
             return value
-        if tape.recorder is not None:
-            tape.recorder.record(3)  # apply, bind, and the operator or protocol method
+        record = tape.record
+        if record is not None:
+            record(3)  # apply, bind, and the operator or protocol method
         return Traced(tape, value, primitive, args, attrs)
 
     def __repr__(self) -> str:
@@ -100,12 +104,12 @@ class Traced(Operand):
 class Tape:
     """The records of one run of a function, in the order in which they were made."""
 
-    __slots__ = ("closed", "level", "recorder", "records")
+    __slots__ = ("closed", "level", "record", "records")
 
     def __init__(self, recorder: Recorder | None = None) -> None:
         self.level = next(_levels)
         self.records: list[Traced] = []
-        self.recorder = recorder
+        self.record = None if recorder is None else recorder.record
         self.closed = False
 
     def input(self, value: Any) -> Traced:

@@ -27,8 +27,6 @@ import numpy as np
 from chainrule.sources import bindings
 from chainrule.sources.bindings import Bound, Each, Ending, Entry, Item, Returned, Source, Steps
 
-_getframe = sys._getframe  # looked up for every operation
-
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -222,50 +220,81 @@ class Origins:
 
     __slots__ = (
         "_above",
+        "_changes",
+        "_forget",
         "_index",
         "_internal",
         "_known",
         "_lengths",
-        "_note",
-        "_notes",
+        "_offsets",
         "_parent_offsets",
         "_parents",
         "_verdicts",
+        "record",
     )
+
+    record: Callable[..., None]
+    """``record(skip=0, inner=False)``: an operation is performed for the nearest user frame.
+
+    ``skip`` frames above the caller of ``record`` are certain not to be the user's, counting the
+    caller itself: exact numbers save time, small ones do no harm. ``inner``: the value is not that
+    of the expression the user wrote, but a step on the way to it, or one of several results.
+    """
 
     def __init__(self, internal: Iterable[str] = ()) -> None:
         self._internal = tuple(internal)
         self._verdicts = _verdicts.setdefault(self._internal, {})
         self._index: dict[FrameType, int] = {}
-        self._notes: list[int] = []  # call and instruction of each operation, one after the other
-        self._note = self._notes.append
+        self._offsets: list[int] = []
+        self._changes: list[tuple[int, int]] = []  # from which operation on, and which call
         self._known: list[_Known] = []
         self._parents: list[int] = []
         self._parent_offsets: list[int] = []
         self._lengths: list[dict[str, int]] = []
-        self._above: FrameType | None = self._user_frame(_getframe(1))
+        self._above: FrameType | None = self._user_frame(sys._getframe(1))
+        self.record, self._forget = self._recorder()
 
     def __len__(self) -> int:
-        return len(self._notes) // 2
+        return len(self._offsets)
 
-    def record(self, skip: int = 0, inner: bool = False) -> None:
-        """Note that an operation is being performed, on behalf of the nearest user frame.
+    def _recorder(self) -> tuple[Callable[..., None], Callable[[], None]]:
+        """``record``, and what makes it let go of the frame it saw last.
 
-        Args:
-            skip: How many of the frames above the caller of ``record`` are certain not to be the
-                user's, counting the caller itself. Exact numbers save time, small ones do no harm.
-            inner: The value is not that of the expression the user wrote: the operation is a step
-                on the way to it, or makes one of several results.
+        It runs for every operation, so that everything it needs is at hand, and the call is only
+        noted where it is another one than before.
         """
-        frame = _getframe(1 + skip)
-        call = self._index.get(frame)
-        if call is None:
-            found = self._user_frame(frame)
-            call = -1 if found is None else self._call_of(found)
-            frame = found or frame
-        note = self._note
-        note(call)
-        note(~frame.f_lasti if inner else frame.f_lasti)
+        note, entered, getframe = self._offsets.append, self._entered, sys._getframe
+        last: FrameType | None = None
+
+        def record(skip: int = 0, inner: bool = False) -> None:
+            nonlocal last
+            frame = getframe(1 + skip)
+            if frame is not last:
+                last = frame = entered(frame)
+            note(~frame.f_lasti if inner else frame.f_lasti)
+
+        def forget() -> None:
+            nonlocal last
+            last = None
+
+        return record, forget
+
+    def _entered(self, frame: FrameType) -> FrameType:
+        """Note that another call is at work from here on; the frame that is the user's."""
+        found = self._user_frame(frame)
+        call = -1 if found is None else self._call_of(found)
+        if not self._changes or self._changes[-1][1] != call:
+            self._changes.append((len(self._offsets), call))
+        return found or frame
+
+    def _calls(self) -> list[int]:
+        """The call that each operation belongs to."""
+        ends = [start for start, _ in self._changes[1:]] + [len(self._offsets)]
+        return [
+            call
+            for (start, call), end in zip(self._changes, ends, strict=True)
+            for _ in range(end - start)
+        ]
 
     def _user_frame(self, frame: FrameType | None) -> FrameType | None:
         verdicts = self._verdicts
@@ -328,7 +357,8 @@ class Origins:
                 known.settled = True
                 known.survey(frame)
                 _remember_loader(frame)
-        self._index = {}
+        self._index.clear()
+        self._forget()
         self._above = None
 
     def resolve(self) -> list[Place]:
@@ -336,7 +366,7 @@ class Origins:
         if self._index:
             self.release()
         calls = _Calls(self._known, self._parents, self._parent_offsets, self._lengths)
-        return _Resolver(calls, self._is_internal).places(self._notes[::2], self._notes[1::2])
+        return _Resolver(calls, self._is_internal).places(self._calls(), self._offsets)
 
 
 def _list_lengths(frame: FrameType) -> dict[str, int]:
