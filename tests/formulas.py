@@ -26,6 +26,8 @@ DEEPEST = 6
 LARGEST_VALUE, SMALLEST_VALUE = 1e8, 1e-8
 # A point keeps this distance, relative to its coordinates, from kinks, jumps, and ends of domains.
 DISTANCE = 1e-3
+# A zero of these is a number too small for float64.
+UNDERFLOWING = {"exp", "exp2", "power", "erfc", "gelu", "sigmoid", "softplus", "sech", "csch"}
 NAMES = ("x", "y", "z", "t", "α", "x₁", "x₂", "θ", "w_max", "rate")
 NUMBERS = ("2", "3", "0.5", "1.5", "7", "0.1", "10", "1e-3", "2.25", "12", "1/3", "π", "e", "(-2)")
 EXPONENTS = ("2", "3", "4", "-1", "-2", "0.5", "1/3", "-0.5", "1.5", "(2/3)", "2.7", "-3")
@@ -213,11 +215,15 @@ def _choices(program: Program, point: Mapping[str, float]) -> list[Any] | None:
 def _moderate(node: Node, args: tuple[Any, ...], value: Any) -> bool:
     assert node.op is not None
     inside = node.op.domain is None or bool(node.op.domain.test(*args))
-    # What is 1e-16 in float64 may be a zero, sin(π), which is a kink or a pole of what comes next.
     if node.op.name == "power" and isinstance(node.args[1], Node) and args[0] <= 0:
         return False  # x^(t/t) is real for negative x, but nothing near it is
+    if node.op.name in ("floor", "ceil") and abs(args[0] - np.round(args[0])) < SMALLEST_VALUE:
+        return False  # ⌊e^(ln 5)⌋ is 5 or 4
     smooth = not any(bool(np.any(c.at(*args))) for c in node.op.conventions)
-    return inside and smooth and (value == 0 or SMALLEST_VALUE < abs(float(value)) < LARGEST_VALUE)
+    underflow = value == 0 and node.op.name in UNDERFLOWING
+    # What is 1e-16 in float64 may be a zero, sin(π), which is a kink or a pole of what comes next.
+    moderate = value == 0 or SMALLEST_VALUE < abs(float(value)) < LARGEST_VALUE
+    return inside and smooth and moderate and not underflow
 
 
 def _chosen(node: Node, args: tuple[Any, ...], value: Any) -> list[Any]:

@@ -150,7 +150,7 @@ def test_a_choice_by_conditions_put_together_is_asked_part_by_part():
     def chosen(condition):
         return text(bind(BOOK["where"], (condition, x, y)))
 
-    assert chosen((x < 1.0) & (y < 1.0)) == "where(x < 1, where(y < 1, x, y), y)"
+    assert chosen((x < 1.0) & (y < 1.0)) == "where(y < 1, where(x < 1, x, y), y)"
     assert chosen((x < 1.0) | (y < 1.0)) == "where(x < 1, x, where(y < 1, x, y))"
     assert chosen(~(x < 1.0)) == "where(x < 1, y, x)"
 
@@ -179,3 +179,24 @@ def test_numbers_compute_exactly_and_fall_back_to_floats():
     assert str(rational(2.7) - 1) == "1.7"
     assert rational(1e300) * rational(1e300) == float("inf")
     assert str(-rational(0.0)) == "-0.0"
+
+
+def test_a_tiny_power_is_a_number_and_an_enormous_one_is_not():
+    mp = mpmath.MPContext()
+    for formula in ("2^(-x)", "(2^(-x))^2", "(1/2)^x"):
+        value = evaluate_precisely(mp, [read_formula(formula).output], {"x": mp.mpf(10) ** 8})[0]
+        assert 0 < value < mp.mpf(10) ** -1000
+    with pytest.raises(NotReal):
+        evaluate_precisely(mp, [read_formula("2^x").output], {"x": mp.mpf(10) ** 8})
+
+
+def test_a_difference_of_nearly_equal_numbers_keeps_its_digits():
+    mp = mpmath.MPContext()
+    mp.dps = 50
+    output = read_formula("erfc(8)/(1 - erf(x))").output
+    assert evaluate_precisely(mp, [output], {"x": mp.mpf(8)}) == [1]
+
+
+def test_a_choice_inside_a_branch_that_is_not_taken_is_not_asked():
+    slope = symbolic_gradient(read_formula("where(x < 0, x^2, relu(ln(x)))"), ("x",))["x"]
+    assert evaluate_precisely(mpmath.mp, [slope], {"x": mpmath.mpf(-3)}) == [-6]

@@ -14,11 +14,14 @@ from dataclasses import dataclass
 
 from chainrule.graph.node import Node, ancestors
 from chainrule.graph.primitive import Flat
+from chainrule.rules import BOOK
 from chainrule.sources.program import Program
 
 # Outlines of more steps than this have their middle folded, if they can be.
 LONGEST = 40
 KEPT_AT_EACH_END = 6
+# A product of more than this many steps and variables is worked out in several steps.
+MOST_FACTORS = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,13 +88,20 @@ def _active(nodes: list[Node], wrt: Collection[str]) -> set[int]:
 def _roots(program: Program, nodes: list[Node], active: set[int], unfold: bool) -> set[int]:
     """The nodes that end a step."""
     operations = [n for n in nodes if n.op is not None and n.index in active]
+    multiply = BOOK["multiply"]
     consumers: dict[int, list[Node]] = {}
     for node in operations:
         for arg in node.args:
             if isinstance(arg, Node):
                 consumers.setdefault(arg.index, []).append(node)
     absorbed: set[int] = set()
+    factors: dict[int, int] = {}
     for node in operations:
+        factors[node.index] = sum(
+            factors[a.index] if a.index in absorbed else 1
+            for a in node.args
+            if isinstance(a, Node) and a.index in active
+        )
         users = consumers.get(node.index, [])
         conditions = node.op is not None and not node.op.recorded
         if conditions or (
@@ -99,6 +109,7 @@ def _roots(program: Program, nodes: list[Node], active: set[int], unfold: bool) 
             and node is not program.output
             and node.index not in program.names
             and len(users) == 1
+            and (factors[node.index] < MOST_FACTORS or users[0].op is not multiply)
             and _absorbs(users[0], node, active, absorbed)
         ):
             absorbed.add(node.index)

@@ -32,6 +32,7 @@ class Rational(float):
     decimal: bool
 
     def __new__(cls, exactly: Fraction, decimal: bool = False) -> Rational:
+        """The float nearest to ``exactly``, which it remembers."""
         number = super().__new__(cls, exactly)
         number.exactly = Fraction(exactly)
         number.decimal = decimal

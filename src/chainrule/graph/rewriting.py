@@ -95,7 +95,9 @@ def _where(condition: Any, x: Any, y: Any) -> Any:
         return where(parts[0], y, x)
     if name in ("logical_and", "logical_or") and _questions(condition) <= _MOST_QUESTIONS:
         if name == "logical_and":
-            return where(parts[0], where(parts[1], x, y), y)
+            # The later part is the branch that everything lies in: outside it, the earlier part
+            # may ask about something undefined.
+            return where(parts[1], where(parts[0], x, y), y)
         return where(parts[0], x, where(parts[1], x, y))
     if name == "not_equal" and _is(parts[1], 0.0) and _is(y, 0.0) and _vanishes_with(x, parts[0]):
         return x

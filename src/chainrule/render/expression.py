@@ -49,14 +49,29 @@ class Style(Protocol):
 
     minus: str
 
-    def name(self, name: str) -> str: ...
-    def number(self, value: Any) -> str: ...
-    def wrap(self, s: str) -> str: ...
-    def product(self, left: Piece, right: Piece) -> Piece: ...
-    def quotient(self, left: Piece, right: Piece) -> Piece: ...
-    def power(self, base: Piece, exponent: Piece) -> Piece: ...
-    def call(self, node: Node, args: list[Piece]) -> Piece: ...
-    def subscript(self, base: Piece, index: str) -> Piece: ...
+    def name(self, name: str) -> str:
+        """A variable or constant."""
+
+    def number(self, value: Any) -> str:
+        """A number that is not negative, and no fraction."""
+
+    def wrap(self, s: str) -> str:
+        """In parentheses."""
+
+    def product(self, left: Piece, right: Piece) -> Piece:
+        """Two factors."""
+
+    def quotient(self, left: Piece, right: Piece) -> Piece:
+        """One expression over another."""
+
+    def power(self, base: Piece, exponent: Piece) -> Piece:
+        """A power, whose base is in parentheses already if it needs them."""
+
+    def call(self, node: Node, args: list[Piece]) -> Piece:
+        """A function of its arguments."""
+
+    def subscript(self, base: Piece, index: str) -> Piece:
+        """An element of an array."""
 
 
 def text(expression: Any) -> str:
@@ -93,7 +108,8 @@ def _constant(value: Any, style: Style) -> Piece:
         return _minus(_constant(-value, style), style)
     fraction = proper_fraction(value)
     if fraction is not None:
-        above, below = (_constant(float(n), style) for n in (fraction.numerator, fraction.denominator))
+        sides = float(fraction.numerator), float(fraction.denominator)
+        above, below = (_constant(side, style) for side in sides)
         return replace(style.quotient(above, below), number=True)
     s = style.number(value)
     return Piece(s, ATOM if s.replace(".", "").isdecimal() else PRODUCT, True)
@@ -213,12 +229,12 @@ _PRINTERS: dict[str, Callable[[Node, list[Piece], Style], Piece]] = {
     "multiply": _multiply,
     "divide": _divide,
     "power": _power,
-    "square": lambda node, args, style: style.power(
+    "square": lambda _, args, style: style.power(
         _within(args[0], ATOM, style), Piece("2", ATOM, True)
     ),
     "exp": _exp,
-    "exp2": lambda node, args, style: style.power(Piece("2", ATOM, True), args[0]),
-    "reciprocal": lambda node, args, style: style.quotient(Piece("1", ATOM, True), args[0]),
+    "exp2": lambda _, args, style: style.power(Piece("2", ATOM, True), args[0]),
+    "reciprocal": lambda _, args, style: style.quotient(Piece("1", ATOM, True), args[0]),
     "index": _index,
     **dict.fromkeys(
         ("less", "less_equal", "greater", "greater_equal", "equal", "not_equal"), _comparison
@@ -335,7 +351,8 @@ class Latex:
         if template == r"{0}\,{1}":
             return Piece(template.format(*(_within(a, PRODUCT, self).s for a in args)), PRODUCT)
         if "{" in template and "{0}" in template:
-            return Piece(template.format(*(a.s for a in args)), PRODUCT if "frac" in template else ATOM)
+            binds = PRODUCT if "frac" in template else ATOM
+            return Piece(template.format(*(a.s for a in args)), binds)
         return Piece(rf"{template}\left({', '.join(a.s for a in args)}\right)", ATOM)
 
     def subscript(self, base: Piece, index: str) -> Piece:

@@ -10,8 +10,8 @@ import numpy as np
 from chainrule.graph.node import PI, E, Node, ancestors
 from chainrule.graph.rational import exactly
 
-# Numbers beyond 2**_LARGEST count as overflow: float64 ends at 2**1024 anyway, and an exponential of
-# an exponential of one would never come back.
+# Numbers beyond 2**_LARGEST count as overflow: float64 ends at 2**1024 anyway, and an exponential
+# of an exponential of one would never come back.
 _LARGEST = 10_000
 
 
@@ -22,8 +22,8 @@ class NotReal(ValueError):
 def evaluate_precisely(mp: Any, outputs: Sequence[Any], inputs: Mapping[str, Any]) -> list[Any]:
     """Compute ``outputs`` to the precision of the mpmath context ``mp``.
 
-    Constants are the numbers they are written as: 0.1 is one tenth. As many digits again are carried
-    along, so that a difference such as 1 − erf(8)² still has its digits.
+    Constants are the numbers they are written as: 0.1 is one tenth. As many digits again are
+    carried along, so that a difference such as 1 − erf(8)² still has its digits.
 
     Raises:
         NotReal: A step has no real, finite value there.
@@ -40,7 +40,7 @@ def evaluate_precisely(mp: Any, outputs: Sequence[Any], inputs: Mapping[str, Any
         ]
     if any(mp.isnan(r) for r in results):
         raise NotReal("the formula has no finite real value here")
-    return results
+    return [r if isinstance(r, bool) else +r for r in results]  # rounded to what was asked for
 
 
 def _values(mp: Any, outputs: Sequence[Node], inputs: Mapping[str, Any]) -> dict[int, Any]:
@@ -62,7 +62,8 @@ def _number(mp: Any, constant: Any) -> Any:
     if not np.isfinite(constant):
         return mp.mpf(float(constant))
     number = exactly(constant)
-    return mp.mpf(number.numerator) / number.denominator
+    whole = mp.mpf(number.numerator)
+    return whole if number.denominator == 1 else whole / number.denominator
 
 
 def _step(mp: Any, node: Node, args: list[Any]) -> Any:
@@ -76,17 +77,21 @@ def _step(mp: Any, node: Node, args: list[Any]) -> Any:
         value = node.op.mpmath(mp, *args)
     except (ZeroDivisionError, OverflowError, ValueError, TypeError, MemoryError):
         return mp.nan
-    if isinstance(value, mp.mpf) and mp.mag(value) > _LARGEST:
-        return mp.nan
     # A branch that is not taken may be anything: NaN marks it, and only the result must be real.
-    complex_or_infinite = isinstance(value, mp.mpc) or (
-        isinstance(value, mp.mpf) and not mp.isfinite(value)
-    )
-    return mp.nan if complex_or_infinite else value
+    return value if isinstance(value, bool) or _representable(value) else mp.nan
+
+
+def _representable(value: Any) -> bool:
+    """Whether a number is real, finite and not too large, from mpmath's raw form of it."""
+    raw = getattr(value, "_mpf_", None)
+    if raw is None:
+        return isinstance(value, int)
+    _, mantissa, exponent, bits = raw
+    return exponent + bits <= _LARGEST if mantissa else exponent == 0
 
 
 def _undefined(mp: Any, value: Any) -> bool:
-    return isinstance(value, mp.mpf) and bool(mp.isnan(value))
+    return getattr(value, "_mpf_", None) == mp.nan._mpf_
 
 
 def _of_undefined(mp: Any, name: str, args: list[Any]) -> Any:
@@ -101,6 +106,7 @@ def _enormous(mp: Any, base: Any, exponent: Any) -> bool:
     """Whether a power is too large even to start on."""
     if not (mp.isfinite(base) and mp.isfinite(exponent)) or base == 0:
         return False
-    return (abs(exponent * mp.mag(base)) > _LARGEST and mp.mag(base) not in (0, 1)) or abs(
-        exponent
-    ) > mp.mpf(10) ** 30
+    if abs(exponent) > mp.mpf(10) ** 30:
+        return True
+    # A power that is tiny is a number like any other: e^(−10⁸) is one factor of a slope.
+    return bool(exponent * mp.mag(base) > _LARGEST and mp.mag(base) not in (0, 1))

@@ -9,16 +9,25 @@ only adds up.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from chainrule.graph.node import Node, ancestors
+from chainrule.graph.rational import exactly
 
 EPS = float(np.finfo(np.float64).eps)
 # Below the normal numbers, rounding is absolute.
 SMALLEST = float(np.finfo(np.float64).smallest_subnormal)
 Slopes = Callable[[Node, tuple[Any, ...], Any], Sequence[float]]
+
+
+def rounded(constant: Any) -> float:
+    """How far a float is from the number that it is written as: 0.1 is not one tenth."""
+    if np.ndim(constant) or not np.isfinite(constant):
+        return 0.0
+    return float(abs(exactly(constant) - Fraction(float(constant))))
 
 
 def error_bounds(
@@ -38,11 +47,11 @@ def error_bounds(
             continue
         args = tuple(values[a.index] if isinstance(a, Node) else a for a in node.args)
         value = values[node.index]
+        incoming = [bounds[a.index] if isinstance(a, Node) else rounded(a) for a in node.args]
         inherited = sum(
-            abs(slope) * bounds[arg.index]
-            for slope, arg in zip(slopes(node, args, value), node.args, strict=True)
-            # What a choice does not take may be unbounded.
-            if isinstance(arg, Node) and bounds[arg.index] and slope != 0
+            abs(slope) * bound
+            for slope, bound in zip(slopes(node, args, value), incoming, strict=True)
+            if bound and slope != 0  # what a choice does not take may be unbounded
         )
         own = max(EPS * abs(float(value)), SMALLEST)
         bounds[node.index] = float(inherited + node.op.ulps * own)

@@ -280,7 +280,7 @@ class Origins:
         return record, forget
 
     def _entered(self, frame: FrameType) -> FrameType:
-        """Note that another call is at work from here on; the frame that is the user's."""
+        """Note that another call is at work from here on; give the frame that is the user's."""
         found = self._user_frame(frame)
         call = -1 if found is None else self._call_of(found)
         if not self._changes or self._changes[-1][1] != call:
@@ -289,10 +289,10 @@ class Origins:
 
     def _calls(self) -> list[int]:
         """The call that each operation belongs to."""
-        ends = [start for start, _ in self._changes[1:]] + [len(self._offsets)]
+        changes = [*self._changes, (len(self._offsets), -1)]
         return [
             call
-            for (start, call), end in zip(self._changes, ends, strict=True)
+            for (start, call), (end, _) in itertools.pairwise(changes)
             for _ in range(end - start)
         ]
 
