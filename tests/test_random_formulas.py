@@ -351,6 +351,8 @@ def test_every_printed_line_means_what_was_computed(chunk: int):
         check_printed(case, False, (text,) if index % LATEX else (text, latex))
 
 
+# A simplification that is stopped inside a callback of the garbage collector is told again.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @chunks
 def test_simplified_answers_mean_the_same_and_come_in_time(
     chunk: int, monkeypatch: pytest.MonkeyPatch

@@ -69,8 +69,19 @@ def simplified(expression: Any, seconds: float = 1.0) -> tuple[Any, str | None]:
 
 
 _WORKER = "chainrule simplifies"
-# How long a worker may take to hear that its time is over.
-_GRACE = 0.5
+# How often, and how many seconds apart, a worker is told to stop: what is raised inside
+# a callback of the garbage collector is lost.
+_CALLS, _APART = 10, 0.05
+
+
+def _stop(worker: threading.Thread) -> None:
+    for _ in range(_CALLS):
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(worker.ident or 0), ctypes.py_object(TooLong)
+        )
+        worker.join(_APART)
+        if not worker.is_alive():
+            break
 
 
 def _bounded(work: Callable[[], Any], seconds: float) -> None:
@@ -92,10 +103,7 @@ def _bounded(work: Callable[[], Any], seconds: float) -> None:
     worker.start()
     worker.join(seconds)
     if worker.is_alive():
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(
-            ctypes.c_ulong(worker.ident or 0), ctypes.py_object(TooLong)
-        )
-        worker.join(_GRACE)
+        _stop(worker)
         raise TooLong
     if failure:
         raise failure[0]

@@ -20,7 +20,7 @@ from chainrule.explanations.paths import as_path, count_paths, largest_paths
 from chainrule.explanations.simplify import simplified
 from chainrule.explanations.solution import Derivative, Line, Mode, Partial, Step
 from chainrule.graph.node import PI, Graph, Node, ancestors
-from chainrule.graph.rewriting import exact
+from chainrule.graph.rewriting import exact, tidy
 from chainrule.graph.tape import Tape, Traced
 from chainrule.run.interpreter import CONSTANTS, evaluate, evaluate_all
 from chainrule.sources.program import Program
@@ -76,7 +76,7 @@ def prepare(
 
 def steps_of(work: Work) -> list[Step]:
     """Every step with its expression, value and local derivatives."""
-    graph = Graph(exact)
+    graph = Graph(tidy)
     noted = _notes(work)
     return [_step(work, group, graph, noted) for group in work.outline.steps]
 

@@ -232,3 +232,49 @@ _RULES: dict[str, Callable[..., Any]] = {
     "where": _where,
     "not_equal": _not_equal,
 }
+
+
+def tidy(op: Primitive, args: tuple[Any, ...]) -> Any:
+    """``exact``, and what a person would also write differently: for expressions that are shown.
+
+    The value is the same in real numbers, not in every last bit: numbers move to the front of a
+    product, factors over a quotient into its numerator, and a twice repeated divisor is squared.
+    """
+    simpler = exact(op, args)
+    if simpler is not None or len(args) != 2:
+        return simpler
+    if op.name == "multiply":
+        return _tidy_product(*args)
+    return _tidy_quotient(*args) if op.name == "divide" else None
+
+
+def _tidy_product(x: Any, y: Any) -> Any:
+    over, under = _parts(x, "divide"), _parts(y, "divide")
+    if under is not None and isinstance(x, Node):
+        return x * under[0] / under[1]
+    if over is not None and isinstance(y, Node):
+        return over[0] * y / over[1]
+    return y * x if _scaled(y) and isinstance(x, Node) and not _scaled(x) else None
+
+
+def _scaled(arg: Any) -> bool:
+    """Whether a product starts with a number."""
+    parts = _parts(arg, "multiply")
+    return parts is not None and not isinstance(parts[0], Node)
+
+
+def _tidy_quotient(x: Any, y: Any) -> Any:
+    inner = _parts(x, "divide")
+    if inner is None or inner[1] is not y or not isinstance(y, Node):
+        return None
+    power = _parts(y, "power")
+    if power is not None and not isinstance(power[1], Node):
+        return inner[0] / power[0] ** (2.0 * power[1])
+    return inner[0] / y**2.0
+
+
+def _parts(arg: Any, name: str) -> tuple[Any, ...] | None:
+    """The arguments of ``arg`` if it is an application of that primitive."""
+    if isinstance(arg, Node) and arg.op is not None and arg.op.name == name:
+        return arg.args
+    return None

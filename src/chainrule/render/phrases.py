@@ -12,6 +12,7 @@ import numpy as np
 
 from chainrule.explanations.explanation import Explanation
 from chainrule.explanations.solution import Check, Line, Partial
+from chainrule.graph.node import Node
 from chainrule.render.expression import LATEX, PRODUCT, TEXT, Style, piece
 from chainrule.render.names import latex_name, text_name
 from chainrule.render.numbers import latex_value, text_value
@@ -79,12 +80,26 @@ class Script:
         printed = piece(expression, self.style)
         return printed.s if alone or printed.binds >= PRODUCT else self.style.wrap(printed.s)
 
-    def terms(self, terms: Sequence[Sequence[Any]], show: Any) -> str:
-        """A sum of products."""
-        return self.plus.join(
-            self.times.join(show(f, len(factors) == 1 and len(terms) == 1) for f in factors)
-            for factors in terms
-        )
+    def terms(self, terms: Sequence[Sequence[Any]]) -> str:
+        """A sum of products of expressions; a minus in front of a product is the sum's own."""
+        line = ""
+        for i, factors in enumerate(terms):
+            positive = _without_minus(factors[0])
+            first = factors[0] if positive is None else positive
+            alone = len(factors) == 1 and len(terms) == 1 and positive is None
+            printed = [self.factor(first, alone), *(self.factor(f, False) for f in factors[1:])]
+            sign = self.style.minus if positive is not None else "+"
+            joint = f" {sign} " if i else sign if positive is not None else ""
+            line += joint + self.times.join(printed)
+        return line
+
+
+def _without_minus(expression: Any) -> Any:
+    """What ``expression`` is the negative of, if it is written with a minus in front."""
+    if not isinstance(expression, Node):
+        return -expression if expression < 0 else None
+    negative = expression.op is not None and expression.op.name == "negative"
+    return expression.args[0] if negative else None
 
 
 PLAIN = Script(TEXT, " · ", " + ", "d", "∂")
@@ -113,8 +128,11 @@ def answer_symbol(explanation: Explanation, variable: str, script: Script) -> st
 def line_text(explanation: Explanation, line: Line, script: Script) -> str:
     """One line of a derivation."""
     if line.terms and line.terms[0] and isinstance(line.terms[0][0], Partial):
-        return script.terms(line.terms, lambda e, _: edge_symbol(explanation, e, script))
-    return script.terms(line.terms, script.factor)
+        return script.plus.join(
+            script.times.join(edge_symbol(explanation, e, script) for e in factors)
+            for factors in line.terms
+        )
+    return script.terms(line.terms)
 
 
 def derivation(explanation: Explanation, variable: str, script: Script) -> list[tuple[str, str]]:

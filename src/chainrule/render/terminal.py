@@ -286,7 +286,7 @@ def _paths(explanation: Explanation, derivative: Derivative) -> Iterator[Rendera
     for path in listed:
         names = " ← ".join(map(text_name, path.names))
         factors = " · ".join(
-            PLAIN.factor(f.expression, False)
+            PLAIN.factor(f.expression, len(path.factors) == 1)
             if f.expression is not None
             else edge_symbol(explanation, f, PLAIN)
             for f in path.factors
