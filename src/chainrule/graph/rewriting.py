@@ -270,7 +270,7 @@ def _tidy_quotient(x: Any, y: Any) -> Any:
     power = _parts(y, "power")
     if power is not None and not isinstance(power[1], Node):
         return inner[0] / power[0] ** (2.0 * power[1])
-    return inner[0] / y**2.0
+    return inner[0] / bind(_named("power"), (y, 2.0))
 
 
 def _parts(arg: Any, name: str) -> tuple[Any, ...] | None:

@@ -87,11 +87,11 @@ def _representable(value: Any) -> bool:
     if raw is None:
         return isinstance(value, int)
     _, mantissa, exponent, bits = raw
-    return exponent + bits <= _LARGEST if mantissa else exponent == 0
+    return bool(exponent + bits <= _LARGEST if mantissa else exponent == 0)
 
 
 def _undefined(mp: Any, value: Any) -> bool:
-    return getattr(value, "_mpf_", None) == mp.nan._mpf_
+    return bool(getattr(value, "_mpf_", None) == mp.nan._mpf_)
 
 
 def _of_undefined(mp: Any, name: str, args: list[Any]) -> Any:
