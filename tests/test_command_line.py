@@ -112,6 +112,34 @@ def test_an_array_argument_on_the_command_line(tmp_path: Path) -> None:
     assert "[2. 4. 6.]" in result.stdout
 
 
+def test_a_matrix_on_the_command_line(tmp_path: Path) -> None:
+    file = tmp_path / "model.py"
+    file.write_text("import numpy as np\ndef f(X):\n    return np.sum(X**2)\n")
+    result = run(f"{file}:f", "--at", "X=[[1,2],[3,4]]")
+    assert result.exit_code == 0, result.output
+
+
+def test_what_a_function_prints_does_not_mix_with_the_json(tmp_path: Path) -> None:
+    file = tmp_path / "chatty.py"
+    file.write_text("def f(x):\n    print('hello')\n    return x * x\n")
+    result = run(f"{file}:f", "--at", "x=1", "--format", "json")
+    assert json.loads(result.stdout)["derivative"]["value"] == 2.0
+    assert "hello" in result.stderr
+
+
+def test_a_module_that_exits_is_an_error_like_any_other(tmp_path: Path) -> None:
+    file = tmp_path / "leaves.py"
+    file.write_text("import sys\nsys.exit(5)\n")
+    assert "SystemExit" in refused(f"{file}:f", "--at", "x=1")
+
+
+def test_arguments_that_do_not_fit_the_function_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "model.py"
+    file.write_text("def f(x):\n    return x * x\n")
+    for arguments in ([], ["--at", "y=1"], ["--at", "x=1,y=2"]):
+        assert "do not fit f(x)" in refused(f"{file}:f", *arguments)
+
+
 BAD = {
     "syntax error": (["sin(x"], ["never closed", "^"]),
     "unknown function": (["sni(x)"], ["sni", "did you mean sin"]),
@@ -129,6 +157,7 @@ BAD = {
     "point without a value": (["x^2", "--at", "x"], ["name=value"]),
     "point that is no number": (["x^2", "--at", "x=abc"], ["not a number"]),
     "infinite point": (["x^2", "--at", "x=inf"], ["finite"]),
+    "two statements as a value": (["x^2", "--at", "x=1;2"], ["not a number"]),
     "order zero": (["x^2", "--order", "0"], ["at least 1"]),
     "delta without a point": (["x^2", "--delta", "0.1"], ["needs a point"]),
     "delta zero": (["x^2", "--at", "x=1", "--delta", "0"], ["other than 0"]),

@@ -10,7 +10,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.errors import ChainruleError, FormulaError, NotDifferentiableError
-from chainrule.render.expression import text
+from chainrule.notation.expression import text
 
 
 def step_names(explained):
@@ -180,6 +180,40 @@ def test_what_cannot_be_explained_says_why(call, words):
         call()
 
 
+def test_array_constants_are_part_of_an_explanation_like_any_other():
+    design, target = np.arange(6.0).reshape(3, 2), np.array([1.0, 2.0, 3.0])
+    losses = [
+        lambda b: np.mean((design @ b - target) ** 2),
+        lambda b: np.sum(b * np.array([2.0, 3.0]) - np.array([1.0, 1.0]) / b),
+        lambda b: np.sum(np.where(np.array([True, False]), b, 2 * b)),
+    ]
+    for loss in losses:
+        explained = cr.explain(loss)(np.array([0.1, 0.2]))
+        assert explained.check.outcome == "verified"
+        str(explained), explained.to_latex(), explained.to_markdown()
+
+
+def test_forward_mode_of_an_array_is_declined_and_not_wrong():
+    with pytest.raises(FormulaError, match="forward mode is shown for scalars"):
+        cr.explain(lambda v: np.sum(v**3), mode="forward")(np.ones(2))
+
+
+def test_every_kind_of_parameter_and_a_ufunc_can_be_explained():
+    def f(a, /, b, *, c=2.0):
+        return a * b * c
+
+    explained = cr.explain(f, wrt=["a", "c"])(1.0, 2.0, c=3.0)
+    assert [float(d.value) for d in explained.derivatives] == [6.0, 2.0]
+    assert float(cr.explain(np.sin)(1.0).derivative().value) == np.cos(1.0)
+    with pytest.raises(ChainruleError, match="do not fit f"):
+        cr.explain(f)(1.0)
+
+
+def test_complex_numbers_are_declined():
+    with pytest.raises(NotDifferentiableError, match="complex"):
+        cr.explain(lambda x: x * 1j)(1.0)
+
+
 # --- kinks, singularities, branches --------------------------------------------------
 
 
@@ -293,6 +327,19 @@ def test_paths_are_counted_without_being_walked():
     assert len(explained.paths()) <= 20
 
 
+def test_a_hundred_definitions_fold_with_and_without_a_point():
+    formula = "; ".join(["a0 = x", *(f"a{i + 1} = sin(a{i})" for i in range(100))])
+    for at in ({"x": 1.0}, None):
+        explained = cr.explain(formula, at=at, simplify=False)
+        assert explained.check.outcome == "verified"
+        str(explained), explained.to_latex(), explained.to_markdown(), explained.to_dict()
+
+
+def test_a_product_of_many_factors_is_worked_out_in_several_steps():
+    explained = cr.explain("*".join(f"(x+{i})" for i in range(1, 13)), simplify=False)
+    assert max(len(s.partials) for s in explained.steps) <= 5
+
+
 # --- forms ---------------------------------------------------------------------------
 
 
@@ -344,3 +391,42 @@ def test_order_modes_and_variables_are_validated():
     ):
         with pytest.raises(FormulaError):
             cr.explain("x^2", at={"x": 1.0}, **options)
+
+
+def test_a_local_derivative_never_has_the_symbol_of_the_whole_one():
+    printed = str(cr.explain("y = x*u; u = x^2 + w", at={"x": 1.0, "w": 2.0}))
+    assert "∂y/∂x|u = u" in printed
+    assert "∂y/∂x = ∂y/∂x|u + ∂y/∂u · ∂u/∂x" in printed
+
+
+def test_a_derivative_of_zero_has_an_absolute_error():
+    explained = cr.explain("sin(x)^2 + cos(x)^2", at={"x": 0.7})
+    assert explained.check.outcome == "verified"
+    assert explained.check.error < 1e-15
+
+
+@pytest.mark.parametrize(
+    ("formula", "at"),
+    [("sqrt(x)", 1e-25), ("ln(x)", 1e-30), ("|x|", 1e-25), ("1/x", 1e-25), ("max(0,x)^2", 0.0)],
+)
+def test_the_check_steps_in_proportion_to_the_point(formula, at):
+    assert cr.explain(formula, at={"x": at}).check.outcome == "verified"
+
+
+def test_simplification_does_not_invent_values_where_there_are_none():
+    assert "where" not in text(cr.explain("ln|x|").derivative().expression)
+
+
+def test_a_power_with_a_huge_exponent_is_printed_as_one():
+    assert "x^(10¹⁸)" in text(cr.explain("x^(10^18)").derivative().expression)
+
+
+@pytest.mark.parametrize("formula", ["0^x", "(-2)^x", "x/(1-1)", "ln(0) x"])
+def test_what_sympy_calls_infinite_or_complex_is_left_as_it_is(formula):
+    assert cr.explain(formula).check.outcome == "not verifiable"
+
+
+@pytest.mark.parametrize("options", [{"order": "2"}, {"at": "x=1"}, {"at": {"x": "1"}}])
+def test_options_of_the_wrong_type_are_named(options):
+    with pytest.raises(ChainruleError):
+        cr.explain("x^2", **options)

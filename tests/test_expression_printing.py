@@ -11,7 +11,7 @@ from chainrule.graph.node import Graph
 from chainrule.graph.operand import bind
 from chainrule.graph.rational import rational
 from chainrule.graph.rewriting import exact
-from chainrule.render.expression import latex, text
+from chainrule.notation.expression import latex, text
 from chainrule.rules import BOOK
 from chainrule.run.precise import NotReal, evaluate_precisely
 from chainrule.sources.formula import read_formula

@@ -203,7 +203,7 @@ def test_attribute_and_item_targets_are_named_as_written() -> None:
         h[0] = x * 2
         h[i] = x * 3
         p = {}
-        p['W'] = x * 4
+        p["W"] = x * 4
         p[str(i)] = x * 5
         return h
 

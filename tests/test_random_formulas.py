@@ -32,8 +32,8 @@ from chainrule.explanations.worked import symbolic_gradient
 from chainrule.graph.node import PI, E, Graph, Node, ancestors
 from chainrule.graph.rational import exactly
 from chainrule.graph.tape import Tape, Traced
-from chainrule.render.expression import latex, text
-from chainrule.render.names import text_name
+from chainrule.notation.expression import latex, text
+from chainrule.notation.names import text_name
 from chainrule.render.phrases import PLAIN, TEX, derivation, edge_symbol
 from chainrule.run.interpreter import evaluate, evaluate_all
 from chainrule.run.precise import NotReal, evaluate_precisely

@@ -515,3 +515,26 @@ def test_a_traced_value_that_outlives_its_function_is_reported():
     cr.grad(f)(1.0)
     assert "after the function" in message(TraceError, lambda: kept[0] + 1)
     assert "after the function" in message(TraceError, cr.grad(lambda y: y * kept[0]), 1.0)
+
+
+def test_arrays_that_change_after_their_use_keep_the_gradient_of_what_they_were():
+    def f(v):
+        weights, total = np.zeros(3), 0.0
+        for i in range(3):
+            weights[:] = i + 1
+            total = total + np.sum(v * weights)
+        return total
+
+    assert cr.grad(f)(np.ones(3)).tolist() == [6.0, 6.0, 6.0]
+    primal = np.ones(2)
+    value, pull = cr.vjp(lambda a: a * a, primal)
+    primal[:], value[:] = 100.0, 100.0
+    assert pull(np.ones(2))[0].tolist() == [2.0, 2.0]
+
+
+def test_a_masked_array_is_declined():
+    assert "mask" in message(NotDifferentiableError, cr.grad(np.sum), np.ma.array([1.0, 2.0]))
+
+
+def test_zero_to_the_power_zero_has_an_infinite_slope_in_the_exponent():
+    assert cr.grad(lambda x: x**x)(0.0) == -np.inf

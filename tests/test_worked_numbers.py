@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.render.expression import text
+from chainrule.notation.expression import text
 
 
 def simplified(formula: str, wrt: str | None = None) -> str:

@@ -53,5 +53,9 @@ class NotDifferentiableError(ChainruleError, TypeError):
     """A derivative was asked for where there is none: an integer input, a missing rule, ..."""
 
 
+class ArgumentsError(ChainruleError, TypeError):
+    """The arguments do not fit the parameters of the function, or the options those of a call."""
+
+
 class TraceError(ChainruleError, TypeError):
     """A traced value was used in a way that would lose its gradient."""

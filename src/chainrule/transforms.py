@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from chainrule.chain import forward, reverse
-from chainrule.errors import NotDifferentiableError, TraceError
+from chainrule.errors import NotDifferentiableError
 from chainrule.graph.operand import Operand
-from chainrule.graph.tape import Recorder, Tape, Traced, dtype_of
+from chainrule.graph.tape import Recorder, Tape, Traced, dtype_of, storing_error
 from chainrule.tree import map_leaves
 
 
@@ -47,12 +47,6 @@ def trace(
     finally:
         tape.close()
     return tape, result, [traced[n] for n in argnums]
-
-
-def storing_error(error: ValueError) -> TraceError | None:
-    """What was meant where NumPy says "setting an array element with a sequence"."""
-    cause = error.__cause__
-    return cause.with_traceback(error.__traceback__) if isinstance(cause, TraceError) else None
 
 
 def value_and_grad(
@@ -232,8 +226,10 @@ def _gradient_of(leaf: Traced, found: dict[int, Any]) -> Any:
 
 
 def _lower(leaf: Any, tape: Tape) -> Any:
-    """The value of a record of this tape; anything else is its own value."""
-    return leaf.value if isinstance(leaf, Traced) and leaf.level == tape.level else leaf
+    """The value of a record of this tape (an array of the caller's own); else the leaf itself."""
+    if not isinstance(leaf, Traced) or leaf.level != tape.level:
+        return leaf
+    return leaf.value.copy() if type(leaf.value) is np.ndarray else leaf.value
 
 
 def _differentiable(leaf: Any, where: str) -> Any:
@@ -242,6 +238,11 @@ def _differentiable(leaf: Any, where: str) -> Any:
         return leaf
     if isinstance(leaf, float):
         return np.float64(leaf)
+    if isinstance(leaf, np.ma.MaskedArray):
+        raise NotDifferentiableError(
+            f"{where} is a masked array, and its mask would be ignored.\n"
+            "Pass the data, and say with np.where what counts."
+        )
     try:
         array = np.asarray(leaf)
     except (ValueError, TypeError):

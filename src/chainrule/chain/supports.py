@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.graph.operand import bind
+from chainrule.graph.operand import bind, symbolic
 from chainrule.rules.piecewise import WHERE
 
 Support = Any
@@ -32,6 +32,8 @@ def select(support: Support, value: Any) -> Any:
 
 def restrict(weight: Any, support: Support) -> Support:
     """The support that is left behind a mask: where its weight is not zero."""
+    if symbolic(weight) and weight.dtype != np.bool_:
+        return support  # a symbol stands for a value in general, not for the points where it is 0
     passes = weight if weight.dtype == np.bool_ else weight != 0
     if support is not None:
         passes = passes & support

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from enum import StrEnum
@@ -71,7 +72,8 @@ def explain_command(
     try:
         given = point(at or [])
         if looks_like_function(source):
-            explanation = explain(loaded_function(source), **options)(**given)
+            with contextlib.redirect_stdout(sys.stderr):  # what the user's code prints
+                explanation = explain(loaded_function(source), **options)(**given)
         else:
             values = {name: formula_value(name, v) for name, v in given.items()}
             explanation = explain(source, values or None, **options)
@@ -114,11 +116,15 @@ def _environment() -> Any:
 
 def _write(text: str) -> None:
     """Text to standard output in UTF-8, whatever the locale; a closed pipe is no error."""
+    if sys.stdout is None:
+        _fail("there is no standard output to write to", 2)
     try:
         sys.stdout.buffer.write((text + "\n").encode("utf-8", "replace"))
         sys.stdout.flush()
     except BrokenPipeError:
         sys.stderr.close()
+    except OSError as error:
+        _fail(f"the output could not be written: {error}", 2)
 
 
 def _fail(message: str, code: int) -> NoReturn:

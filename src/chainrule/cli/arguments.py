@@ -45,7 +45,14 @@ def point(options: Sequence[str]) -> dict[str, Any]:
 
 def _pieces(option: str) -> list[str]:
     """Split at commas that are not inside brackets."""
-    return [p for p in re.split(r",(?![^\[\(]*[\]\)])", option) if p.strip()]
+    pieces, depth = [""], 0
+    for char in option:
+        depth += (char in "[(") - (char in ")]")
+        if char == "," and depth == 0:
+            pieces.append("")
+        else:
+            pieces[-1] += char
+    return pieces
 
 
 def _value(name: str, written: str) -> Any:
@@ -70,6 +77,8 @@ def _constant(name: str, written: str) -> float:
     from chainrule.sources.formula import read_formula
 
     try:
+        if any(c in written for c in ";=\n"):
+            raise FormulaError("more than a number")
         program = read_formula(written)
     except FormulaError as error:
         raise FormulaError(f"--at: the value of {name} is not a number: {written!r}") from error
@@ -110,12 +119,13 @@ def _module(name: str) -> Any:
     try:
         if path.suffix == ".py" or path.exists():
             return _from_file(path)
+        sys.path.insert(0, str(Path.cwd()))
         return importlib.import_module(name)
     except ChainruleError:
         raise
     except ModuleNotFoundError as error:
-        raise ChainruleError(f"there is no file or module {name!r}: {error}") from error
-    except Exception as error:
+        raise ChainruleError(f"{name} could not be imported: {error}") from error
+    except (Exception, SystemExit) as error:
         raise ChainruleError(f"{name} could not be loaded: {_last_line(error)}") from error
 
 
@@ -142,13 +152,13 @@ def _guarded(function: Callable[..., Any], source: str) -> Callable[..., Any]:
             return function(*args, **kwargs)
         except ChainruleError as error:
             raise type(error)(f"{error}\n  {_place(error)}") from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ChainruleError(f"{source} failed: {_last_line(error)}") from error
 
     return guarded
 
 
-def _last_line(error: Exception) -> str:
+def _last_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}\n  {_place(error)}"
 
 

@@ -61,10 +61,10 @@ def isolated_branches(program: Program, at: Mapping[str, Any], wrt: Sequence[str
     for name in wrt if here else ():
         step = 1e-7 * np.maximum(1.0, np.abs(at[name]))
         left, right = choose({**at, name: at[name] - step}), choose({**at, name: at[name] + step})
-        for index, choice in here.items():
-            same = [np.array_equal(side.get(index, not choice), choice) for side in (left, right)]
+        for i, choice in here.items():
+            same = [i in side and np.array_equal(side[i], choice) for side in (left, right)]
             if not all(same):
-                found.append(_branch_remark(index, any(same), name, at[name]))
+                found.append(_branch_remark(i, any(same), name, at[name]))
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.errors import ChainruleError, FormulaError
+from chainrule.errors import ArgumentsError, ChainruleError, FormulaError
 from chainrule.explanations.check import check_formula, check_function
 from chainrule.explanations.explanation import Explanation
 from chainrule.explanations.point import values_at
@@ -98,6 +98,8 @@ def explain(
 
 
 def _reasonable(options: Options) -> None:
+    if not isinstance(options.order, int):
+        raise ArgumentsError(f"order is a whole number, not {options.order!r}")
     if options.order < 1:
         raise FormulaError(f"the order of a derivative is at least 1, not {options.order}")
     if options.order > 10:
@@ -111,6 +113,8 @@ def _reasonable(options: Options) -> None:
 def _explain_formula(text: str, at: Mapping[str, float] | None, options: Options) -> Explanation:
     from chainrule.sources.formula import read_formula
 
+    if at is not None and not isinstance(at, Mapping):
+        raise ArgumentsError(f"at takes a value for each variable, {{'x': 1.0}}, not {at!r}")
     asked = _names(options.wrt)
     known = {*asked, *(at or {})}
     program = read_formula(text, variables=known, free=asked)
@@ -151,8 +155,17 @@ def _suggestion(name: str, variables: Sequence[str]) -> str:
     return f"Its variables are: {', '.join(variables)}." if variables else "It has no variables."
 
 
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, str) or np.ndim(value):
+        raise ArgumentsError(f"at: the value of {name} is {value!r}; a variable is a number")
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise ArgumentsError(f"at: the value of {name} is {value!r}, which is no number") from error
+
+
 def _point(program: Program, at: Mapping[str, float]) -> dict[str, Any]:
-    given = {_canonical(n): v for n, v in at.items()}
+    given = {_canonical(n): _number(n, v) for n, v in at.items()}
     _known_variables(program, tuple(given), "at")
     missing = [n for n in program.variables if n not in given]
     if missing:
@@ -182,6 +195,11 @@ def _first_order(program: Program, at: Mapping[str, Any] | None, options: Option
     values = program.values
     if at is not None and values is None:
         values = values_at(program, at, lambda node: _in_step(program, node, wrt, options.unfold))
+    if options.mode == "forward" and at is not None and any(np.ndim(at[v]) for v in wrt):
+        raise FormulaError(
+            "forward mode is shown for scalars: an array has one pass for each element",
+            hint="Use reverse mode, or ask for a scalar.",
+        )
     work = prepare(program, wrt, at, values, options.mode, options.unfold)
     steps = steps_of(work)
     derivatives = derivatives_of(work, steps, options.simplify, PATHS_LISTED)
@@ -207,7 +225,7 @@ def _first_order(program: Program, at: Mapping[str, Any] | None, options: Option
 
 def _defined(program: Program, work: Work) -> tuple[str, ...]:
     """The steps of a formula that carry a definition's own name, in the order of writing."""
-    steps = {g.name for g in work.outline.steps}
+    steps = {g.name for g in work.outline.steps if not g.folded}
     return tuple(n for n in program.defined if n in steps)
 
 
@@ -218,7 +236,7 @@ def _names_or_all(program: Program, options: Options) -> tuple[str, ...]:
 def _in_step(program: Program, node: Node, wrt: tuple[str, ...], unfold: bool) -> str:
     """Which step a node belongs to, for messages."""
     from chainrule.explanations.outline import outline
-    from chainrule.render.names import text_name
+    from chainrule.notation.names import text_name
 
     for group in outline(program, wrt, unfold).steps:
         if node.index in {m.index for m in group.members}:
@@ -235,10 +253,10 @@ def _output_value(program: Program, values: Mapping[int, Any] | None) -> Any:
 def _quotients(
     work: Work, steps: Any, derivatives: Sequence[Derivative], options: Options
 ) -> tuple[Any, ...]:
-    if options.delta is None:
+    if options.delta is None or not work.outline.steps:
         return ()
     if work.at is None or not scalar_program(work.program, work.values):
-        raise FormulaError("delta needs a point: difference quotients are numbers")
+        raise FormulaError("delta needs a point, and a formula or function of scalars")
     deltas = [options.delta / 10**i for i in range(4)]
     return tuple(quotients_of(work, steps, d.variable, float(d.value), deltas) for d in derivatives)
 

@@ -76,7 +76,7 @@ def arguments(node: Node, values: Mapping[int, Any]) -> tuple[Any, ...]:
 
 def _written(node: Node, args: tuple[Any, ...]) -> str:
     """The step with its arguments' values put in: ``ln(−3)``."""
-    from chainrule.render.expression import text
+    from chainrule.notation.expression import text
 
     rounded = tuple(float(f"{float(a):.10g}") if np.ndim(a) == 0 else a for a in args)
     graph = Graph()

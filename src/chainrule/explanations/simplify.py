@@ -63,7 +63,7 @@ def simplified(expression: Any, seconds: float = 1.0) -> tuple[Any, str | None]:
     except TooLong:
         if not best:
             return expression, f"not simplified: it would have taken more than {seconds:g} s"
-    except (ArithmeticError, ValueError, TypeError, NotImplementedError, AttributeError):
+    except (ArithmeticError, ValueError, TypeError, NotImplementedError, AttributeError, KeyError):
         return expression, "not simplified: SymPy has no form for it"
     return best[-1], None
 
@@ -161,9 +161,7 @@ def _assuming(expression: Node, condition: Node, truth: bool) -> Any:
         else:
             args = tuple(values[a.index] if isinstance(a, Node) else a for a in node.args)
             decided = not node.op.recorded and not any(isinstance(a, Node) for a in args)
-            values[node.index] = (
-                node.op.evaluate(*args) if decided else graph.apply(node.op, args)
-            )
+            values[node.index] = node.op.evaluate(*args) if decided else graph.apply(node.op, args)
     return values[expression.index]
 
 
@@ -173,9 +171,7 @@ def _leaves(branches: Any) -> list[Any]:
     return _leaves(branches[1]) + _leaves(branches[2])
 
 
-def _assembled(
-    sp: Any, branches: Any, shorter: dict[Any, Any], graph: Graph, decimal: bool
-) -> Any:
+def _assembled(sp: Any, branches: Any, shorter: dict[Any, Any], graph: Graph, decimal: bool) -> Any:
     """The simplified leaves under their conditions, in one graph."""
     if not isinstance(branches, tuple):
         leaf = shorter.get(id(branches))

@@ -138,7 +138,9 @@ def _partials(work: Work, group: Group, graph: Graph) -> tuple[Partial, ...]:
     return tuple(
         _partial(work, group, arg, symbols.get(arg.index), numbers.get(arg.index), structure)
         for arg in group.active
-        if arg.index in symbols or arg.index in numbers or (structure and flows(group, arg))
+        if arg.index in symbols
+        or arg.index in numbers
+        or ((structure or not _written_out(group)) and flows(group, arg))
     )
 
 
@@ -242,7 +244,7 @@ def _derivative(
     full = None if work.gradient is None else work.gradient[variable]
     answer, remark = simplified(full) if simplify and full is not None else (full, None)
     lines: list[Line] = []
-    if 0 < count <= PATHS_WRITTEN_OUT and all(p.expression is not None for p in paths):
+    if 0 < len(paths) <= PATHS_WRITTEN_OUT and all(p.expression is not None for p in paths):
         lines = _lines(paths, substitution)
     if answer is not None:
         reason = "simplify" if simplify and remark is None else "the answer"

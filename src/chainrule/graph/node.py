@@ -94,6 +94,9 @@ class Graph:
 def _key(arg: Any) -> Any:
     if isinstance(arg, Node):
         return arg.index
+    exactly = getattr(arg, "exactly", None)
+    if exactly is not None:
+        return exactly, np.signbit(arg)
     array = np.asarray(arg)
     return (type(arg).__name__, array.dtype.str, array.shape, array.tobytes())
 

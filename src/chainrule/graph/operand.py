@@ -72,8 +72,7 @@ class Operand:
     def __array__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         raise TraceError(
             "a traced value cannot be stored in a plain NumPy array: its gradient would be lost.\n"
-            "Build the array from traced values (np.stack, np.concatenate, np.where) instead of "
-            "assigning into one."
+            "Choose between traced values with np.where, or index them, instead of assigning."
         )
 
     def __float__(self) -> NoReturn:

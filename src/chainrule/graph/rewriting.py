@@ -17,7 +17,9 @@ from chainrule.graph.primitive import Primitive
 def exact(op: Primitive, args: tuple[Any, ...]) -> Any:
     """Something simpler than ``op(*args)`` with the same value, or ``None``."""
     rule = _RULES.get(op.name)
-    return rule(*args) if rule is not None else None
+    if rule is None or any(getattr(a, "ndim", 0) for a in args):
+        return None  # arrays are left as they are
+    return rule(*args)
 
 
 def _is(arg: Any, number: float) -> bool:
@@ -241,7 +243,7 @@ def tidy(op: Primitive, args: tuple[Any, ...]) -> Any:
     product, factors over a quotient into its numerator, and a twice repeated divisor is squared.
     """
     simpler = exact(op, args)
-    if simpler is not None or len(args) != 2:
+    if simpler is not None or len(args) != 2 or any(getattr(a, "ndim", 0) for a in args):
         return simpler
     if op.name == "multiply":
         return _tidy_product(*args)

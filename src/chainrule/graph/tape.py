@@ -66,6 +66,9 @@ class Traced(Operand):
         value = bind(primitive, values, attrs)
         if not primitive.recorded:
             return value
+        if np.ndarray in map(type, args):
+            # The caller may go on writing into its own arrays; the derivative needs them as is.
+            args = tuple([a.copy() if type(a) is np.ndarray else a for a in args])
         record = tape.record
         if record is not None:
             record(3)  # apply, bind, and the operator or protocol method
@@ -113,8 +116,8 @@ class Tape:
         self.closed = False
 
     def input(self, value: Any) -> Traced:
-        """A new independent variable of the tape."""
-        return Traced(self, value)
+        """A new independent variable; an array is copied, as its owner may change it."""
+        return Traced(self, value.copy() if type(value) is np.ndarray else value)
 
     def close(self) -> None:
         """The function has returned: from here on a record of this tape in use is a leak."""
@@ -139,3 +142,9 @@ def _leaked(primitive: Primitive) -> TraceError:
         "differentiated had returned.\n"
         "Something kept it (a global, an attribute, a closure): return it from the function."
     )
+
+
+def storing_error(error: ValueError) -> TraceError | None:
+    """What was meant where NumPy says "setting an array element with a sequence"."""
+    cause = error.__cause__
+    return cause.with_traceback(error.__traceback__) if isinstance(cause, TraceError) else None

@@ -9,8 +9,8 @@ import numpy as np
 
 from chainrule.explanations.explanation import Explanation
 from chainrule.explanations.solution import Derivative, Line, Partial, Path, Quotients, Step
-from chainrule.render.expression import latex, text
-from chainrule.render.names import text_name
+from chainrule.notation.expression import latex, text
+from chainrule.notation.names import text_name
 from chainrule.render.phrases import PLAIN, TEX, line_text
 
 SCHEMA = 1

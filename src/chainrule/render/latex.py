@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from chainrule.explanations.explanation import Explanation
 from chainrule.explanations.solution import Step
-from chainrule.render.expression import latex
-from chainrule.render.names import latex_name
+from chainrule.notation.expression import latex
+from chainrule.notation.names import latex_name
 from chainrule.render.phrases import (
     TEX,
     accumulation,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chainrule.explanations.explanation import Explanation
-from chainrule.render.expression import latex
+from chainrule.notation.expression import latex
+from chainrule.notation.names import latex_name
 from chainrule.render.latex import MAX_ROWS, answer_rows
-from chainrule.render.names import latex_name
 from chainrule.render.phrases import TEX, accumulation, edge_symbol, given, verdict
 
 

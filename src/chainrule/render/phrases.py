@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from chainrule.explanations.explanation import Explanation
-from chainrule.explanations.solution import Check, Line, Partial
+from chainrule.explanations.solution import Check, Line, Partial, Step
 from chainrule.graph.node import Node
-from chainrule.render.expression import LATEX, PRODUCT, TEXT, Style, piece
-from chainrule.render.names import latex_name, text_name
-from chainrule.render.numbers import latex_value, text_value
+from chainrule.notation.expression import LATEX, PRODUCT, TEXT, Style, piece
+from chainrule.notation.names import latex_name, text_name
+from chainrule.notation.numbers import latex_value, text_value
 
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -59,6 +59,13 @@ class Script:
         if self.style is LATEX:
             return rf"\frac{{{d} {self.name(above)}}}{{{d} {self.name(below)}}}"
         return f"{d}{self.name(above)}/{d}{self.name(below)}"
+
+    def held(self, symbol: str, names: Sequence[str]) -> str:
+        """A derivative with other arguments held fixed: ``∂y/∂x|u``."""
+        fixed = ",".join(map(self.name, names))
+        if self.style is LATEX:
+            return rf"\left.{symbol}\right|_{{{fixed}}}"
+        return f"{symbol}|{fixed}"
 
     def higher_ratio(self, above: str, chain: Sequence[str], several: bool) -> str:
         """A derivative of higher order: ``d²y/dx²`` or ``∂²z/∂x∂y``."""
@@ -112,9 +119,30 @@ def several(explanation: Explanation) -> bool:
 
 
 def edge_symbol(explanation: Explanation, edge: Partial, script: Script) -> str:
-    """The local derivative's symbol."""
-    step = next(s for s in explanation.steps if s.name == edge.step)
-    return script.ratio(edge.step, edge.of, len(step.partials) > 1 or several(explanation))
+    """The local derivative's symbol.
+
+    Where the argument also reaches the step through another argument, that one is held fixed, and
+    the symbol says so: ``∂y/∂x|u`` is not the whole ``dy/dx``.
+    """
+    steps = {s.name: s for s in explanation.steps}
+    others = [e.of for e in steps[edge.step].partials if e.of != edge.of]
+    symbol = script.ratio(edge.step, edge.of, bool(others) or several(explanation))
+    held = [name for name in others if _depends(steps, name, edge.of)]
+    return script.held(symbol, held) if held else symbol
+
+
+def _depends(steps: Mapping[str, Step], name: str, on: str) -> bool:
+    """Whether a step is computed from another step or input, by whatever way."""
+    waiting, seen = [name], {name}
+    while waiting:
+        step = steps.get(waiting.pop())
+        for edge in step.partials if step is not None else ():
+            if edge.of == on:
+                return True
+            if edge.of not in seen:
+                seen.add(edge.of)
+                waiting.append(edge.of)
+    return False
 
 
 def answer_symbol(explanation: Explanation, variable: str, script: Script) -> str:

@@ -15,9 +15,9 @@ from rich.text import Text
 
 from chainrule.explanations.explanation import Explanation
 from chainrule.explanations.solution import Derivative, Partial, Quotients, Step
-from chainrule.render.expression import text
-from chainrule.render.names import text_name
-from chainrule.render.numbers import text_value
+from chainrule.notation.expression import text
+from chainrule.notation.names import text_name
+from chainrule.notation.numbers import text_value
 from chainrule.render.phrases import (
     PLAIN,
     accumulation,
@@ -128,10 +128,10 @@ def _step_table(explanation: Explanation) -> Table:
     table.add_column("step", style="cyan", no_wrap=True)
     table.add_column("expression", overflow="fold")
     if numeric:
-        table.add_column("value", justify="right")
+        table.add_column("value", justify="right", overflow="fold")
     table.add_column("local derivative", overflow="fold")
     if numeric:
-        table.add_column("its value", justify="right")
+        table.add_column("its value", justify="right", overflow="fold")
     if sourced:
         table.add_column("line", justify="right", style="dim")
     for step in _shortened(explanation.steps):
@@ -260,11 +260,7 @@ def _cut(line: str) -> str:
 
 def _full_value(value: Any) -> str:
     """A number, or an array as NumPy prints it."""
-    return (
-        PLAIN.value(value)
-        if np.ndim(value) == 0
-        else np.array2string(np.asarray(value), prefix="= ")
-    )
+    return PLAIN.value(value) if np.ndim(value) == 0 else np.array2string(np.asarray(value))
 
 
 def _paths(explanation: Explanation, derivative: Derivative) -> Iterator[RenderableType]:
@@ -281,7 +277,7 @@ def _paths(explanation: Explanation, derivative: Derivative) -> Iterator[Rendera
     table.add_column("factors", overflow="fold")
     table.add_column("product", overflow="fold")
     if numeric:
-        table.add_column("value", justify="right")
+        table.add_column("value", justify="right", overflow="fold")
         table.add_column("share", justify="right")
     for path in listed:
         names = " ← ".join(map(text_name, path.names))
@@ -312,8 +308,8 @@ def _quotients(explanation: Explanation, quotients: Quotients) -> Iterator[Rende
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", border_style="dim", padding=(0, 1))
     table.add_column("quotient", style="cyan")
     for delta in quotients.deltas:
-        table.add_column(f"Δ{variable} = {text_value(delta, 6)}", justify="right")
-    table.add_column("limit", justify="right", style="green")
+        table.add_column(f"Δ{variable} = {text_value(delta, 6)}", justify="right", overflow="fold")
+    table.add_column("limit", justify="right", style="green", overflow="fold")
     for row in quotients.rows:
         name = f"Δ{text_name(row.step)}/Δ{text_name(row.of)}"
         table.add_row(name, *(text_value(q) for q in row.quotients), text_value(row.limit))

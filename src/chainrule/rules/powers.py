@@ -31,7 +31,7 @@ def _power_exponent(x: Any, p: Any, out: Any) -> Any:
     """x^p·ln x, and its limit 0 where x = 0 (with p > 0)."""
     if symbolic(x) or symbolic(p):
         return out * _exact_log(x, p)
-    return out * np.log(np.where(x == 0, 1.0, x))
+    return out * np.log(np.where((x == 0) & (p > 0), 1.0, x))
 
 
 def _real(x: Any, p: Any) -> Any:
@@ -52,6 +52,7 @@ POWER = define(
                    "the derivative is infinite"),
         Convention(lambda x, p: (x == 0) & (p > 1) & (p < 2), "base 0",
                    "the second derivative is infinite"),
+        Convention(lambda x, p: (x == 0) & (p == 0), "0⁰", "not differentiable"),
     ),
     mpmath=_mp_power, sympy=lambda sp, x, p: x**p,
 )  # fmt: skip

@@ -35,11 +35,10 @@ def evaluate_precisely(mp: Any, outputs: Sequence[Any], inputs: Mapping[str, Any
             for key in {id(n.graph) for n in nodes}  # indices count within one graph
         }
         results = [
-            values[id(o.graph)][o.index] if isinstance(o, Node) else _number(mp, o)
-            for o in outputs
+            values[id(o.graph)][o.index] if isinstance(o, Node) else _number(mp, o) for o in outputs
         ]
     if any(mp.isnan(r) for r in results):
-        raise NotReal("the formula has no finite real value here")
+        raise NotReal("the formula has no finite real value here or beside this point")
     return [r if isinstance(r, bool) else +r for r in results]  # rounded to what was asked for
 
 

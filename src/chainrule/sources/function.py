@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import difflib
 import inspect
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from chainrule.errors import NotDifferentiableError
+from chainrule.errors import ArgumentsError, NotDifferentiableError
 from chainrule.graph.node import Graph, Node
-from chainrule.graph.tape import Tape, Traced
+from chainrule.graph.tape import Tape, Traced, storing_error
 from chainrule.sources.names import Origins
 from chainrule.sources.program import Program
 from chainrule.tree import leaves, map_leaves
@@ -38,13 +39,17 @@ def trace_program(
 
     Raises:
         NotDifferentiableError: There is nothing to differentiate, or the result is not a scalar.
-        TypeError: The arguments do not fit ``f``.
+        ArgumentsError: The arguments do not fit ``f``.
     """
     bound = _bound(f, args, kwargs)
     point = _inputs(bound)
     chosen = _chosen(f, bound, point, wrt)
     origins = Origins()
     tape, result, inputs = _run(f, bound, point, origins)
+    if any(np.iscomplexobj(r.value) for r in tape.records):
+        raise NotDifferentiableError(
+            f"{_name(f)} computes with complex numbers: their derivatives are not supported yet."
+        )
     places = origins.resolve()
     if not isinstance(result, Traced):
         return _constant(f, result, point), point, chosen
@@ -65,7 +70,7 @@ def trace_program(
         names={i: p.name for i, p in located.items() if p.name is not None},
         places=located,
         values={nodes[r.index].index: r.value for r in tape.records},
-        function=lambda at: f(**_arguments(bound, at)),
+        function=lambda at: _call(f, _arguments(bound, at)),
         branches=lambda at: _branches(f, bound, at, tape, nodes),
     )
     return program, point, chosen
@@ -77,11 +82,36 @@ def _name(f: Callable[..., Any]) -> str:
 
 def _bound(f: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments by parameter name, with the values of defaults left to ``f``."""
+    signature = _signature(f)
+    if signature is None:
+        names = (f"x{i + 1}" if len(args) > 1 else "x" for i in range(len(args)))
+        return {**dict(zip(names, args, strict=True)), **kwargs}
     try:
-        signature = inspect.signature(f)
-    except ValueError:  # a ufunc or built-in has none
-        return {f"x{i + 1}" if len(args) > 1 else "x": a for i, a in enumerate(args)}
-    return dict(signature.bind(*args, **kwargs).arguments)
+        return dict(signature.bind(*args, **kwargs).arguments)
+    except TypeError as error:
+        raise ArgumentsError(
+            f"the arguments do not fit {_name(f)}{signature}: {error}.\n"
+            "Give a value for each parameter, by its name."
+        ) from error
+
+
+def _signature(f: Callable[..., Any]) -> inspect.Signature | None:
+    """The parameters of ``f``; ``None`` for ufuncs and built-ins, which have none to show."""
+    if isinstance(f, np.ufunc):
+        return None
+    try:
+        return inspect.signature(f)
+    except ValueError:
+        return None
+
+
+def _call(f: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+    """``f`` of arguments by name, positional where they have to be."""
+    signature = _signature(f)
+    if signature is None:
+        return f(*arguments.values())
+    bound = inspect.BoundArguments(signature, OrderedDict(arguments))
+    return f(*bound.args, **bound.kwargs)
 
 
 def _arguments(bound: Mapping[str, Any], at: Mapping[str, Any]) -> dict[str, Any]:
@@ -141,7 +171,12 @@ def _run(
     tape = Tape(origins)
     inputs = {name: tape.input(value) for name, value in point.items()}
     try:
-        result = f(**_arguments(bound, inputs))
+        result = _call(f, _arguments(bound, inputs))
+    except ValueError as error:
+        meant = storing_error(error)
+        if meant is None:
+            raise
+        raise meant from None
     finally:
         tape.close()
         if origins is not None:

@@ -15,8 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from chainrule.graph.node import PI, E, Node, ancestors
-from chainrule.render.names import latex_name, text_name
-from chainrule.render.numbers import latex_number, proper_fraction, text_number
+from chainrule.notation.names import latex_name, text_name
+from chainrule.notation.numbers import latex_number, proper_fraction, text_number
 
 # How tightly an expression holds together; an operand that holds less gets parentheses.
 COMPARISON, SUM, PRODUCT, POWER, ATOM = range(5)
@@ -93,9 +93,7 @@ def piece(expression: Any, style: Style) -> Piece:
         if node.op is None:
             pieces[node.index] = Piece(style.name(node.name), ATOM)
             continue
-        args = [
-            pieces[a.index] if isinstance(a, Node) else _constant(a, style) for a in node.args
-        ]
+        args = [pieces[a.index] if isinstance(a, Node) else _constant(a, style) for a in node.args]
         done = _PRINTERS.get(node.op.name, _call)(node, args, style)
         pieces[node.index] = done if len(done.s) <= MAX_LENGTH else Piece("…", ATOM)
     return pieces[expression.index]
@@ -139,7 +137,7 @@ def _minus(p: Piece, style: Style) -> Piece:
 def _add(_: Node, args: list[Piece], style: Style) -> Piece:
     left, right = args
     if right.negative and right.binds >= SUM:
-        return Piece(f"{left.s} {style.minus} {right.s[len(style.minus):].lstrip()}", SUM)
+        return Piece(f"{left.s} {style.minus} {right.s[len(style.minus) :].lstrip()}", SUM)
     return Piece(f"{left.s} + {right.s}", SUM)
 
 
@@ -287,7 +285,8 @@ class Text:
 
     def power(self, base: Piece, exponent: Piece) -> Piece:
         """``x²`` for whole exponents, ``x^(…)`` otherwise."""
-        if exponent.number and exponent.s.removeprefix("−").isdigit():
+        digits = exponent.s.removeprefix("−")
+        if exponent.number and digits.isascii() and digits.isdigit():
             raised = exponent.s.translate(_SUPERSCRIPTS)
             return Piece(f"{base.s}{raised}", POWER, group=base.group)
         return Piece(f"{base.s}^{_within(exponent, ATOM, self).s}", POWER)
