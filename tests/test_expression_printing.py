@@ -135,7 +135,7 @@ def test_constants_of_a_derivative_are_exact_at_any_precision():
 
 def test_a_tie_of_the_maximum_is_asked_for_once():
     slope = symbolic_gradient(read_formula("sec(x) max(x, y)"), ("y",))["y"]
-    assert text(slope) == "where(y == x, 0.5sec(x), where(y < x, 0, sec(x)))"
+    assert text(slope) == "sec(x)·where(y == x, 0.5, where(y < x, 0, 1))"
 
 
 def test_branches_that_are_simplified_one_by_one_stay_apart():

@@ -96,7 +96,7 @@ def _key(arg: Any) -> Any:
         return arg.index
     exactly = getattr(arg, "exactly", None)
     if exactly is not None:
-        return exactly, np.signbit(arg)
+        return exactly.numerator, exactly.denominator
     array = np.asarray(arg)
     return (type(arg).__name__, array.dtype.str, array.shape, array.tobytes())
 

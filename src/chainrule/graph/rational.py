@@ -7,12 +7,15 @@ derivative says ``x^1.7`` and ``1/7``, and can be evaluated to any precision.
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
+_NUMBERS = (float, int, np.floating, np.integer)
 # Beyond this many bits, exactness is no longer worth its price.
 _MOST_BITS = 2048
 _LARGEST_EXPONENT = 64
@@ -34,7 +37,7 @@ class Rational(float):
     def __new__(cls, exactly: Fraction, decimal: bool = False) -> Rational:
         """The float nearest to ``exactly``, which it remembers."""
         number = super().__new__(cls, exactly)
-        number.exactly = Fraction(exactly)
+        number.exactly = exactly
         number.decimal = decimal
         return number
 
@@ -55,13 +58,18 @@ def rational(value: Any) -> Any:
     >>> rational(0.1).exactly, rational(2.0) / 3
     (Fraction(1, 10), 0.6666666666666666)
     """
-    if isinstance(value, Rational | bool | np.bool_):
+    if type(value) is Rational or not isinstance(value, _NUMBERS) or isinstance(value, bool):
         return value
-    if not isinstance(value, float | int | np.floating | np.integer) or not np.isfinite(value):
-        return value
-    if value == 0 and np.signbit(value):
+    number = float(value)
+    if not math.isfinite(number) or (number == 0 and math.copysign(1, number) < 0):
         return value  # a fraction has no minus zero
-    return Rational(Fraction(repr(float(value))), not float(value).is_integer())
+    return _written(number)
+
+
+@functools.lru_cache(maxsize=1024)
+def _written(number: float) -> Rational:
+    """The shortest decimal that rounds to ``number``: what was written to get it."""
+    return Rational(Fraction(repr(number)), not number.is_integer())
 
 
 def exactly(value: Any) -> Fraction:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,9 @@ from chainrule.graph.rational import exactly
 # Numbers beyond 2**_LARGEST count as overflow: float64 ends at 2**1024 anyway, and an exponential
 # of an exponential of one would never come back.
 _LARGEST = 10_000
+
+
+_BOOLEANS = (bool, np.bool_)
 
 
 class NotReal(ValueError):
@@ -56,9 +60,9 @@ def _values(mp: Any, outputs: Sequence[Node], inputs: Mapping[str, Any]) -> dict
 
 
 def _number(mp: Any, constant: Any) -> Any:
-    if isinstance(constant, bool | np.bool_):
+    if isinstance(constant, _BOOLEANS):
         return bool(constant)
-    if not np.isfinite(constant):
+    if not math.isfinite(constant):
         return mp.mpf(float(constant))
     number = exactly(constant)
     whole = mp.mpf(number.numerator)
