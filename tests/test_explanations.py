@@ -430,3 +430,9 @@ def test_what_sympy_calls_infinite_or_complex_is_left_as_it_is(formula):
 def test_options_of_the_wrong_type_are_named(options):
     with pytest.raises(ChainruleError):
         cr.explain("x^2", **options)
+
+
+def test_a_branch_that_ends_elsewhere_is_not_mentioned():
+    explained = cr.explain("where(x > 0, x^2, 0)", at={"x": 1e-9})
+    assert explained.notes == ()
+    assert explained.check.outcome == "verified"

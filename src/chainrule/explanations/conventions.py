@@ -59,7 +59,7 @@ def isolated_branches(program: Program, at: Mapping[str, Any], wrt: Sequence[str
     here = choose(at)
     found = []
     for name in wrt if here else ():
-        step = 1e-7 * np.maximum(1.0, np.abs(at[name]))
+        step = 1e-7 * np.where(at[name] == 0, 1.0, np.abs(at[name]))[()]
         left, right = choose({**at, name: at[name] - step}), choose({**at, name: at[name] + step})
         for i, choice in here.items():
             same = [i in side and np.array_equal(side[i], choice) for side in (left, right)]
@@ -70,6 +70,8 @@ def isolated_branches(program: Program, at: Mapping[str, Any], wrt: Sequence[str
 
 def _branches(program: Program, at: Mapping[str, Any]) -> dict[int, Any]:
     """Which branch each ``where`` of a formula takes."""
+    if not any(n.op is not None and n.op.name == "where" for n in program.graph.nodes):
+        return {}
     with np.errstate(all="ignore"):
         values = evaluate_all([program.output], at)
     return {
