@@ -207,7 +207,7 @@ def test_attribute_and_item_targets_are_named_as_written() -> None:
         p[str(i)] = x * 5
         return h
 
-    assert names(f) == ["self.z", "h[0]", "h[i]", "p['W']", None]
+    assert names(f) == ["self.z", "h[0]", "h[i]", 'p["W"]', None]
 
 
 def test_displays_number_their_items() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from chainrule.chain import forward, reverse
 from chainrule.errors import NotDifferentiableError
 from chainrule.graph.operand import Operand
-from chainrule.graph.tape import Recorder, Tape, Traced, dtype_of, storing_error
+from chainrule.graph.tape import Recorder, Tape, Traced, dtype_of, running
 from chainrule.tree import map_leaves
 
 
@@ -37,15 +37,8 @@ def trace(
             )
         where = f"argument {n % len(args)} of {name}"
         traced[n] = map_leaves(lambda leaf, w=where: tape.input(_differentiable(leaf, w)), args[n])
-    try:
+    with running(tape):
         result = f(*traced, **kwargs)
-    except ValueError as error:
-        meant = storing_error(error)
-        if meant is None:
-            raise
-        raise meant from None
-    finally:
-        tape.close()
     return tape, result, [traced[n] for n in argnums]
 
 

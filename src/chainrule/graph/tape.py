@@ -7,7 +7,8 @@ topological order and nothing that walks a tape ever recurses.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from typing import Any, Protocol
 
@@ -144,7 +145,17 @@ def _leaked(primitive: Primitive) -> TraceError:
     )
 
 
-def storing_error(error: ValueError) -> TraceError | None:
-    """What was meant where NumPy says "setting an array element with a sequence"."""
-    cause = error.__cause__
-    return cause.with_traceback(error.__traceback__) if isinstance(cause, TraceError) else None
+@contextmanager
+def running(tape: Tape) -> Iterator[None]:
+    """While the function runs whose computation ``tape`` records; closes the tape at the end.
+
+    Where NumPy says "setting an array element with a sequence", the error says what was meant.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if isinstance(error.__cause__, TraceError):
+            raise error.__cause__.with_traceback(error.__traceback__) from None
+        raise
+    finally:
+        tape.close()

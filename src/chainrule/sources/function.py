@@ -12,7 +12,7 @@ import numpy as np
 
 from chainrule.errors import ArgumentsError, NotDifferentiableError
 from chainrule.graph.node import Graph, Node
-from chainrule.graph.tape import Tape, Traced, storing_error
+from chainrule.graph.tape import Tape, Traced, running
 from chainrule.sources.names import Origins
 from chainrule.sources.program import Program
 from chainrule.tree import leaves, map_leaves
@@ -171,14 +171,9 @@ def _run(
     tape = Tape(origins)
     inputs = {name: tape.input(value) for name, value in point.items()}
     try:
-        result = _call(f, _arguments(bound, inputs))
-    except ValueError as error:
-        meant = storing_error(error)
-        if meant is None:
-            raise
-        raise meant from None
+        with running(tape):
+            result = _call(f, _arguments(bound, inputs))
     finally:
-        tape.close()
         if origins is not None:
             origins.release()
     return tape, result, inputs
