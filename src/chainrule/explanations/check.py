@@ -19,7 +19,7 @@ import numpy as np
 from chainrule.chain.edges import factor
 from chainrule.explanations.solution import Check, Derivative
 from chainrule.explanations.worked import Work
-from chainrule.graph.node import Node, ancestors
+from chainrule.graph.node import Node
 from chainrule.graph.primitive import Mask, Scale
 from chainrule.run.interpreter import evaluate_all
 from chainrule.run.precise import NotReal, evaluate_precisely
@@ -384,9 +384,3 @@ def _compare_float(
     outcome = "not verifiable" if any(r.singular for r in work.remarks) else "failed"
     says = f"difference quotients give {estimate.both:.10g} where {ours:.10g} was used"
     return Check(outcome, _why(work, says), error, estimate.both), error  # type: ignore[arg-type]
-
-
-def unused_inputs(work: Work) -> list[str]:
-    """Variables asked for that the result does not depend on."""
-    present = {n.name for n in ancestors([work.program.output]) if n.op is None}
-    return [v for v in work.wrt if v not in present]

@@ -13,11 +13,13 @@ import numpy as np
 from chainrule.errors import ArgumentsError, ChainruleError, FormulaError
 from chainrule.explanations.check import check_formula, check_function
 from chainrule.explanations.explanation import Explanation
+from chainrule.explanations.outline import outline
 from chainrule.explanations.point import values_at
 from chainrule.explanations.quotients import quotients_of
 from chainrule.explanations.solution import Check, Derivative, Mode
 from chainrule.explanations.worked import Work, derivatives_of, prepare, scalar_program, steps_of
-from chainrule.graph.node import PI, E, Node
+from chainrule.graph.node import PI, E, Graph, Node
+from chainrule.notation.names import text_name
 from chainrule.sources.program import Program
 
 PATHS_LISTED = 20
@@ -235,9 +237,6 @@ def _names_or_all(program: Program, options: Options) -> tuple[str, ...]:
 
 def _in_step(program: Program, node: Node, wrt: tuple[str, ...], unfold: bool) -> str:
     """Which step a node belongs to, for messages."""
-    from chainrule.explanations.outline import outline
-    from chainrule.notation.names import text_name
-
     for group in outline(program, wrt, unfold).steps:
         if node.index in {m.index for m in group.members}:
             return f"step {text_name(group.name)}"
@@ -316,8 +315,6 @@ def _descended(further: Explanation, first: Explanation, variable: str) -> Expla
 
 def _as_program(first: Explanation, derivative: Derivative) -> Program:
     """A derivative as a computation of its own."""
-    from chainrule.graph.node import Graph
-
     single = len(first.wrt) == 1
     name = f"{first.result}′" if single else f"{first.result}_{derivative.variable}"
     output = derivative.expression

@@ -9,6 +9,7 @@ import numpy as np
 
 from chainrule.errors import FormulaError
 from chainrule.graph.node import Graph, Node
+from chainrule.notation.expression import text
 from chainrule.run.interpreter import evaluate_all
 from chainrule.sources.program import Program
 
@@ -76,8 +77,6 @@ def arguments(node: Node, values: Mapping[int, Any]) -> tuple[Any, ...]:
 
 def _written(node: Node, args: tuple[Any, ...]) -> str:
     """The step with its arguments' values put in: ``ln(−3)``."""
-    from chainrule.notation.expression import text
-
     rounded = tuple(float(f"{float(a):.10g}") if np.ndim(a) == 0 else a for a in args)
     graph = Graph()
     anchor = graph.apply(node.op, rounded, node.attrs) if node.op is not None else node

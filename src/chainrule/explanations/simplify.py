@@ -8,6 +8,7 @@ long is dropped and the answer shown as it is.
 from __future__ import annotations
 
 import ctypes
+import sys
 import threading
 from collections.abc import Callable
 from fractions import Fraction
@@ -75,13 +76,23 @@ _CALLS, _APART = 10, 0.05
 
 
 def _stop(worker: threading.Thread) -> None:
-    for _ in range(_CALLS):
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(
-            ctypes.c_ulong(worker.ident or 0), ctypes.py_object(TooLong)
-        )
-        worker.join(_APART)
-        if not worker.is_alive():
-            break
+    report = sys.unraisablehook
+
+    def quiet(lost: Any) -> None:
+        if not issubclass(lost.exc_type, TooLong):
+            report(lost)
+
+    sys.unraisablehook = quiet  # the lost ones are no news to anybody
+    try:
+        for _ in range(_CALLS):
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(worker.ident or 0), ctypes.py_object(TooLong)
+            )
+            worker.join(_APART)
+            if not worker.is_alive():
+                break
+    finally:
+        sys.unraisablehook = report
 
 
 def _bounded(work: Callable[[], Any], seconds: float) -> None:

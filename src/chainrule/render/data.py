@@ -63,8 +63,8 @@ def _highest(explanation: Explanation) -> dict[str, Any]:
         last = explanation
         while last.higher:
             last = last.higher[0]
-        data = as_dict(last)
-        return {"derivative": data["derivative"], "first": as_dict_first(explanation)}
+        first = _derivative(explanation, explanation.derivatives[0])
+        return {"derivative": as_dict(last)["derivative"], "first": first}
     rows = {
         text_name(d.variable): {
             text_name(inner.variable): _derivative(e, inner) for inner in e.derivatives
@@ -72,11 +72,6 @@ def _highest(explanation: Explanation) -> dict[str, Any]:
         for d, e in zip(explanation.derivatives, explanation.higher, strict=True)
     }
     return {"hessian": rows}
-
-
-def as_dict_first(explanation: Explanation) -> dict[str, Any]:
-    """The first derivative of an explanation of a higher one."""
-    return _derivative(explanation, explanation.derivatives[0])
 
 
 def number(value: Any) -> Any:

@@ -11,7 +11,6 @@ import __future__
 import ast
 import json
 import linecache
-import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -358,8 +357,3 @@ def yields_its_operation(node: ast.AST) -> bool:
         case ast.Compare(ops=[operator]):
             return not isinstance(operator, ast.In | ast.NotIn)
     return False
-
-
-def is_plain_name(text: str) -> bool:
-    """Whether a target is a variable rather than an attribute or an item."""
-    return re.fullmatch(r"\w+", text) is not None
