@@ -24,6 +24,9 @@ UFUNCS: dict[np.ufunc, Primitive] = {}
 SCIPY_UFUNCS: dict[str, Primitive] = {}
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {}
 METHODS: dict[str, Callable[..., Any]] = {}
+# By the method's name ("reduce", "outer", ..., or "__call__" with options): what it does with
+# ``(ufunc, args, options)``; ``NotImplemented`` if it does not know this ufunc or option.
+UFUNC_METHODS: dict[str, Callable[..., Any]] = {}
 
 
 class Operand:
@@ -114,6 +117,11 @@ def symbolic(value: Any) -> bool:
 
 def _uncommon_ufunc(ufunc: np.ufunc, method: str, args: tuple[Any, ...], kwargs: Any) -> Any:
     """A ufunc's methods and options: reductions are functions, the rest has no rule."""
+    adapter = UFUNC_METHODS.get(method)
+    if adapter is not None:
+        result = adapter(ufunc, args, kwargs)
+        if result is not NotImplemented:
+            return result
     if method == "reduce" and ufunc in FUNCTIONS:
         options = {"axis": 0} | {k: v for k, v in kwargs.items() if v is not np._NoValue}
         return FUNCTIONS[ufunc](*args, **options)

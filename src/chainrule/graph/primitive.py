@@ -126,6 +126,11 @@ class Primitive:
         analytic: Whether the complex-step method may be used on it.
         elementwise: Whether it acts on each element by itself (with broadcasting).
         structure: Which structure its Jacobian has, in a word (diagonal, matrix, selection, ...).
+        axes: The attributes that name axes of the arguments (``axis``): an integer, a tuple of
+            integers, or ``None`` for all of them.
+        shapes: The attributes that are the shape of the result.
+        stacked: How many trailing axes of each argument it acts on, the last number repeating, if
+            all axes before them are a stack, as in ``np.linalg``; ``None`` if it is not so.
         recorded: Whether a tape records it. Comparisons are not: they pick a branch, and their
             outcome is a plain array.
         ulps: Rounding error of ``evaluate`` in units of the last place, generously.
@@ -142,6 +147,9 @@ class Primitive:
     analytic: bool = False
     elementwise: bool = True
     structure: str = "diagonal"
+    axes: tuple[str, ...] = ()
+    shapes: tuple[str, ...] = ()
+    stacked: tuple[int, ...] | None = None
     recorded: bool = True
     ulps: float = 1.0
 

@@ -17,6 +17,7 @@ import numpy as np
 from chainrule.graph.node import PI, E, Node, ancestors
 from chainrule.notation.names import latex_name, text_name
 from chainrule.notation.numbers import latex_number, proper_fraction, text_number
+from chainrule.rules.shapes import ARRAY
 
 # How tightly an expression holds together; an operand that holds less gets parentheses.
 COMPARISON, SUM, PRODUCT, POWER, ATOM = range(5)
@@ -194,8 +195,8 @@ def _exp(node: Node, args: list[Piece], style: Style) -> Piece:
 
 
 def _index(node: Node, args: list[Piece], style: Style) -> Piece:
-    index = node.attrs["index"]
-    parts = index if isinstance(index, tuple) else (index,)
+    arrays = iter(node.args[1:])
+    parts = [next(arrays) if part is ARRAY else part for part in node.attrs["index"]]
     return style.subscript(_within(args[0], ATOM, style), ", ".join(map(_index_part, parts)))
 
 

@@ -73,17 +73,17 @@ def _reduced_back(y: Any, x: Any, axis: Any) -> Any:
 
 SUM = define(
     "sum", lambda x, axis=None, keepdims=False: np.sum(x, axis=axis, keepdims=keepdims),
-    Linear(spread), elementwise=False, structure="row of ones", latex=r"\sum",
+    Linear(spread), elementwise=False, structure="row of ones", axes=("axis",), latex=r"\sum",
 )
 MEAN = define(
     "mean", lambda x, axis=None, keepdims=False: np.mean(x, axis=axis, keepdims=keepdims),
     Linear(lambda ct, x, axis=None, keepdims=False:
            spread(ct / _count(x, axis), x, axis, keepdims)),
-    elementwise=False, structure="row of 1/n",
+    elementwise=False, structure="row of 1/n", axes=("axis",),
 )  # fmt: skip
 PROD = define(
     "prod", lambda x, axis=None, keepdims=False: np.prod(x, axis=axis, keepdims=keepdims),
-    Scale(_product_of_others), elementwise=False, structure="row", latex=r"\prod",
+    Scale(_product_of_others), elementwise=False, structure="row", axes=("axis",), latex=r"\prod",
 )
 
 

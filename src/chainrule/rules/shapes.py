@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+import math
+import operator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from chainrule.graph.operand import METHODS, Operand, bind, concrete
-from chainrule.graph.primitive import Linear, Primitive
+from chainrule.graph.primitive import Flat, Linear, Primitive
 from chainrule.graph.tape import dtype_of, shape_of
 from chainrule.rules.book import define, numpy_function
 
 
+# Stands in an index where one of the row's arguments goes.
+ARRAY = "array"
+
+
 def reshape(x: Any, shape: Any) -> Any:
     """``np.reshape(x, shape)`` on arrays and operands alike."""
-    return bind(RESHAPE, (x,), {"shape": shape})
+    sizes = (int(shape),) if np.ndim(shape) == 0 else tuple(map(int, shape))
+    if -1 in sizes:
+        known = math.prod(n for n in sizes if n != -1)
+        rest = int(np.size(x)) // known if known else 0
+        sizes = tuple(rest if n == -1 else n for n in sizes)
+    return bind(RESHAPE, (x,), {"shape": sizes})
+
+
+def transpose(x: Any, axes: Any = None) -> Any:
+    """``np.transpose(x, axes)`` on arrays and operands alike."""
+    ndim = np.ndim(x)
+    order = range(ndim)[::-1] if axes is None else [operator.index(a) for a in axes]
+    if sorted(a % ndim if ndim else a for a in order) != list(range(ndim)):
+        raise ValueError(f"axes {tuple(order)} are no order of the {ndim} axes of the array")
+    return bind(TRANSPOSE, (x,), {"axes": tuple(a % ndim for a in order)})
 
 
 def broadcast_to(x: Any, shape: tuple[int, ...]) -> Any:
@@ -38,39 +59,79 @@ def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
     return reshape(summed, shape) if np.shape(summed) != shape else summed
 
 
-def _scatter(x: Any, index: Any, shape: tuple[int, ...]) -> Any:
-    """Zeros of ``shape`` with ``x`` added at ``index``: the transpose of indexing."""
+def split_index(index: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """An index as a row takes it: what stands still in its attributes, arrays among its arguments.
+
+    Returns:
+        The index as a tuple with ``ARRAY`` in place of each array, and the arrays.
+    """
+    parts = index if isinstance(index, tuple) else (index,)
+    template: list[Any] = []
+    arrays: list[Any] = []
+    for part in map(concrete, parts):
+        if part is None or part is Ellipsis or isinstance(part, slice):
+            template.append(part)
+        elif isinstance(part, int | np.integer) and not isinstance(part, bool):
+            template.append(int(part))
+        else:
+            template.append(ARRAY)
+            arrays.append(_index_array(part))
+    return tuple(template), tuple(arrays)
+
+
+def _index_array(part: Any) -> Any:
+    if isinstance(part, Operand):
+        return part
+    array = np.asarray(part)
+    # An empty list is an index of nothing; NumPy makes it an array of floats.
+    return array.astype(np.intp) if array.size == 0 and array.dtype.kind == "f" else array
+
+
+def joined_index(template: tuple[Any, ...], arrays: Sequence[Any]) -> Any:
+    """The index that NumPy takes: the inverse of ``split_index``."""
+    rest = iter(arrays)
+    index = tuple(next(rest) if part is ARRAY else part for part in template)
+    return index[0] if len(index) == 1 else index
+
+
+def _index(x: Any, *arrays: Any, index: tuple[Any, ...]) -> Any:
+    return x[joined_index(index, arrays)]
+
+
+def _scatter(x: Any, *arrays: Any, index: tuple[Any, ...], shape: tuple[int, ...]) -> Any:
+    """Zeros of ``shape`` with ``x`` added at the index: the transpose of indexing."""
     out = np.zeros(shape, np.result_type(x))
-    np.add.at(out, index, x)
+    if arrays:
+        np.add.at(out, joined_index(index, arrays), x)  # places may be named more than once
+    else:
+        out[joined_index(index, ())] = x
     return out
-
-
-def _inverse(axes: Any, ndim: int) -> tuple[int, ...]:
-    axes = tuple(range(ndim))[::-1] if axes is None else axes
-    return tuple(int(i) for i in np.argsort([a % ndim for a in axes]))
 
 
 RESHAPE = define(
     "reshape", lambda x, shape: np.asarray(x).reshape(shape),
     Linear(lambda ct, x, shape: reshape(ct, np.shape(x))),
-    elementwise=False, structure="permutation",
+    elementwise=False, structure="permutation", shapes=("shape",),
 )  # fmt: skip
 TRANSPOSE = define(
-    "transpose", lambda x, axes=None: np.transpose(x, axes),
-    Linear(lambda ct, x, axes=None: np.transpose(ct, _inverse(axes, np.ndim(x)))),
+    "transpose", lambda x, axes: np.transpose(x, axes),
+    Linear(lambda ct, x, axes: transpose(ct, np.argsort(axes))),
     text="({0})ᵀ", latex=r"{0}^{{\top}}", elementwise=False, structure="permutation",
+    axes=("axes",),
 )  # fmt: skip
 BROADCAST = define(
     "broadcast_to", lambda x, shape: np.broadcast_to(x, shape),
     Linear(lambda ct, x, shape: sum_to(ct, np.shape(x))),
-    text="broadcast", elementwise=False, structure="repetition",
+    text="broadcast", elementwise=False, structure="repetition", shapes=("shape",),
 )  # fmt: skip
 INDEX: Primitive = define(
-    "index", lambda x, index: x[index],
+    "index", _index,
     Linear(
-        lambda ct, x, index: bind(SCATTER, (ct,), {"index": index, "shape": np.shape(x)}),
+        lambda ct, x, *arrays, index:
+            bind(SCATTER, (ct, *arrays), {"index": index, "shape": np.shape(x)}),
         selects=True,
     ),
+    Flat("an index"),
     elementwise=False, structure="selection",
 )  # fmt: skip
 CAST = define(
@@ -80,14 +141,15 @@ CAST = define(
 )  # fmt: skip
 SCATTER: Primitive = define(
     "scatter", _scatter,
-    Linear(lambda ct, x, index, shape: bind(INDEX, (ct,), {"index": index})),
+    Linear(lambda ct, x, *arrays, index, shape: bind(INDEX, (ct, *arrays), {"index": index})),
+    Flat("an index"),
     elementwise=False, structure="selection",
 )  # fmt: skip
 
 
 def _getitem(self: Operand, index: Any) -> Any:
-    plain = tuple(map(concrete, index)) if isinstance(index, tuple) else concrete(index)
-    return bind(INDEX, (self,), {"index": plain})
+    template, arrays = split_index(index)
+    return bind(INDEX, (self, *arrays), {"index": template})
 
 
 def _reshape_method(self: Operand, *shape: Any) -> Any:
@@ -96,7 +158,7 @@ def _reshape_method(self: Operand, *shape: Any) -> Any:
 
 def _transpose_method(self: Operand, *axes: Any) -> Any:
     flat = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None
-    return bind(TRANSPOSE, (self,), {"axes": flat})
+    return transpose(self, flat)
 
 
 setattr(Operand, "__getitem__", _getitem)  # noqa: B010 - declared where the rows are known
@@ -129,7 +191,7 @@ def _ravel(a: Any, order: str = "C") -> Any:
 
 @numpy_function(np.transpose)
 def _transpose(a: Any, axes: Any = None) -> Any:
-    return bind(TRANSPOSE, (a,), {"axes": axes})
+    return transpose(a, axes)
 
 
 @numpy_function(np.broadcast_to)
