@@ -12,7 +12,7 @@ import math
 import mpmath
 import numpy as np
 import pytest
-import scipy.special
+from samples import INF, all_structured, array, collected, elementwise
 
 import chainrule as cr
 from chainrule.chain import reverse
@@ -22,7 +22,6 @@ from chainrule.graph.primitive import Bilinear, Custom, Flat, Linear, Mask, Scal
 from chainrule.graph.rewriting import exact
 from chainrule.graph.tape import Tape
 from chainrule.rules import BOOK
-from chainrule.rules.shapes import joined_index, split_index
 from chainrule.run.precise import evaluate_precisely
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -31,204 +30,11 @@ MP30, MP50 = mpmath.mp.clone(), mpmath.mp.clone()
 MP30.dps, MP50.dps = 30, 50
 EPS = np.finfo(np.float64).eps
 
-# ---------------------------------------------------------------------------------------- samples
-
-LINE = (-30.0, -2.5, -1.1, -0.3, -1e-3, 1e-6, 0.7, 2.0, 4.25, 25.0)
-POSITIVE = (1e-8, 1e-3, 0.2, 0.9, 1.3, 7.5, 4e5)
-NONZERO = (-20.0, -3.1, -0.8, -1e-3, 1e-5, 0.4, 1.7, 12.0)
-BETWEEN = (-0.999, -0.75, -0.1, 1e-6, 0.3, 0.6, 0.99)
-OUTSIDE = (-50.0, -2.5, -1.01, 1.001, 1.4, 6.0, 300.0)
-STEPS = (-7.3, -1.2, -0.4, 0.3, 0.8, 12.6)
-PAIRS = ((2.0, 3.0), (-1.5, 0.7), (0.3, -4.0), (-20.0, -0.01), (1e4, 2.5), (1e-3, 8.0))
-LOGICAL = tuple(itertools.product((0.0, 2.0), repeat=2))
-WILD = (1.0, math.inf, -math.inf, math.nan)
-
-# Row → the same function from elsewhere, and points inside its domain and away from its kinks.
-ELEMENTWISE = {
-    "add": (np.add, PAIRS),
-    "subtract": (np.subtract, PAIRS),
-    "multiply": (np.multiply, PAIRS),
-    "divide": (np.divide, PAIRS),
-    "negative": (np.negative, LINE),
-    "positive": (np.positive, LINE),
-    "reciprocal": (np.reciprocal, NONZERO),
-    "remainder": (np.mod, ((7.3, 2.0), (-7.3, 2.0), (7.3, -2.0), (0.4, 3.0), (-0.4, -3.0))),
-    "less": (np.less, PAIRS),
-    "less_equal": (np.less_equal, PAIRS),
-    "greater": (np.greater, PAIRS),
-    "greater_equal": (np.greater_equal, PAIRS),
-    "equal": (np.equal, (*PAIRS, (2.0, 2.0))),
-    "not_equal": (np.not_equal, (*PAIRS, (2.0, 2.0))),
-    "logical_and": (np.logical_and, LOGICAL),
-    "logical_or": (np.logical_or, LOGICAL),
-    "logical_not": (np.logical_not, (0.0, 2.0)),
-    "isfinite": (np.isfinite, WILD),
-    "isnan": (np.isnan, WILD),
-    "isinf": (np.isinf, WILD),
-    "exp": (np.exp, LINE),
-    "log": (np.log, POSITIVE),
-    "exp2": (np.exp2, LINE),
-    "expm1": (np.expm1, LINE),
-    "log2": (np.log2, POSITIVE),
-    "log10": (np.log10, POSITIVE),
-    "log1p": (np.log1p, (-0.99, -0.5, -1e-6, 1e-7, 0.3, 20.0, 4e5)),
-    "logaddexp": (np.logaddexp, PAIRS),
-    "sinh": (np.sinh, LINE),
-    "cosh": (np.cosh, LINE),
-    "tanh": (np.tanh, LINE),
-    "sech": (lambda x: 1 / np.cosh(x), LINE),
-    "csch": (lambda x: 1 / np.sinh(x), NONZERO),
-    "coth": (lambda x: 1 / np.tanh(x), NONZERO),
-    "arcsinh": (np.arcsinh, LINE),
-    "arccosh": (np.arccosh, (1.001, 1.5, 3.0, 40.0, 1e5)),
-    "arctanh": (np.arctanh, BETWEEN),
-    "arcsech": (lambda x: np.arccosh(1 / x), (1e-3, 0.1, 0.5, 0.8, 0.99)),
-    "arccsch": (lambda x: np.arcsinh(1 / x), NONZERO),
-    "arccoth": (lambda x: np.arctanh(1 / x), OUTSIDE),
-    "abs": (np.abs, NONZERO),
-    "sign": (np.sign, NONZERO),
-    "maximum": (np.maximum, PAIRS),
-    "minimum": (np.minimum, PAIRS),
-    "clip": (np.clip, ((0.3, -1.0, 2.0), (-4.0, -1.0, 2.0), (9.0, -1.0, 2.0), (9.0, 3.0, -2.0))),
-    "where": (np.where, ((True, 3.0, -2.0), (False, 3.0, -2.0))),
-    "relu": (lambda x: np.where(x > 0, x, 0.0), NONZERO),
-    "floor": (np.floor, STEPS),
-    "ceil": (np.ceil, STEPS),
-    "round": (np.round, STEPS),
-    "power": (
-        np.power,
-        ((2.0, 3.0), (0.3, 0.5), (1e-3, -1.5), (7.0, 0.0), (40.0, 2.5), (1.0, -4.0), (3.0, 1.0)),
-    ),
-    "square": (np.square, LINE),
-    "sqrt": (np.sqrt, POSITIVE),
-    "cbrt": (np.cbrt, NONZERO),
-    "hypot": (np.hypot, PAIRS),
-    "erf": (scipy.special.erf, (-3.0, -0.8, 1e-6, 0.5, 2.5)),
-    "erfc": (scipy.special.erfc, (-3.0, -0.8, 1e-6, 0.5, 2.5, 6.0)),
-    "sigmoid": (scipy.special.expit, LINE),
-    "softplus": (lambda x: np.log1p(np.exp(x)), LINE),
-    "gelu": (lambda x: x * scipy.special.ndtr(x), (-4.0, -1.3, -1e-3, 0.6, 2.0, 9.0)),
-    "logit": (scipy.special.logit, (1e-5, 0.1, 0.4, 0.5001, 0.7, 0.999)),
-    "sin": (np.sin, LINE),
-    "cos": (np.cos, LINE),
-    "tan": (np.tan, LINE),
-    "sec": (lambda x: 1 / np.cos(x), LINE),
-    "csc": (lambda x: 1 / np.sin(x), NONZERO),
-    "cot": (lambda x: 1 / np.tan(x), NONZERO),
-    "arcsin": (np.arcsin, BETWEEN),
-    "arccos": (np.arccos, BETWEEN),
-    "arctan": (np.arctan, LINE),
-    "arcsec": (lambda x: np.arccos(1 / x), OUTSIDE),
-    "arccsc": (lambda x: np.arcsin(1 / x), OUTSIDE),
-    "arccot": (lambda x: np.pi / 2 - np.arctan(x), LINE),
-    "arctan2": (np.arctan2, PAIRS),
-}
-
-
-def array(*shape):
-    """A reproducible array of distinct numbers of both signs, none of them 0."""
-    count = math.prod(shape)
-    return (np.random.default_rng(count).permutation(count) - count / 2 + 0.25).reshape(shape) / 3
-
-
-def case(*args, **attrs):
-    return args, attrs
-
-
-AXES = (None, 0, 1, -1, (0, 2), (-1, 0), (1,), ())
-REDUCTIONS = [
-    *(case(array(2, 3, 2), axis=a, keepdims=k) for a in AXES for k in (False, True)),
-    case(np.float64(2.5), axis=None),
-    case(array(5)),
-]
-EMPTY = [case(array(0, 3), axis=0), case(array(0, 3), axis=1)]
-WITH_ZEROS = [
-    case(np.array([2.0, 0.0, -3.0])),
-    case(np.array([0.0, 0.0, -3.0])),
-    case(np.array([[2.0, 0.0], [1.5, -1.0]]), axis=1, keepdims=True),
-    case(np.array([[2.0, 0.0], [0.0, -1.0]]), axis=(0, 1)),
-]
-MASK = np.array([[True, False, True], [False, False, True]])
-INDICES = [
-    (3, 1), (3, -1), (3, slice(1, None)), (3, slice(None, None, -2)), (3, ...), (3, None),
-    (3, [0, 0, 2]), (3, np.array([[2, 2], [0, 2]])), (3, np.array([True, False, True])),
-    ((2, 3), 1), ((2, 3), (slice(None), 0)), ((2, 3), (0, -1)), ((2, 3), (..., None, 1)),
-    ((2, 3), MASK), ((2, 3), (np.array([0, 1, 0]), np.array([2, 2, 2]))),
-    ((2, 3), (slice(None), [1, 1])), ((2, 3), (None, 1, None, slice(0, 2))),
-    ((2, 3), np.zeros((2, 3), bool)), ((), ()), ((), ...), ((), None),
-]  # fmt: skip
-BROADCASTS = [
-    ((3,), (2, 3)), ((2, 1), (2, 3)), ((), (2, 3)), ((1,), (4, 1)), ((1,), (0,)),
-]  # fmt: skip
-INDICES = [(s if isinstance(s, tuple) else (s,), i) for s, i in INDICES]
-MATRICES = [
-    ((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 2)), ((2, 3), (3, 4)), ((1, 1), (1, 1)),
-    ((4, 2, 3), (3,)), ((3,), (4, 3, 2)), ((4, 2, 3), (3, 2)), ((2, 3), (4, 3, 2)),
-    ((4, 2, 3), (4, 3, 2)), ((4, 1, 2, 3), (2, 3, 2)), ((0, 3), (3, 2)), ((2, 0), (0, 2)),
-]  # fmt: skip
-
-
-def looped_product(x, axis=None, keepdims=False):
-    return np.multiply.reduce(x, axis=axis, keepdims=keepdims)
-
-
-def looped_matmul(a, b):
-    letters = "ik" if a.ndim > 1 else "k", "kj" if b.ndim > 1 else "k"
-    out = "".join(c for c in letters[0] + letters[1] if c != "k")
-    return np.einsum(f"...{letters[0]},...{letters[1]}->...{out}", a, b)
-
-
-def indexed(x, index, **attrs):
-    template, arrays = split_index(index)
-    return case(x, *arrays, index=template, **attrs)
-
-
-def added_at(x, *arrays, index, shape):
-    index = joined_index(index, arrays)
-    out, places = np.zeros(shape, np.result_type(x)), np.arange(math.prod(shape)).reshape(shape)
-    for place, value in zip(np.ravel(places[index]), np.ravel(x), strict=True):
-        out.flat[place] += value
-    return out
-
-
-# Row → the same function from elsewhere, and arguments with attributes.
-STRUCTURED = {
-    "sum": (np.add.reduce, [*REDUCTIONS, *EMPTY]),
-    "mean": (lambda x, axis=None, **k: np.average(x, axis, **k), REDUCTIONS),
-    "prod": (looped_product, [*REDUCTIONS, *EMPTY, *WITH_ZEROS]),
-    "matmul": (looped_matmul, [case(array(*a), array(*b) + 0.1) for a, b in MATRICES]),
-    "reshape": (
-        np.reshape,
-        [
-            *(case(array(2, 3), shape=s) for s in ((6,), (3, 2), -1, 6, (-1, 2), (1, 6, 1))),
-            case(array(1, 1), shape=()),
-            case(np.float64(3.0), shape=(1,)),
-            case(array(0), shape=(0, 2)),
-        ],
-    ),
-    "transpose": (
-        np.transpose,
-        [case(array(2, 3, 4), axes=a) for a in ((2, 1, 0), (1, 2, 0), (0, 1, 2))]
-        + [case(array(3), axes=(0,)), case(np.float64(3.0), axes=())],
-    ),
-    "broadcast_to": (
-        np.broadcast_to,
-        [case(array(*a), shape=s) for a, s in BROADCASTS],
-    ),
-    "index": (
-        lambda x, *arrays, index: np.asarray(x)[joined_index(index, arrays)],
-        [indexed(array(*s), i) for s, i in INDICES],
-    ),
-    "scatter": (
-        added_at,
-        [indexed(array(*np.shape(array(*s)[i])), i, shape=s) for s, i in INDICES],
-    ),
-    "astype": (lambda x, dtype: x.astype(dtype), [case(array(2, 3), dtype=np.dtype(np.float64))]),
-}  # fmt: skip
+ELEMENTWISE, STRUCTURED, CONVENTIONS = elementwise(), all_structured(), collected("CONVENTIONS")
 
 
 def points(name):
-    return [p if isinstance(p, tuple) else (p,) for p in ELEMENTWISE[name][1]]
+    return ELEMENTWISE[name][1]
 
 
 def differentiable(row, count):
@@ -248,8 +54,8 @@ ELEMENTWISE_EDGES = [
 ANALYTIC_EDGES = [(name, i) for name, i in ELEMENTWISE_EDGES if BOOK[name].analytic]
 STRUCTURED_EDGES = [
     (name, i)
-    for name, (_, cases) in STRUCTURED.items()
-    for i in differentiable(BOOK[name], len(cases[0][0]))
+    for name, samples in STRUCTURED.items()
+    for i in differentiable(BOOK[name], len(samples.cases[0].args))
 ]
 SMOOTH = [(name, i) for name, i in ELEMENTWISE_EDGES if BOOK[name].mpmath is not None]
 BINARY = sorted({name for name, _ in ELEMENTWISE_EDGES if arity(name) == 2})
@@ -378,7 +184,7 @@ def jacobian(row, args, attrs, i):
 def worst_structured(row, name, i):
     """Both modes against every column of the Jacobian."""
     worst = 0.0
-    for args, attrs in STRUCTURED[name][1]:
+    for args, attrs in STRUCTURED[name].cases:
         out = row.evaluate(*args, **attrs)
         size = np.size(args[i])
         # A cast drops imaginary parts: its Jacobian is the identity.
@@ -425,10 +231,10 @@ def test_the_value_is_that_of_the_function_of_this_name(name):
 
 @each_structured_row
 def test_the_value_of_an_array_operation_is_that_of_numpys(name):
-    row, (reference, cases) = BOOK[name], STRUCTURED[name]
-    for args, attrs in cases:
-        value, expected = row.evaluate(*args, **attrs), reference(*args, **attrs)
-        np.testing.assert_allclose(value, expected, rtol=1e-13, atol=1e-15)
+    row, samples = BOOK[name], STRUCTURED[name]
+    for args, attrs in samples.cases:
+        value, expected = row.evaluate(*args, **attrs), samples.reference(*args, **attrs)
+        np.testing.assert_allclose(value, expected, rtol=samples.rtol, atol=1e-15)
         assert np.shape(value) == np.shape(expected)
         assert np.shape(value) != () or isinstance(value, np.generic)
 
@@ -498,7 +304,7 @@ def test_forward_and_backward_of_an_elementwise_row_are_transposes(name, i):
 
 @each_structured_edge
 def test_forward_and_backward_of_an_array_operation_are_transposes(name, i):
-    for args, attrs in STRUCTURED[name][1]:
+    for args, attrs in STRUCTURED[name].cases:
         left, right = both_products(BOOK[name], args, attrs, i)
         assert left == pytest.approx(right, rel=1e-12, abs=1e-14)
 
@@ -525,7 +331,7 @@ def test_second_derivatives_agree_with_mpmath_in_every_order_of_modes(name, i):
 @each_structured_edge
 def test_second_derivatives_of_array_operations_agree_with_differences_of_the_first(name, i):
     row = BOOK[name]
-    for args, attrs in STRUCTURED[name][1]:
+    for args, attrs in STRUCTURED[name].cases:
 
         def loss(x, args=args, attrs=attrs):
             return np.sum(np.sin(bind(row, replaced(args, i, x), attrs)))
@@ -604,7 +410,7 @@ def test_values_and_gradients_keep_the_dtype(name, i, dtype):
 @each_structured_edge
 def test_array_operations_keep_the_dtype_in_both_modes_and_both_orders(name, i, dtype):
     row = BOOK[name]
-    for args, attrs in STRUCTURED[name][1]:
+    for args, attrs in STRUCTURED[name].cases:
         narrow = tuple(
             a if isinstance(BOOK[name].edge(j), Flat) else np.asarray(a, dtype)[()]
             for j, a in enumerate(args)
@@ -638,32 +444,6 @@ def test_an_argument_of_less_precision_gets_its_gradient_in_its_own_precision():
 
 
 # ------------------------------------------------------------------------------------- conventions
-
-INF, NAN = math.inf, math.nan
-# Row → for each of its conventions: a point where it applies and the derivatives used there.
-CONVENTIONS = {
-    "remainder": [((6.0, 2.0), (1.0, -3.0))],
-    "arccosh": [((1.0,), (INF,))],
-    "arcsech": [((1.0,), (-INF,))],
-    "arcsin": [((1.0,), (INF,))],
-    "arccos": [((-1.0,), (-INF,))],
-    "arcsec": [((1.0,), (INF,))],
-    "arccsc": [((-1.0,), (-INF,))],
-    "arctan2": [((0.0, 0.0), (NAN, NAN)), ((0.0, -2.0), (-0.5, 0.0))],
-    "abs": [((0.0,), (0.0,))],
-    "sign": [((0.0,), (0.0,))],
-    "maximum": [((2.0, 2.0), (0.5, 0.5))],
-    "minimum": [((2.0, 2.0), (0.5, 0.5))],
-    "clip": [((-1.0, -1.0, 2.0), (1.0, 0.0, 0.0))],
-    "relu": [((0.0,), (0.0,))],
-    "floor": [((3.0,), (0.0,))],
-    "ceil": [((3.0,), (0.0,))],
-    "round": [((2.5,), (0.0,))],
-    "power": [((0.0, 0.5), (INF, 0.0)), ((0.0, 1.5), (0.0, 0.0)), ((0.0, 0.0), (0.0, -INF))],
-    "sqrt": [((0.0,), (INF,))],
-    "cbrt": [((0.0,), (INF,))],
-    "hypot": [((0.0, 0.0), (NAN, NAN))],
-}
 
 
 def test_every_convention_has_its_number_here():
