@@ -39,7 +39,7 @@ def reverse(
             args = values_of(record)
             for position, arg in enumerate(record.args):
                 if type(arg) is Traced and arg.level == level:
-                    _accumulate(carried, arg.index, pull(op, position, args, out, attrs, here))
+                    add_path(carried, arg.index, pull(op, position, args, out, attrs, here))
     return carried
 
 
@@ -57,7 +57,7 @@ def forward(records: Sequence[Traced], seeds: Mapping[int, Carried]) -> dict[int
                         record.op, position, values_of(record), record.value, record.attrs,
                         carried[arg.index],
                     )  # fmt: skip
-                    _accumulate(carried, record.index, part)
+                    add_path(carried, record.index, part)
     return carried
 
 
@@ -67,7 +67,7 @@ def values_of(record: Traced) -> tuple[Any, ...]:
     return tuple([a.value if type(a) is Traced and a.level == level else a for a in record.args])
 
 
-def _accumulate(carried: dict[int, Carried], index: int, part: Carried | None) -> None:
+def add_path(carried: dict[int, Carried], index: int, part: Carried | None) -> None:
     """Paths that meet are added; their support is where any of them can be non-zero."""
     if part is None:
         return

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.graph.operand import bind, symbolic
+from chainrule.graph.operand import Operand, bind, concrete, symbolic
 from chainrule.rules.piecewise import WHERE
 
 Support = Any
@@ -55,11 +55,17 @@ def moved(move: Any, support: Support, like: Any) -> Support:
     """
     indicator = np.ones(np.shape(like)) if support is None else _indicator(support, like)
     reached = move(indicator) != 0
-    return None if bool(np.all(reached)) else reached
+    return None if _certainly(reached) else reached
+
+
+def _certainly(condition: Any) -> bool:
+    """Whether a condition holds everywhere; an operand that is not looked into leaves it open."""
+    condition = concrete(condition)
+    return not isinstance(condition, Operand) and bool(np.all(condition))
 
 
 def _indicator(support: Support, like: Any) -> Any:
-    return np.broadcast_to(np.asarray(support, dtype=np.float64), np.shape(like))
+    return np.broadcast_to(np.where(support, 1.0, 0.0), np.shape(like))
 
 
 def contract(contraction: Any, value: Any, factor: Any, support: Support) -> Any:
@@ -68,8 +74,10 @@ def contract(contraction: Any, value: Any, factor: Any, support: Support) -> Any
     Only a factor with an infinity or a NaN makes a difference: the products with those are taken
     out, and what they add up to inside the support is put back.
     """
+    if support is None:
+        return contraction(value, factor)
     finite = np.isfinite(factor)
-    if support is None or np.all(finite):
+    if _certainly(finite):
         return contraction(value, factor)
     inside = _indicator(support, value) != 0
 

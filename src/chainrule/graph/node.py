@@ -26,6 +26,7 @@ class Node(Operand):
     """A named input, or a primitive applied to nodes and constants."""
 
     __slots__ = ("args", "attrs", "graph", "index", "name", "op")
+    symbol = True
 
     def __init__(
         self, graph: Graph, op: Primitive | None, args: tuple[Any, ...], attrs: Attrs, name: str
@@ -84,7 +85,7 @@ class Graph:
             simpler = self.rewrite(primitive, args)
             if simpler is not None:
                 return simpler
-        key = (primitive.name, tuple(map(_key, args)), repr(attrs))
+        key = (primitive.name, tuple(map(_key, args)), repr(attrs) if attrs else "")
         node = self._interned.get(key)
         if node is None:
             node = self._interned[key] = Node(self, primitive, args, attrs, "")
@@ -92,8 +93,10 @@ class Graph:
 
 
 def _key(arg: Any) -> Any:
-    if isinstance(arg, Node):
+    if type(arg) is Node:
         return arg.index
+    if type(arg) is float:
+        return arg.hex()  # as good as its bytes, and much faster to get
     exactly = getattr(arg, "exactly", None)
     if exactly is not None:
         return exactly.numerator, exactly.denominator
@@ -110,8 +113,11 @@ def ancestors(outputs: Sequence[Any], stop: Collection[int] = ()) -> list[Node]:
     stack = [o for o in outputs if isinstance(o, Node)]
     while stack:
         node = stack.pop()
-        if node.index not in found:
-            found[node.index] = node
-            if node.index not in stop:
-                stack.extend(a for a in node.args if isinstance(a, Node))
+        index = node.index
+        if index not in found:
+            found[index] = node
+            if index not in stop:
+                for arg in node.args:
+                    if isinstance(arg, Node) and arg.index not in found:
+                        stack.append(arg)
     return [found[i] for i in sorted(found)]

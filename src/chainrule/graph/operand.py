@@ -42,10 +42,18 @@ class Operand:
     __hash__ = None  # type: ignore[assignment]
 
     level: int
+    # Whether ``concrete`` looks through to the value below.
+    transparent = False
+    # Whether this stands for a value in general, not for one at a point.
+    symbol = False
 
     def apply(self, primitive: Primitive, args: tuple[Any, ...], attrs: Attrs) -> Any:
         """Perform ``primitive`` where this operand lives."""
         raise NotImplementedError  # pragma: no cover - both subclasses define it
+
+    def example(self) -> Any:
+        """One plain value (or operand further out) of this shape and dtype."""
+        raise NotImplementedError  # pragma: no cover - symbols are not staged
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
         if method == "__call__" and not kwargs:
@@ -104,15 +112,19 @@ def bind(primitive: Primitive, args: tuple[Any, ...], attrs: Attrs = NO_ATTRS) -
 
 
 def concrete(value: Any) -> Any:
-    """The value under every computation that ``value`` is part of: an array, or a graph node."""
-    while isinstance(value, Operand) and hasattr(value, "value"):
-        value = value.value
+    """The value under every computation that ``value`` is part of: an array, or a graph node.
+
+    What must not be looked at stays an operand: a batch, a value inside a staged loop.
+    """
+    while isinstance(value, Operand) and value.transparent:
+        value = value.value  # type: ignore[attr-defined]
     return value
 
 
 def symbolic(value: Any) -> bool:
     """Whether there is a symbol, not a number, under ``value``."""
-    return isinstance(concrete(value), Operand)
+    below = concrete(value)
+    return isinstance(below, Operand) and below.symbol
 
 
 def _uncommon_ufunc(ufunc: np.ufunc, method: str, args: tuple[Any, ...], kwargs: Any) -> Any:

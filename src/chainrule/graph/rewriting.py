@@ -12,14 +12,23 @@ from typing import Any
 from chainrule.graph.node import Node
 from chainrule.graph.operand import bind
 from chainrule.graph.primitive import Primitive
+from chainrule.graph.rational import Rational
+
+_SCALARS = frozenset((Node, Rational, float))
 
 
 def exact(op: Primitive, args: tuple[Any, ...]) -> Any:
     """Something simpler than ``op(*args)`` with the same value, or ``None``."""
     rule = _RULES.get(op.name)
-    if rule is None or any(getattr(a, "ndim", 0) for a in args):
-        return None  # arrays are left as they are
-    return rule(*args)
+    return None if rule is None or _has_array(args) else rule(*args)  # arrays are left as they are
+
+
+def _has_array(args: tuple[Any, ...]) -> bool:
+    for arg in args:
+        # Symbols and numbers have no dimensions, and need not be asked.
+        if type(arg) not in _SCALARS and getattr(arg, "ndim", 0):
+            return True
+    return False
 
 
 def _is(arg: Any, number: float) -> bool:
@@ -243,11 +252,10 @@ def tidy(op: Primitive, args: tuple[Any, ...]) -> Any:
     product, factors over a quotient into its numerator, and a twice repeated divisor is squared.
     """
     simpler = exact(op, args)
-    if simpler is not None or len(args) != 2 or any(getattr(a, "ndim", 0) for a in args):
+    if simpler is not None:
         return simpler
-    if op.name == "multiply":
-        return _tidy_product(*args)
-    return _tidy_quotient(*args) if op.name == "divide" else None
+    rule = _TIDY_RULES.get(op.name)
+    return None if rule is None or _has_array(args) else rule(*args)
 
 
 def _tidy_product(x: Any, y: Any) -> Any:
@@ -280,3 +288,6 @@ def _parts(arg: Any, name: str) -> tuple[Any, ...] | None:
     if isinstance(arg, Node) and arg.op is not None and arg.op.name == name:
         return arg.args
     return None
+
+
+_TIDY_RULES: dict[str, Callable[..., Any]] = {"multiply": _tidy_product, "divide": _tidy_quotient}

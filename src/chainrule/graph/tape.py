@@ -19,7 +19,7 @@ from chainrule.graph.operand import NO_ATTRS, Attrs, Operand, bind
 from chainrule.graph.primitive import Primitive
 
 # Later tapes lie inside earlier ones. Level 0 is left to graph nodes, which lie under every tape.
-_levels = count(1)
+levels = count(1)
 
 
 class Recorder(Protocol):
@@ -63,26 +63,56 @@ class Traced(Operand):
         tape = self.tape
         if tape.closed:
             raise _leaked(primitive)
+        if tape.watch is not None:
+            tape.watch.used(args)
         values = tuple([a.value if type(a) is Traced and a.level == level else a for a in args])
+        if tape.staged:
+            return self._stage(primitive, values, args, attrs)
         value = bind(primitive, values, attrs)
         if not primitive.recorded:
             return value
-        if np.ndarray in map(type, args):
-            # The caller may go on writing into its own arrays; the derivative needs them as is.
-            args = tuple([a.copy() if type(a) is np.ndarray else a for a in args])
+        for a in args:
+            kind = type(a)
+            if kind is np.ndarray or (kind is Traced and a.level != level):
+                args = tuple(map(_kept, args))
+                break
         record = tape.record
         if record is not None:
             record(3)  # apply, bind, and the operator or protocol method
         return Traced(tape, value, primitive, args, attrs)
 
+    def _stage(
+        self, primitive: Primitive, values: tuple[Any, ...], args: tuple[Any, ...], attrs: Attrs
+    ) -> Any:
+        """Record everything, also conditions and whole numbers: the next run has other values."""
+        value = primitive.evaluate(*map(example, values), **attrs)
+        return Traced(self.tape, value, primitive, tuple(map(_kept, args)), attrs)
+
+    @property
+    def transparent(self) -> bool:
+        """Whether the value may be looked at: not where the computation is staged."""
+        return not self.tape.staged
+
+    def example(self) -> Any:
+        """The value, which may be an operand again."""
+        return self.value
+
     def __repr__(self) -> str:
         return f"Traced({self.value!r})"
 
     def __bool__(self) -> bool:
+        if self.tape.staged:
+            raise TraceError(
+                "a branch on a value inside a staged loop: its body is recorded once, so every "
+                "iteration would take the branch of the first.\n"
+                "Write np.where(condition, a, b), or cond(condition, f, g, x)."
+            )
         return bool(self.value)
 
     def __len__(self) -> int:
-        return len(self.value)
+        if not self.shape:
+            raise TypeError("a traced scalar has no len()")
+        return self.shape[0]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -105,24 +135,59 @@ class Traced(Operand):
         return dtype_of(self.value)
 
 
+class Watch(Protocol):
+    """Whatever looks at the arguments of every operation before it is performed."""
+
+    used: Callable[[tuple[Any, ...]], None]
+
+
 class Tape:
-    """The records of one run of a function, in the order in which they were made."""
+    """The records of one run of a function, in the order in which they were made.
 
-    __slots__ = ("closed", "level", "record", "records")
+    On a ``staged`` tape, values only say shapes and dtypes: everything is recorded, and asking for
+    a truth value is an error.
+    """
 
-    def __init__(self, recorder: Recorder | None = None) -> None:
-        self.level = next(_levels)
+    __slots__ = ("closed", "level", "record", "records", "staged", "watch")
+
+    def __init__(self, recorder: Recorder | None = None, staged: bool = False) -> None:
+        self.level = next(levels)
         self.records: list[Traced] = []
         self.record = None if recorder is None else recorder.record
         self.closed = False
+        self.staged = staged
+        self.watch: Watch | None = None
 
     def input(self, value: Any) -> Traced:
         """A new independent variable; an array is copied, as its owner may change it."""
-        return Traced(self, value.copy() if type(value) is np.ndarray else value)
+        return Traced(self, _kept(value))
 
     def close(self) -> None:
         """The function has returned: from here on a record of this tape in use is a leak."""
         self.closed = True
+
+
+def _kept(value: Any) -> Any:
+    """The value as it is now: its owner may go on writing into it, the derivative needs it as is.
+
+    An operand of another computation is an object of its own from here on, as an assignment moves
+    the user's object on to a new record.
+    """
+    if type(value) is np.ndarray:
+        return value.copy()
+    if type(value) is Traced:
+        same = object.__new__(Traced)
+        for slot in ("tape", "level", "value", "op", "args", "attrs", "index"):
+            setattr(same, slot, getattr(value, slot))
+        return same
+    return value
+
+
+def example(value: Any) -> Any:
+    """A plain value of the shape and dtype of ``value``, for staging."""
+    while isinstance(value, Operand):
+        value = value.example()
+    return value
 
 
 def dtype_of(value: Any) -> np.dtype[Any]:
