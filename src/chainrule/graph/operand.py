@@ -55,6 +55,10 @@ class Operand:
         """One plain value (or operand further out) of this shape and dtype."""
         raise NotImplementedError  # pragma: no cover - symbols are not staged
 
+    def alias(self) -> Operand:
+        """An object of its own for the same value: a later assignment moves only one of them."""
+        return self
+
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
         if method == "__call__" and not kwargs:
             primitive = UFUNCS.get(ufunc) or SCIPY_UFUNCS.get(ufunc.__name__)

@@ -131,6 +131,9 @@ class Primitive:
         shapes: The attributes that are the shape of the result.
         stacked: How many trailing axes of each argument it acts on, the last number repeating, if
             all axes before them are a stack, as in ``np.linalg``; ``None`` if it is not so.
+        batch: The row's own way of computing a whole batch, where the three declarations above do
+            not say it: ``batch(row, size, args, batched, attrs)`` with the batch in front of the
+            arguments that are ``batched``; returns the results with the batch in front.
         recorded: Whether a tape records it. Comparisons are not: they pick a branch, and their
             outcome is a plain array.
         ulps: Rounding error of ``evaluate`` in units of the last place, generously.
@@ -150,6 +153,7 @@ class Primitive:
     axes: tuple[str, ...] = ()
     shapes: tuple[str, ...] = ()
     stacked: tuple[int, ...] | None = None
+    batch: Callable[..., Any] | None = None
     recorded: bool = True
     ulps: float = 1.0
 

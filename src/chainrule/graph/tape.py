@@ -73,7 +73,7 @@ class Traced(Operand):
             return value
         for a in args:
             kind = type(a)
-            if kind is np.ndarray or (kind is Traced and a.level != level):
+            if kind is np.ndarray or (isinstance(a, Operand) and a.level != level):
                 args = tuple(map(_kept, args))
                 break
         record = tape.record
@@ -96,6 +96,13 @@ class Traced(Operand):
     def example(self) -> Any:
         """The value, which may be an operand again."""
         return self.value
+
+    def alias(self) -> Traced:
+        """Another handle of the same record."""
+        same = object.__new__(Traced)
+        for slot in ("tape", "level", "value", "op", "args", "attrs", "index"):
+            setattr(same, slot, getattr(self, slot))
+        return same
 
     def __repr__(self) -> str:
         return f"Traced({self.value!r})"
@@ -175,12 +182,7 @@ def _kept(value: Any) -> Any:
     """
     if type(value) is np.ndarray:
         return value.copy()
-    if type(value) is Traced:
-        same = object.__new__(Traced)
-        for slot in ("tape", "level", "value", "op", "args", "attrs", "index"):
-            setattr(same, slot, getattr(value, slot))
-        return same
-    return value
+    return value.alias() if isinstance(value, Operand) else value
 
 
 def example(value: Any) -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 
 from chainrule.graph.operand import UFUNCS, bind
 from chainrule.graph.primitive import Bilinear
+from chainrule.rules import batching
 from chainrule.rules.book import define, numpy_function
 from chainrule.rules.shapes import reshape, sum_to
 
@@ -50,7 +51,7 @@ def _matmul_right(ct: Any, a: Any, b: Any) -> Any:
 MATMUL = define(
     "matmul", np.matmul, Bilinear(_matmul_left), Bilinear(_matmul_right),
     text="{0} @ {1}", latex=r"{0}\,{1}", operator="matmul",
-    elementwise=False, structure="matrix",
+    elementwise=False, structure="matrix", batch=batching.matmul,
 )  # fmt: skip
 UFUNCS[np.matmul] = MATMUL
 

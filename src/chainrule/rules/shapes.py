@@ -12,11 +12,9 @@ import numpy as np
 from chainrule.graph.operand import METHODS, Operand, bind, concrete
 from chainrule.graph.primitive import Flat, Linear, Primitive
 from chainrule.graph.tape import dtype_of, shape_of
+from chainrule.rules import batching
+from chainrule.rules.batching import ARRAY
 from chainrule.rules.book import define, numpy_function
-
-
-# Stands in an index where one of the row's arguments goes.
-ARRAY = "array"
 
 
 def reshape(x: Any, shape: Any) -> Any:
@@ -117,7 +115,7 @@ TRANSPOSE = define(
     "transpose", lambda x, axes: np.transpose(x, axes),
     Linear(lambda ct, x, axes: transpose(ct, np.argsort(axes))),
     text="({0})ᵀ", latex=r"{0}^{{\top}}", elementwise=False, structure="permutation",
-    axes=("axes",),
+    batch=batching.transpose,
 )  # fmt: skip
 BROADCAST = define(
     "broadcast_to", lambda x, shape: np.broadcast_to(x, shape),
@@ -132,18 +130,18 @@ INDEX: Primitive = define(
         selects=True,
     ),
     Flat("an index"),
-    elementwise=False, structure="selection",
+    elementwise=False, structure="selection", batch=batching.index,
 )  # fmt: skip
 CAST = define(
     "astype", lambda x, dtype: np.asarray(x).astype(dtype),
     Linear(lambda ct, x, dtype: cast(ct, x)),
-    elementwise=False, structure="identity",
+    elementwise=False, structure="identity", stacked=(0,),
 )  # fmt: skip
 SCATTER: Primitive = define(
     "scatter", _scatter,
     Linear(lambda ct, x, *arrays, index, shape: bind(INDEX, (ct, *arrays), {"index": index})),
     Flat("an index"),
-    elementwise=False, structure="selection",
+    elementwise=False, structure="selection", batch=batching.scatter,
 )  # fmt: skip
 
 
