@@ -22,7 +22,7 @@ from chainrule.explanations.worked import Work
 from chainrule.graph.node import Node
 from chainrule.graph.primitive import Mask, Scale
 from chainrule.run.interpreter import evaluate_all
-from chainrule.run.precise import NotReal, evaluate_precisely
+from chainrule.run.precise import NotReal, Precisely, evaluate_precisely
 from chainrule.run.rounding import EPS, error_bounds
 
 DIGITS = 50
@@ -66,8 +66,9 @@ def _at_the_point(mp: Any, work: Work, derivatives: Sequence[Derivative]) -> Che
         if not np.isfinite(d.value):
             return Check("not verifiable", _why(work, f"∂/∂{d.variable} is {_word(d.value)} here"))
     point = {n: mp.mpf(float(v)) for n, v in work.at.items()}
+    evaluate = Precisely(mp, point)
     try:
-        ours = _ours(mp, work, point)
+        ours = _ours(evaluate, work)
         compared = _compare(mp, work, point, ours)
     except NotReal as reason:
         why = f"{reason}, so there are no difference quotients from both sides"
@@ -76,17 +77,17 @@ def _at_the_point(mp: Any, work: Work, derivatives: Sequence[Derivative]) -> Che
         verdict = _judged(work, c)
         if verdict is not None:
             return verdict
-    uneven = _uneven_line(mp, work, derivatives, point, ours)
+    uneven = _uneven_line(evaluate, work, derivatives, ours)
     if uneven:
         return Check("failed", uneven)
     return _float_verdict(work, derivatives, compared)
 
 
-def _ours(mp: Any, work: Work, point: Mapping[str, Any]) -> dict[str, Any]:
+def _ours(evaluate: Precisely, work: Work) -> dict[str, Any]:
     """Our derivatives at a point, from the derivative's own graph."""
     if work.gradient is None:
         raise NotReal("the derivative is too large for a check at high precision")
-    values = evaluate_precisely(mp, [work.gradient[v] for v in work.wrt], point)
+    values = evaluate([work.gradient[v] for v in work.wrt])
     return dict(zip(work.wrt, values, strict=True))
 
 
@@ -201,8 +202,9 @@ def _at_random_points(mp: Any, work: Work, derivatives: Sequence[Derivative]) ->
     checked = 0
     worst = 0.0
     for point in _random_points(mp, work):
+        evaluate = Precisely(mp, point)
         try:
-            ours = _ours(mp, work, point)
+            ours = _ours(evaluate, work)
             compared = _compare(mp, work, point, ours)
         except NotReal:
             continue
@@ -210,7 +212,7 @@ def _at_random_points(mp: Any, work: Work, derivatives: Sequence[Derivative]) ->
             if not c.agrees and not c.sides_differ:
                 return _contradicted(point, c)
             worst = max(worst, 0.0 if c.sides_differ else c.error)
-        uneven = _uneven_line(mp, work, derivatives, point, ours)
+        uneven = _uneven_line(evaluate, work, derivatives, ours)
         if uneven:
             return Check("failed", uneven)
         checked += 1
@@ -256,10 +258,9 @@ def _tame(work: Work, point: Mapping[str, float]) -> bool:
 
 
 def _uneven_line(
-    mp: Any,
+    evaluate: Precisely,
     work: Work,
     derivatives: Sequence[Derivative],
-    point: Mapping[str, Any],
     ours: Mapping[str, Any],
 ) -> str | None:
     """The first line of a derivation that does not equal the derivative, in a sentence.
@@ -273,7 +274,7 @@ def _uneven_line(
             if not line.closed or line.terms[0][0] is _gradient(work, d.variable):
                 continue  # the derivative's own graph has been compared already
             try:
-                value = _line_value(mp, line.terms, point)
+                value = _line_value(evaluate, line.terms)
             except NotReal:  # a factor behind a branch that is not taken has no value here
                 continue
             if abs(value - expected) > max(abs(value), abs(expected), 1) * AGREE:
@@ -285,11 +286,11 @@ def _gradient(work: Work, variable: str) -> Any:
     return None if work.gradient is None else work.gradient[variable]
 
 
-def _line_value(mp: Any, terms: Sequence[Sequence[Any]], point: Mapping[str, Any]) -> Any:
-    total = mp.zero
+def _line_value(evaluate: Precisely, terms: Sequence[Sequence[Any]]) -> Any:
+    total = evaluate.mp.zero
     for factors in terms:
-        product = mp.one
-        for value in evaluate_precisely(mp, list(factors), point):
+        product = evaluate.mp.one
+        for value in evaluate(factors):
             product *= value
         total += product
     return total

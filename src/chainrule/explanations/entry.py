@@ -17,7 +17,7 @@ from chainrule.explanations.outline import outline
 from chainrule.explanations.point import values_at
 from chainrule.explanations.quotients import quotients_of
 from chainrule.explanations.solution import Check, Derivative, Mode
-from chainrule.explanations.worked import Work, derivatives_of, prepare, scalar_program, steps_of
+from chainrule.explanations.worked import Work, derivatives_of, prepare, steps_of
 from chainrule.graph.node import PI, E, Graph, Node
 from chainrule.notation.names import text_name
 from chainrule.sources.program import Program
@@ -209,7 +209,7 @@ def _first_order(program: Program, at: Mapping[str, Any] | None, options: Option
     return Explanation(
         title=program.title,
         result=work.result,
-        expression=program.output if scalar_program(program, values) else None,
+        expression=None if work.gradient is None else program.output,
         inputs={n: None if at is None else at[n] for n in program.variables},
         value=_output_value(program, values),
         steps=tuple(steps),
@@ -254,7 +254,7 @@ def _quotients(
 ) -> tuple[Any, ...]:
     if options.delta is None or not work.outline.steps:
         return ()
-    if work.at is None or not scalar_program(work.program, work.values):
+    if work.at is None or work.gradient is None:
         raise FormulaError("delta needs a point, and a formula or function of scalars")
     deltas = [options.delta / 10**i for i in range(4)]
     return tuple(quotients_of(work, steps, d.variable, float(d.value), deltas) for d in derivatives)

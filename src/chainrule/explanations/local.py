@@ -6,15 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from chainrule.chain import reverse
-from chainrule.chain.edges import Carried
+from chainrule.chain.edges import Carried, pull
+from chainrule.chain.modes import add_path
 from chainrule.explanations.outline import Group
-from chainrule.graph.node import Graph
+from chainrule.graph.node import Graph, Node
+from chainrule.graph.rational import rational
 from chainrule.graph.tape import Tape, Traced
 from chainrule.run.interpreter import apply_node
 
 
 def step_value(group: Group, env: Mapping[int, Any], graph: Graph | None = None) -> Any:
     """The step computed from its arguments, on whatever those are (symbols: of ``graph``)."""
+    if len(group.members) == 1:
+        return apply_node(group.root, env, graph)
     values = dict(env)
     for node in group.members:
         values[node.index] = apply_node(node, values, graph)
@@ -28,6 +32,8 @@ def step_partials(
 
     With several operations folded into the step, this is the sum over inner paths of products.
     """
+    if len(group.members) == 1 and group.root.op is not None and group.root.op.recorded:
+        return _pulled(group, env, seed, graph)
     tape = Tape()
     traced = dict(env)
     for arg in group.active:
@@ -41,3 +47,25 @@ def step_partials(
         for arg in group.active
         if traced[arg.index].index in found
     }
+
+
+def _pulled(
+    group: Group, env: Mapping[int, Any], seed: Any, graph: Graph | None
+) -> dict[int, Carried]:
+    """The same for a step of one operation, whose edges need no tape to be walked."""
+    root = group.root
+    assert root.op is not None
+    out = apply_node(root, env, graph)
+    constant = _unchanged if graph is None else rational
+    args = tuple([env[a.index] if isinstance(a, Node) else constant(a) for a in root.args])
+    active = {a.index for a in group.active}
+    found: dict[int, Carried] = {}
+    for position, arg in enumerate(root.args):
+        if isinstance(arg, Node) and arg.index in active:
+            part = pull(root.op, position, args, out, root.attrs, (seed, None))
+            add_path(found, arg.index, part)
+    return found
+
+
+def _unchanged(constant: Any) -> Any:
+    return constant

@@ -69,7 +69,7 @@ def prepare(
     gradient = symbolic_gradient(program, wrt) if scalar_program(program, values) else None
     if at is None or values is None:
         return Work(program, folded, wrt, None, None, mode, {}, {}, (), gradient)
-    adjoints, tangents = _accumulate(program, wrt, at, mode)
+    adjoints, tangents = _accumulate(program, wrt, at, values, mode)
     said = _remarks(program, folded, wrt, at, values)
     return Work(program, folded, wrt, at, values, mode, adjoints, tangents, said, gradient)
 
@@ -132,7 +132,7 @@ def _partials(work: Work, group: Group, graph: Graph) -> tuple[Partial, ...]:
     numbers: Mapping[int, Any] = {}
     scalar = work.values is None or _is_scalar(group, work.values)
     if work.values is not None and scalar:
-        env = {a.index: _value(work, a) for a in group.args}
+        env = {a.index: known_value(a, work.values) for a in group.args}
         numbers = step_partials(group, env, np.float64(1.0))
     structure = None if scalar or group.root.op is None else group.root.op.structure
     return tuple(
@@ -161,35 +161,62 @@ def _is_scalar(group: Group, values: Mapping[int, Any]) -> bool:
     return all(np.shape(values.get(n.index, 0.0)) == () for n in (group.root, *group.args))
 
 
-def _value(work: Work, node: Node) -> Any:
+def known_value(node: Node, values: Mapping[int, Any]) -> Any:
+    """The value of a node; of e and π also where the program has run without their names."""
     if node.op is None and node.name in CONSTANTS:
         return np.float64(CONSTANTS[node.name])
-    assert work.values is not None
-    return work.values[node.index]
+    return values[node.index]
 
 
 def _accumulate(
-    program: Program, wrt: Sequence[str], at: Mapping[str, Any], mode: Mode
+    program: Program,
+    wrt: Sequence[str],
+    at: Mapping[str, Any],
+    values: Mapping[int, Any],
+    mode: Mode,
 ) -> tuple[dict[int, Any], dict[str, dict[int, Any]]]:
     """∂result/∂node backward, or ∂node/∂variable forward, by the node's index."""
     tape = Tape()
-    inputs = {n: tape.input(v) if n in wrt else v for n, v in at.items()}
-    with np.errstate(all="ignore"):
-        traced = evaluate_all([program.output], inputs)
-    records = {i: t for i, t in traced.items() if isinstance(t, Traced)}
+    records = _recorded(tape, program, wrt, at, values)
     if mode == "forward":
+        starts = {n.name: records.get(n.index) for n in program.graph.inputs.values()}
         return {}, {
-            name: _by_node(records, forward(tape.records, {inputs[name].index: _one(inputs[name])}))
-            for name in wrt
+            name: _by_node(records, forward(tape.records, _seed(starts.get(name)))) for name in wrt
         }
-    output = traced[program.output.index] if isinstance(program.output, Node) else None
-    if not isinstance(output, Traced):
+    output = records.get(program.output.index) if isinstance(program.output, Node) else None
+    if output is None:
         return {}, {}
-    return _by_node(records, reverse(tape.records, {output.index: _one(output)}, keep=True)), {}
+    return _by_node(records, reverse(tape.records, _seed(output), keep=True)), {}
 
 
-def _one(record: Traced) -> Any:
-    return np.ones_like(record.value)[()], None
+def _recorded(
+    tape: Tape,
+    program: Program,
+    wrt: Sequence[str],
+    at: Mapping[str, Any],
+    values: Mapping[int, Any],
+) -> dict[int, Traced]:
+    """What a run of the program would record, from the values that are known already."""
+    records: dict[int, Traced] = {}
+    for node in ancestors([program.output]):
+        if node.op is None:
+            if node.name in wrt:
+                records[node.index] = Traced(tape, at[node.name])
+        elif node.op.recorded and any(isinstance(a, Node) and a.index in records for a in node.args):
+            args = tuple(
+                [
+                    (records[a.index] if a.index in records else known_value(a, values))
+                    if isinstance(a, Node)
+                    else a
+                    for a in node.args
+                ]
+            )
+            records[node.index] = Traced(tape, values[node.index], node.op, args, node.attrs)
+    return records
+
+
+def _seed(record: Traced | None) -> dict[int, Any]:
+    return {} if record is None else {record.index: (np.ones_like(record.value)[()], None)}
 
 
 def _by_node(records: Mapping[int, Traced], found: Mapping[int, Any]) -> dict[int, Any]:
@@ -279,7 +306,8 @@ def _substitution(work: Work) -> dict[str, Any] | None:
     """Each step's name with its expression in the inputs alone; ``None`` if there is none."""
     if work.gradient is None:
         return None
-    graph = Graph(exact)
+    # In the graph of the gradient: what the lines have in common with it is there already.
+    graph = next((e.graph for e in work.gradient.values() if isinstance(e, Node)), Graph(exact))
     env: dict[int, Any] = {}
     named: dict[str, Any] = {name: graph.input(name) for name in CONSTANTS}
     for group in work.outline.steps:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.graph.node import PI, E, Node, ancestors
+from chainrule.graph.node import PI, E, Graph, Node, ancestors
 from chainrule.graph.rational import exactly
 
 # Numbers beyond 2**_LARGEST count as overflow: float64 ends at 2**1024 anyway, and an exponential
@@ -32,52 +32,74 @@ def evaluate_precisely(mp: Any, outputs: Sequence[Any], inputs: Mapping[str, Any
     Raises:
         NotReal: A step has no real, finite value there.
     """
-    nodes = [o for o in outputs if isinstance(o, Node)]
-    with mp.workprec(2 * mp.prec):
-        values = {
-            key: _values(mp, [n for n in nodes if id(n.graph) == key], inputs)
-            for key in {id(n.graph) for n in nodes}  # indices count within one graph
-        }
-        results = [
-            values[id(o.graph)][o.index] if isinstance(o, Node) else _number(mp, o) for o in outputs
-        ]
-    if any(mp.isnan(r) for r in results):
-        raise NotReal("the formula has no finite real value here or beside this point")
-    return [r if isinstance(r, bool) else +r for r in results]  # rounded to what was asked for
+    return Precisely(mp, inputs)(outputs)
 
 
-def _values(mp: Any, outputs: Sequence[Node], inputs: Mapping[str, Any]) -> dict[int, Any]:
-    """The value of everything that the outputs, all of one graph, depend on."""
-    values: dict[int, Any] = {}
-    known = {E: mp.e, PI: mp.pi}
-    for node in ancestors(outputs):
-        if node.op is None:
-            values[node.index] = known[node.name] if node.name in known else inputs[node.name]
-        else:
-            args = [values[a.index] if isinstance(a, Node) else _number(mp, a) for a in node.args]
-            values[node.index] = _step(mp, node, args)
-    return values
+class Precisely:
+    """Evaluation at one point, as ``evaluate_precisely`` does it: nothing is computed twice.
+
+    What was asked for before is kept, so expressions that share nodes of a graph can be asked for
+    one by one, and each be real or not by itself.
+    """
+
+    def __init__(self, mp: Any, inputs: Mapping[str, Any]) -> None:
+        self.mp = mp
+        self.inputs = inputs
+        self._values: dict[Graph, dict[int, Any]] = {}  # indices count within one graph
+
+    def __call__(self, outputs: Sequence[Any]) -> list[Any]:
+        """The values of ``outputs``; ``NotReal`` if one of them has none."""
+        mp = self.mp
+        nodes = [o for o in outputs if isinstance(o, Node)]
+        with mp.workprec(2 * mp.prec):
+            for graph in {n.graph for n in nodes}:
+                self._evaluate(graph, [n for n in nodes if n.graph is graph])
+            results = [
+                self._values[o.graph][o.index] if isinstance(o, Node) else _number(mp, o)
+                for o in outputs
+            ]
+        if any(mp.isnan(r) for r in results):
+            raise NotReal("the formula has no finite real value here or beside this point")
+        return [r if isinstance(r, bool) else +r for r in results]  # rounded to what was asked for
+
+    def _evaluate(self, graph: Graph, outputs: Sequence[Node]) -> None:
+        """Find the value of everything that the outputs, all of one graph, depend on."""
+        mp = self.mp
+        values = self._values.setdefault(graph, {})
+        for node in ancestors(outputs, stop=values):
+            if node.index in values:
+                continue
+            if node.op is None:
+                known = mp.e if node.name == E else mp.pi if node.name == PI else None
+                values[node.index] = self.inputs[node.name] if known is None else known
+            else:
+                args = [
+                    values[a.index] if isinstance(a, Node) else _number(mp, a) for a in node.args
+                ]
+                values[node.index] = _step(mp, node, args)
 
 
 def _number(mp: Any, constant: Any) -> Any:
     if isinstance(constant, _BOOLEANS):
         return bool(constant)
     if not math.isfinite(constant):
-        return mp.mpf(float(constant))
+        return mp.nan if math.isnan(constant) else mp.mpf(float(constant))
     number = exactly(constant)
     whole = mp.mpf(number.numerator)
     return whole if number.denominator == 1 else whole / number.denominator
 
 
 def _step(mp: Any, node: Node, args: list[Any]) -> Any:
-    if node.op is None or node.op.mpmath is None:
+    op = node.op
+    if op is None or op.mpmath is None:
         raise NotReal(f"{node!r} has no high-precision evaluation")
-    if any(_undefined(mp, a) for a in args):
-        return _of_undefined(mp, node.op.name, args)
-    if node.op.name == "power" and _enormous(mp, *args):
+    for arg in args:
+        if arg is mp.nan:  # what has no value is always this object
+            return _of_undefined(mp, op.name, args)
+    if op.name == "power" and _enormous(mp, *args):
         return mp.nan
     try:
-        value = node.op.mpmath(mp, *args)
+        value = op.mpmath(mp, *args)
     except (ZeroDivisionError, OverflowError, ValueError, TypeError, MemoryError):
         return mp.nan
     # A branch that is not taken may be anything: NaN marks it, and only the result must be real.
@@ -93,13 +115,9 @@ def _representable(value: Any) -> bool:
     return bool(exponent + bits <= _LARGEST if mantissa else exponent == 0)
 
 
-def _undefined(mp: Any, value: Any) -> bool:
-    return bool(getattr(value, "_mpf_", None) == mp.nan._mpf_)
-
-
 def _of_undefined(mp: Any, name: str, args: list[Any]) -> Any:
     """What follows from undefined arguments: nothing, unless the others decide by themselves."""
-    if name == "where" and not _undefined(mp, args[0]):
+    if name == "where" and args[0] is not mp.nan:
         return args[1] if args[0] else args[2]
     deciding = {"logical_and": False, "logical_or": True}.get(name)
     return deciding if deciding is not None and deciding in args else mp.nan
@@ -107,9 +125,12 @@ def _of_undefined(mp: Any, name: str, args: list[Any]) -> Any:
 
 def _enormous(mp: Any, base: Any, exponent: Any) -> bool:
     """Whether a power is too large even to start on."""
-    if not (mp.isfinite(base) and mp.isfinite(exponent)) or base == 0:
-        return False
-    if abs(exponent) > mp.mpf(10) ** 30:
+    base, exponent = mp.convert(base), mp.convert(exponent)
+    (_, mantissa, scale, bits), (_, nonzero, order, length) = base._mpf_, exponent._mpf_
+    if not mantissa or not nonzero:
+        return False  # zero, or not finite
+    if order + length > 99 and abs(exponent) > mp.mpf(10) ** 30:
         return True
+    magnitude = scale + bits
     # A power that is tiny is a number like any other: e^(−10⁸) is one factor of a slope.
-    return bool(exponent * mp.mag(base) > _LARGEST and mp.mag(base) not in (0, 1))
+    return magnitude not in (0, 1) and bool(exponent * magnitude > _LARGEST)

@@ -6,7 +6,7 @@ is refused here, in linear time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from chainrule.errors import FormulaError
 from chainrule.sources.formula.tokens import CLOSERS, INFIX, OPENERS, OPERAND_ENDS, Token, wrong
@@ -72,7 +72,7 @@ class _Pairing:
 
     def _visit(self, index: int, token: Token) -> None:
         if token.kind == "BAR":
-            token = self.tokens[index] = replace(token, kind=self._side())
+            token = self.tokens[index] = token._replace(kind=self._side())
         self._count(token)
         if token.kind in OPENERS:
             self.outside += self.levels[-1].depth + 1

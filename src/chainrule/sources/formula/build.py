@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from chainrule.sources.formula.syntax import Call, Definition, Expression, Name, Number
 from chainrule.sources.formula.tokens import Token, wrong
@@ -38,8 +38,7 @@ Notes: TypeAlias = "tuple[Note | Notes, ...]"
 """Notes in the order of the text, nested: copying them flat at each step would be quadratic."""
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """A part of the tree, its extent in the text with parentheses, and how it was written.
 
     ``first`` and ``last`` say how the text of the piece begins and ends: ``group``, ``name``,
@@ -55,7 +54,7 @@ class Piece:
 
     def noted(self) -> Piece:
         """The same piece with the remark that it could have been read otherwise."""
-        return replace(self, notes=(self.notes, Note(self.start, self.end, self.node)))
+        return self._replace(notes=(self.notes, Note(self.start, self.end, self.node)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,36 +144,36 @@ def subtract(left: Piece, _sign: Token, right: Piece) -> Piece:
 
 def multiply(left: Piece, _sign: Token, right: Piece) -> Piece:
     """``a * b``."""
-    return replace(_binary("multiply", left, right), first=left.first, last=right.last)
+    return _binary("multiply", left, right)._replace(first=left.first, last=right.last)
 
 
 def divide(left: Piece, _sign: Token, right: Piece) -> Piece:
     """``a / b``; ``sin x/2`` could have been sin(x/2)."""
     last = "apply" if right.last == "apply" else "quotient"
-    piece = replace(_binary("divide", left, right), first=left.first, last=last)
+    piece = _binary("divide", left, right)._replace(first=left.first, last=last)
     return piece.noted() if left.last == "apply" else piece
 
 
 def negative(sign: Token, piece: Piece) -> Piece:
     """``-a``."""
-    return replace(_call("negative", (piece,), sign.start, piece.end), last=piece.last)
+    return _call("negative", (piece,), sign.start, piece.end)._replace(last=piece.last)
 
 
 def positive(sign: Token, piece: Piece) -> Piece:
     """``+a``, which is ``a``."""
-    return replace(piece, start=sign.start, first="")
+    return piece._replace(start=sign.start, first="")
 
 
 def power(base: Piece, _sign: Token, exponent: Piece) -> Piece:
     """``a^b``."""
     last = "apply" if exponent.last == "apply" else "" if exponent.last == "group" else "caret"
-    return replace(_binary("power", base, exponent), first=base.first, last=last)
+    return _binary("power", base, exponent)._replace(first=base.first, last=last)
 
 
 def raise_to(base: Piece, _open: Token, exponent: Piece, close: Token) -> Piece:
     """``a²``."""
     piece = _call("power", (base, exponent), base.start, close.end)
-    return replace(piece, first=base.first)
+    return piece._replace(first=base.first)
 
 
 def next_to(left: Piece, gap: Token, right: Piece) -> Piece:
@@ -200,7 +199,7 @@ def next_in_run(left: Piece, gap: Token, right: Piece) -> Piece:
     plain = isinstance(left.node, Number) or _is_constant(left.node)
     stretched = not plain and (right.first == "group" or left.end < right.start)
     if (stretched or left.last == "stretch") and right.last != "apply":
-        return replace(piece, last="stretch")
+        return piece._replace(last="stretch")
     return piece
 
 
@@ -210,7 +209,7 @@ def _is_constant(node: Expression) -> bool:
 
 def compare(left: Piece, sign: Token, right: Piece) -> Piece:
     """``a < b``, the condition of a ``where``."""
-    return replace(_binary(COMPARISONS[sign.text], left, right), last="condition")
+    return _binary(COMPARISONS[sign.text], left, right)._replace(last="condition")
 
 
 # ---- what needs no neighbour --------------------------------------------------------------------
@@ -250,14 +249,14 @@ def root(sign: Token, piece: Piece) -> Piece:
     made = _call(function, (piece,), sign.start, piece.end)
     if sign.kind != "ROOT":
         return made
-    made = replace(made, last="apply" if piece.last == "apply" else "root")
+    made = made._replace(last="apply" if piece.last == "apply" else "root")
     return made.noted() if isinstance(piece.node, Call) and piece.node.function == "power" else made
 
 
 def nth_root(sign: Token, _open: Token, degree: Piece, _close: Token, piece: Piece) -> Piece:
     """``\\sqrt[n]{a}``."""
     made = _root_of(piece, degree, sign.start, piece.end)
-    return replace(made, notes=_notes([degree, piece]))
+    return made._replace(notes=_notes([degree, piece]))
 
 
 def _root_of(piece: Piece, degree: Piece, start: int, end: int) -> Piece:
@@ -294,7 +293,7 @@ def call_raised(token: Token, exponent: Piece, args: Arguments) -> Piece:
 
 def apply(token: Token, argument: Piece) -> Piece:
     """``sin a``."""
-    piece = replace(_applied(token, Arguments((argument,), argument.end)), last="apply")
+    piece = _applied(token, Arguments((argument,), argument.end))._replace(last="apply")
     return piece.noted() if token.glued or argument.last == "stretch" else piece
 
 
@@ -311,7 +310,7 @@ def _raised(exponent: Piece, piece: Piece) -> Piece:
         node = replace(node, function=INVERSES[node.function])
     else:
         node = Call("power", (node, exponent.node), piece.start, piece.end)
-    made = replace(piece, node=node, notes=_notes([exponent, piece]))
+    made = piece._replace(node=node, notes=_notes([exponent, piece]))
     return made.noted() if inverse or piece.notes else made
 
 
@@ -371,7 +370,7 @@ def _logarithm(token: Token, args: Arguments) -> Piece:
     base = token.subscript
     if base in LOGARITHM_BASES:
         return _call(LOGARITHM_BASES[base], args.pieces, token.start, args.end)
-    below = replace(token, text=base, start=max(token.start, token.end - len(base)))
+    below = token._replace(text=base, start=max(token.start, token.end - len(base)))
     bottom = number(below) if base.isdecimal() else name(below)
     above = _call("log", args.pieces, token.start, args.end)
     under = _call("log", (bottom,), token.start, token.end)

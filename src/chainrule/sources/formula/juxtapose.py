@@ -7,7 +7,6 @@ behind an exponent, ``sin^2(x)``) and ``APPLY`` if its argument is written witho
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from chainrule.sources.formula.tokens import OPENERS, OPERAND_ENDS, Token, wrong
 
@@ -36,7 +35,7 @@ def _arranged(tokens: list[Token], partner: dict[int, int]) -> tuple[list[Token]
             joined.add(argument)
         elif token.kind == "ROOT":
             bracket = _kind(tokens, index + 1) in _ARGUMENT_OPENERS
-            arranged[index] = replace(token, kind="ROOT_OF" if bracket else "ROOT")
+            arranged[index] = token._replace(kind="ROOT_OF" if bracket else "ROOT")
         elif _takes_two(tokens, index):
             joined.add(_behind_operand(partner, index + 1))
     return arranged, joined
@@ -51,7 +50,7 @@ def _takes_two(tokens: list[Token], index: int) -> bool:
 def _function(token: Token, tokens: list[Token], argument: int) -> Token:
     kind = "CALL" if _kind(tokens, argument) in _ARGUMENT_OPENERS else "APPLY"
     cut = argument < len(tokens) and tokens[argument].glued
-    return replace(token, kind=kind, glued=token.glued or (kind == "APPLY" and cut))
+    return token._replace(kind=kind, glued=token.glued or (kind == "APPLY" and cut))
 
 
 def _kind(tokens: list[Token], index: int) -> str:

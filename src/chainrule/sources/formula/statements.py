@@ -7,7 +7,7 @@ that is defined anywhere in the formula keeps its meaning everywhere in it.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from chainrule.errors import FormulaError
 from chainrule.sources.formula.names import ascii_name, canonical_name, short_enough
@@ -113,7 +113,7 @@ def _defined(token: Token, kind: str) -> Token:
     if name in FUNCTIONS:
         hint = "choose another name"
         raise wrong(f"'{name}' is a function already", token.start, token.end, hint=hint)
-    return replace(token, kind=kind, text=name, subscript="")
+    return token._replace(kind=kind, text=name, subscript="")
 
 
 def _check_shape(tokens: list[Token]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from chainrule.errors import FormulaError
 from chainrule.sources.formula.vocabulary import Function
@@ -26,8 +26,7 @@ OPERAND_ENDS = CLOSERS | {"NUMBER", "NAME", "WORD"}
 INFIX = frozenset({"TIMES", "DIVIDE", "PLUS", "MINUS", "COMPARISON", "COMMA", "EQUALS"})
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """A piece of the formula: a terminal of the grammar, and where it stands in the text.
 
     Args:

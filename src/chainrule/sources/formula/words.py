@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 
@@ -58,19 +57,19 @@ class _Word:
 
     def _known(self) -> Token | None:
         if self.name in self.scope.functions:
-            return replace(self.token, kind="FUNCTION", function=self.scope.functions[self.name])
+            return self.token._replace(kind="FUNCTION", function=self.scope.functions[self.name])
         if self.name in self.scope.plain:
             return self._as_name()
         return self._function()
 
     def _function(self) -> Token | None:
         if self.token.text in FUNCTIONS and not self.token.subscript:
-            return replace(self.token, kind="FUNCTION", function=FUNCTIONS[self.token.text])
+            return self.token._replace(kind="FUNCTION", function=FUNCTIONS[self.token.text])
         if self.name == SIGMOID_LETTER and self.before in ("LPAR", "LBRACKET"):
             function = FUNCTIONS["sigmoid"]
-            return replace(self.token, kind="FUNCTION", function=function, glued=True)
+            return self.token._replace(kind="FUNCTION", function=function, glued=True)
         if self.token.text in ("log", "ln") and self.token.subscript:
-            return replace(self.token, kind="FUNCTION", function=FUNCTIONS["log"])
+            return self.token._replace(kind="FUNCTION", function=FUNCTIONS["log"])
         return None
 
     def _constant_or_greek(self) -> Token | None:
@@ -78,7 +77,7 @@ class _Word:
         return self._as_name() if named or self.token.text in GREEK else None
 
     def _as_name(self) -> Token:
-        return replace(self.token, kind="NAME", text=self.name, subscript="")
+        return self.token._replace(kind="NAME", text=self.name, subscript="")
 
     def _together(self) -> list[Token] | None:
         """``xy`` where ``x`` and ``y`` are known needs no sentence: it cannot mean much else."""
@@ -153,10 +152,10 @@ class _Word:
         right = self.token.end if last else self.token.start + end
         piece = Token("NAME", text, left, right, glued=glued)
         if text in FUNCTIONS and text not in self.scope.plain:
-            return replace(piece, kind="FUNCTION", function=FUNCTIONS[text])
+            return piece._replace(kind="FUNCTION", function=FUNCTIONS[text])
         if text.isdecimal():
-            return replace(piece, kind="NUMBER")
-        return replace(piece, text=ascii_name(text, self.token.subscript if last else ""))
+            return piece._replace(kind="NUMBER")
+        return piece._replace(text=ascii_name(text, self.token.subscript if last else ""))
 
 
 def unknown_function(token: Token, scope: Scope) -> FormulaError:
