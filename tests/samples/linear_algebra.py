@@ -12,6 +12,8 @@ MATRICES = [
 
 
 def looped_matmul(a, b):
+    if a.shape[-1] != b.shape[-2 if b.ndim > 1 else -1]:
+        raise ValueError("the summed axes have different lengths")  # einsum broadcasts a 1
     letters = "ik" if a.ndim > 1 else "k", "kj" if b.ndim > 1 else "k"
     out = "".join(c for c in letters[0] + letters[1] if c != "k")
     return np.einsum(f"...{letters[0]},...{letters[1]}->...{out}", a, b)
