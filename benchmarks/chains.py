@@ -14,7 +14,7 @@ import numpy as np
 import chainrule as cr
 from benchmarks.table import Row, alternating, installed
 from chainrule.sources.names import Origins
-from chainrule.transforms import trace
+from chainrule.transforms.derivatives import trace
 
 
 def chain(operations: int, library: Any = np) -> Callable[[Any], Any]:

@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import functools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -94,10 +95,12 @@ def test_scalars_in_scalars_out_and_arrays_keep_their_shape_and_dtype():
         assert (np.shape(gradient), gradient.dtype) == (shape, np.float32)
 
 
-def test_what_the_result_does_not_depend_on_has_gradient_zero():
-    gradient = cr.grad(lambda x, y: np.sum(x), argnums=1)(np.ones(2), np.ones((3, 1)))
+def test_what_the_result_does_not_depend_on_has_gradient_zero_and_a_warning_that_names_it():
+    with pytest.warns(cr.AbsentGradientWarning, match="does not depend on y: its gradient is zero"):
+        gradient = cr.grad(lambda x, y: np.sum(x), argnums=1)(np.ones(2), np.ones((3, 1)))
     assert gradient.tolist() == [[0.0]] * 3
-    assert cr.grad(lambda x: 3.0)(1.0) == 0.0
+    with pytest.warns(cr.AbsentGradientWarning, match="does not depend on x"):
+        assert cr.grad(lambda x: 3.0)(1.0) == 0.0
     assert cr.jvp(lambda x: 3.0, (1.0,), (1.0,)) == (3.0, 0.0)
     assert cr.vjp(lambda x: np.ones(2), 1.0)[1](np.ones(2)) == (0.0,)
 
@@ -417,7 +420,7 @@ def message(error, f, *args, **kwargs):
 )
 def test_an_argument_that_cannot_be_differentiated_is_named_with_its_dtype(argument, says):
     text = message(NotDifferentiableError, cr.grad(quadratic), argument, 1.0, 1.0)
-    assert text.startswith("cannot differentiate with respect to argument 0 of quadratic")
+    assert re.match(r"cannot differentiate with respect to x(\[.*\])? of quadratic", text)
     assert says in text
 
 

@@ -1,22 +1,51 @@
 """Differentiate what you can write in NumPy, and read every gradient as a worked chain."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from chainrule import rules
-from chainrule.transforms import grad, jvp, value_and_grad, vjp
+from chainrule.transforms import (
+    AbsentGradientWarning,
+    grad,
+    hessian,
+    hvp,
+    jacobian,
+    jvp,
+    linearize,
+    value_and_grad,
+    vjp,
+    vmap,
+)
+from chainrule.tree import register_pytree_node
 
 if TYPE_CHECKING:
+    from chainrule.checking.entry import check
     from chainrule.explanations.entry import explain
 
-__all__ = ["explain", "grad", "jvp", "rules", "value_and_grad", "vjp"]
+# Loaded when they are first asked for: computing does not need them.
+_LATER = {"check": "chainrule.checking.entry", "explain": "chainrule.explanations.entry"}
+
+__all__ = [
+    "AbsentGradientWarning",
+    "check",
+    "explain",
+    "grad",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
+    "linearize",
+    "register_pytree_node",
+    "rules",
+    "value_and_grad",
+    "vjp",
+    "vmap",
+]
 
 
 def __getattr__(name: str) -> Any:
-    """Explanations are loaded when they are first asked for: computing does not need them."""
-    if name == "explain":
-        from chainrule.explanations.entry import explain
-
-        return explain
+    if name in _LATER:
+        return getattr(import_module(_LATER[name]), name)
     raise AttributeError(f"module 'chainrule' has no attribute {name!r}")
 
 

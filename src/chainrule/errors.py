@@ -6,6 +6,17 @@ from __future__ import annotations
 class ChainruleError(Exception):
     """Base class of every error that chainrule raises on purpose."""
 
+    place: str | None = None
+
+    def locate(self, place: str) -> None:
+        """Say in which line of the user's code it happened, unless that is known already."""
+        if self.place is None:
+            self.place = place
+
+    def __str__(self) -> str:
+        said = super().__str__()
+        return said if self.place is None else f"{said}\n  at {self.place}"
+
 
 class FormulaError(ChainruleError, ValueError):
     """A formula that cannot be read, or cannot be evaluated where it was asked for.

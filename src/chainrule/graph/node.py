@@ -85,7 +85,9 @@ class Graph:
             simpler = self.rewrite(primitive, args)
             if simpler is not None:
                 return simpler
-        key = (primitive.name, tuple(map(_key, args)), repr(attrs) if attrs else "")
+        key: Any = (primitive.name, *[a.index if type(a) is Node else _key(a) for a in args])
+        if attrs:
+            key = (key, repr(attrs))
         node = self._interned.get(key)
         if node is None:
             node = self._interned[key] = Node(self, primitive, args, attrs, "")
@@ -93,8 +95,6 @@ class Graph:
 
 
 def _key(arg: Any) -> Any:
-    if type(arg) is Node:
-        return arg.index
     if type(arg) is float:
         return arg.hex()  # as good as its bytes, and much faster to get
     exactly = getattr(arg, "exactly", None)

@@ -44,10 +44,13 @@ class Linear:
 
     ``transpose(cotangent, *args, **attrs)`` maps back; the primitive itself maps forward. With
     ``selects`` the map is a selection (index, take, pad): its transpose reaches only some places.
+    With ``positional`` the primitive takes any number of arguments and is linear in all of them
+    together (concatenate, stack): the transpose is told which one is meant by ``position=``.
     """
 
     transpose: Callable[..., Any]
     selects: bool = False
+    positional: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import count
 from typing import Any, Protocol
 
 import numpy as np
 
-from chainrule.errors import TraceError
+from chainrule.errors import ChainruleError, TraceError
 from chainrule.graph.operand import NO_ATTRS, Attrs, Operand, bind
-from chainrule.graph.primitive import Primitive
+from chainrule.graph.places import place_of_call, place_of_error, sentence
+from chainrule.graph.primitive import Flat, Primitive
 
+# A loop may cut many times in one line: this many of its values are remembered.
+_REMEMBERED = 20
 # Later tapes lie inside earlier ones. Level 0 is left to graph nodes, which lie under every tape.
 levels = count(1)
 
@@ -70,6 +74,7 @@ class Traced(Operand):
             return self._stage(primitive, values, args, attrs)
         value = bind(primitive, values, attrs)
         if not primitive.recorded:
+            tape.note_cut(primitive, args)
             return value
         for a in args:
             kind = type(a)
@@ -142,6 +147,15 @@ class Traced(Operand):
         return dtype_of(self.value)
 
 
+@dataclass(slots=True)
+class Cut:
+    """A place where a traced value went in and a plain one came out."""
+
+    because: str
+    place: tuple[str, int]
+    indices: set[int]
+
+
 class Watch(Protocol):
     """Whatever looks at the arguments of every operation before it is performed."""
 
@@ -155,7 +169,7 @@ class Tape:
     a truth value is an error.
     """
 
-    __slots__ = ("closed", "level", "record", "records", "staged", "watch")
+    __slots__ = ("closed", "cuts", "level", "record", "records", "staged", "watch")
 
     def __init__(self, recorder: Recorder | None = None, staged: bool = False) -> None:
         self.level = next(levels)
@@ -164,10 +178,23 @@ class Tape:
         self.closed = False
         self.staged = staged
         self.watch: Watch | None = None
+        self.cuts: dict[tuple[str, int], Cut] = {}
 
     def input(self, value: Any) -> Traced:
         """A new independent variable; an array is copied, as its owner may change it."""
         return Traced(self, _kept(value))
+
+    def note_cut(self, primitive: Primitive, args: tuple[Any, ...]) -> None:
+        """Remember that nothing flows on from here, in case somebody asks why a gradient is 0."""
+        place = place_of_call()
+        cut = self.cuts.get(place)
+        if cut is None:
+            edge = primitive.edges[0] if primitive.edges else None
+            because = edge.because if isinstance(edge, Flat) else "no derivative"
+            cut = self.cuts[place] = Cut(f"{primitive.name} ({because})", place, set())
+        if len(cut.indices) < _REMEMBERED:
+            own = (a for a in args if type(a) is Traced and a.level == self.level)
+            cut.indices.update(a.index for a in own)
 
     def close(self) -> None:
         """The function has returned: from here on a record of this tape in use is a leak."""
@@ -216,13 +243,25 @@ def _leaked(primitive: Primitive) -> TraceError:
 def running(tape: Tape) -> Iterator[None]:
     """While the function runs whose computation ``tape`` records; closes the tape at the end.
 
-    Where NumPy says "setting an array element with a sequence", the error says what was meant.
+    An error says in which of the user's lines it happened. Where NumPy says "setting an array
+    element with a sequence", it says what was meant.
     """
     try:
         yield
-    except ValueError as error:
-        if isinstance(error.__cause__, TraceError):
-            raise error.__cause__.with_traceback(error.__traceback__) from None
+    except Exception as error:
+        meant = error.__cause__ if isinstance(error.__cause__, TraceError) else error
+        place = place_of_error(error.__traceback__)
+        if place is not None and isinstance(meant, ChainruleError):
+            meant.locate(sentence(place))
+        elif place is not None:
+            _note_once(error, f"while differentiating, at {sentence(place)}")
+        if meant is not error:
+            raise meant.with_traceback(error.__traceback__) from None
         raise
     finally:
         tape.close()
+
+
+def _note_once(error: Exception, note: str) -> None:
+    if note not in getattr(error, "__notes__", ()):
+        error.add_note(note)

@@ -1,18 +1,21 @@
-"""The transforms: functions of functions, with the names and conventions of JAX."""
+"""Forward and reverse mode of a function, and what is made of one pass of either."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from chainrule.chain import forward, reverse
-from chainrule.errors import NotDifferentiableError
+from chainrule.errors import ArgumentsError, NotDifferentiableError
 from chainrule.graph.operand import Operand
-from chainrule.graph.tape import Recorder, Tape, Traced, dtype_of, running
-from chainrule.tree import map_leaves
+from chainrule.graph.tape import Recorder, Tape, Traced, dtype_of, levels, running, shape_of
+from chainrule.transforms.absent import warn_of_absent
+from chainrule.tree import flatten, leaves, map_leaves
 
 
 def trace(
@@ -35,11 +38,24 @@ def trace(
             raise TypeError(
                 f"argnums={n}, but {name} was called with {len(args)} positional argument(s)"
             )
-        where = f"argument {n % len(args)} of {name}"
-        traced[n] = map_leaves(lambda leaf, w=where: tape.input(_differentiable(leaf, w)), args[n])
+        where = _argument(f, n % len(args))
+        places = iter([place for place, _ in leaves(args[n], where)])
+        traced[n] = map_leaves(
+            lambda leaf, p=places: tape.input(differentiable(leaf, f"{next(p)} of {name}")), args[n]
+        )
     with running(tape):
         result = f(*traced, **kwargs)
     return tape, result, [traced[n] for n in argnums]
+
+
+def _argument(f: Callable[..., Any], n: int) -> str:
+    """What the ``n``-th positional argument is called: the parameter's name where there is one."""
+    try:
+        parameters = list(inspect.signature(f).parameters.values())
+    except (TypeError, ValueError):
+        return f"argument {n}"
+    named = n < len(parameters) and parameters[n].kind is parameters[n].POSITIONAL_OR_KEYWORD
+    return parameters[n].name if named else f"argument {n}"
 
 
 def value_and_grad(
@@ -72,9 +88,9 @@ def value_and_grad(
     def with_gradient(*args: Any, **kwargs: Any) -> Any:
         tape, result, traced = trace(f, args, nums, kwargs)
         out, aux = result if has_aux else (result, None)
-        value, gradients = _scalar_gradient(f, tape, out, traced)
+        value, gradients = _scalar_gradient(f, tape, out, traced, nums)
         gradient = gradients[0] if single else tuple(gradients)
-        plain_aux = map_leaves(lambda leaf: _lower(leaf, tape), aux)
+        plain_aux = map_leaves(lambda leaf: lowered(leaf, tape), aux)
         return ((value, plain_aux) if has_aux else value), gradient
 
     return with_gradient
@@ -119,24 +135,30 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     """
     tape, result, traced = trace(f, primals, range(len(primals)), {})
     out, aux = result if has_aux else (result, None)
+    inputs, rebuild = flatten(tuple(traced))
 
     def pull(cotangent: Any) -> tuple[Any, ...]:
-        seeds: dict[int, Any] = {}
+        return rebuild(pull_from(tape, out, cotangent, inputs))  # type: ignore[no-any-return]
 
-        def seed(leaf: Any, ct: Any) -> None:
-            if isinstance(leaf, Traced) and leaf.level == tape.level:
-                ct = _like(ct, leaf.value, "cotangent")
-                before = seeds.get(leaf.index)
-                seeds[leaf.index] = _seed(ct if before is None else before[0] + ct)
-
-        map_leaves(seed, out, cotangent)
-        found = reverse(tape.records, seeds)
-        return tuple(_collect(t, found) for t in traced)
-
-    value = map_leaves(lambda leaf: _lower(leaf, tape), out)
+    value = map_leaves(lambda leaf: lowered(leaf, tape), out)
     if has_aux:
-        return value, pull, map_leaves(lambda leaf: _lower(leaf, tape), aux)
+        return value, pull, map_leaves(lambda leaf: lowered(leaf, tape), aux)
     return value, pull
+
+
+def pull_from(tape: Tape, out: Any, cotangent: Any, inputs: Sequence[Traced]) -> list[Any]:
+    """The cotangent of each input for a cotangent of ``out`` (a pytree of records)."""
+    seeds: dict[int, Any] = {}
+
+    def seed(leaf: Any, ct: Any) -> None:
+        if isinstance(leaf, Traced) and leaf.level == tape.level:
+            ct = _like(ct, leaf.value, "cotangent")
+            before = seeds.get(leaf.index)
+            seeds[leaf.index] = _seed(ct if before is None else before[0] + ct)
+
+    map_leaves(seed, out, cotangent)
+    found = reverse(tape.records, seeds)
+    return [_gradient_of(x, found) for x in inputs]
 
 
 def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -158,25 +180,69 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
         >>> cr.jvp(np.square, (3.0,), (1.0,))
         (np.float64(9.0), np.float64(6.0))
     """
-    if not isinstance(primals, tuple | list) or not isinstance(tangents, tuple | list):
-        raise TypeError("jvp takes primals and tangents as tuples: jvp(f, (x,), (dx,))")
-    if len(primals) != len(tangents):
-        raise TypeError(f"jvp got {len(primals)} primals but {len(tangents)} tangents")
+    _check_tangents("jvp", primals, tangents)
     tape, out, traced = trace(f, primals, range(len(primals)), {})
-    seeds: dict[int, Any] = {}
+    inputs, _ = flatten(tuple(traced))
+    along = _leaves_like(tuple(traced), tuple(tangents))
+    return map_leaves(lambda leaf: lowered(leaf, tape), out), push_along(tape, inputs, along, out)
 
-    def seed(leaf: Traced, tangent: Any) -> None:
-        seeds[leaf.index] = _seed(_like(tangent, leaf.value, "tangent"))
 
-    map_leaves(seed, list(traced), list(tangents))
+def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any]]:
+    """Value of ``f`` and the linear map that is its derivative there.
+
+    Returns:
+        ``(f(*primals), push)`` where ``push(*tangents)`` is the derivative along the tangents. The
+        function is run once; each call of ``push`` only walks over what was recorded.
+
+    Example:
+        >>> import numpy as np, chainrule as cr
+        >>> y, push = cr.linearize(np.square, 3.0)
+        >>> push(1.0), push(10.0)
+        (np.float64(6.0), np.float64(60.0))
+    """
+    tape, out, traced = trace(f, primals, range(len(primals)), {})
+    inputs, _ = flatten(tuple(traced))
+
+    def push(*tangents: Any) -> Any:
+        _check_tangents("linearize", primals, tangents)
+        return push_along(tape, inputs, _leaves_like(tuple(traced), tangents), out)
+
+    return map_leaves(lambda leaf: lowered(leaf, tape), out), push
+
+
+def _check_tangents(transform: str, primals: Any, tangents: Any) -> None:
+    if not isinstance(primals, tuple | list) or not isinstance(tangents, tuple | list):
+        raise ArgumentsError(
+            f"{transform} takes primals and tangents as tuples: {transform}(f, (x,), (dx,))"
+        )
+    if len(primals) != len(tangents):
+        raise ArgumentsError(
+            f"{transform} got {len(primals)} primals but {len(tangents)} tangents"
+        )
+
+
+def _leaves_like(tree: Any, other: Any) -> list[Any]:
+    """The leaves of ``other``, which is built like ``tree``."""
+    found: list[Any] = []
+    map_leaves(lambda _, leaf: found.append(leaf), tree, other)
+    return found
+
+
+def push_along(tape: Tape, inputs: Sequence[Traced], tangents: Sequence[Any], out: Any) -> Any:
+    """The tangent of ``out`` (a pytree of records) for a tangent of each of the inputs."""
+    seeds = {
+        x.index: _seed(_like(t, x.value, "tangent")) for x, t in zip(inputs, tangents, strict=True)
+    }
     found = forward(tape.records, seeds)
 
     def tangent_of(leaf: Any) -> Any:
         if isinstance(leaf, Traced) and leaf.level == tape.level and leaf.index in found:
-            return found[leaf.index][0]
-        return np.zeros_like(_lower(leaf, tape))[()]
+            tangent = found[leaf.index][0]
+            return np.array(tangent) if type(tangent) is np.ndarray else tangent
+        value = lowered(leaf, tape)
+        return np.zeros(shape_of(value), dtype_of(value))[()]
 
-    return map_leaves(lambda leaf: _lower(leaf, tape), out), map_leaves(tangent_of, out)
+    return map_leaves(tangent_of, out)
 
 
 def _seed(value: Any) -> tuple[Any, Any]:
@@ -188,46 +254,48 @@ def _seed(value: Any) -> tuple[Any, Any]:
 
 
 def _scalar_gradient(
-    f: Callable[..., Any], tape: Tape, out: Any, traced: list[Any]
+    f: Callable[..., Any], tape: Tape, out: Any, traced: list[Any], nums: Sequence[int]
 ) -> tuple[Any, list[Any]]:
     """Value and gradients of a scalar result."""
-    value = _lower(out, tape)
-    if not isinstance(value, Operand) and not _is_real_scalar(value):
+    value = lowered(out, tape)
+    if not _is_real_scalar(value):
         raise NotDifferentiableError(
             f"grad needs a function with a real scalar result, but "
             f"{getattr(f, '__name__', 'f')} returned {_describe(value)}.\n"
-            "Reduce it (np.sum, np.mean), pick one element, or use vjp for the whole result."
+            "Reduce it (np.sum, np.mean), pick one element, or use vjp or jacobian for the whole "
+            "result."
         )
     seeds = {}
     if isinstance(out, Traced) and out.level == tape.level:
         seeds[out.index] = (_one_like(value), None)
     found = reverse(tape.records, seeds)
-    return value, [_collect(t, found) for t in traced]
-
-
-def _collect(traced: Any, found: dict[int, Any]) -> Any:
-    """The cotangents of a traced argument, as a tree like it; zeros where nothing arrived."""
-    return map_leaves(lambda leaf: _gradient_of(leaf, found), traced)
+    gradients = [map_leaves(lambda leaf: _gradient_of(leaf, found), t) for t in traced]
+    if next(levels) == tape.level + 1:  # of a derivative inside f, an absent gradient is no news
+        for n, tree in zip(nums, traced, strict=True):
+            for name, leaf in leaves(tree, _argument(f, n)) if n >= 0 else ():
+                if leaf.index not in found:
+                    warn_of_absent(f, name, leaf, tape)
+    return value, gradients
 
 
 def _gradient_of(leaf: Traced, found: dict[int, Any]) -> Any:
     """The caller's own array: never a view of another result or of a constant."""
     if leaf.index not in found:
-        return np.zeros_like(leaf.value)[()]
+        return np.zeros(shape_of(leaf.value), dtype_of(leaf.value))[()]
     gradient = found[leaf.index][0]
     return np.array(gradient) if isinstance(gradient, np.ndarray) else gradient
 
 
-def _lower(leaf: Any, tape: Tape) -> Any:
+def lowered(leaf: Any, tape: Tape) -> Any:
     """The value of a record of this tape (an array of the caller's own); else the leaf itself."""
     if not isinstance(leaf, Traced) or leaf.level != tape.level:
         return leaf
     return leaf.value.copy() if type(leaf.value) is np.ndarray else leaf.value
 
 
-def _differentiable(leaf: Any, where: str) -> Any:
+def differentiable(leaf: Any, where: str) -> Any:
     """The leaf as something to differentiate with respect to, or an error that says why not."""
-    if isinstance(leaf, Operand):
+    if isinstance(leaf, Operand) and leaf.dtype.kind == "f":  # type: ignore[attr-defined]
         return leaf
     if isinstance(leaf, float):
         return np.float64(leaf)
@@ -236,11 +304,14 @@ def _differentiable(leaf: Any, where: str) -> Any:
             f"{where} is a masked array, and its mask would be ignored.\n"
             "Pass the data, and say with np.where what counts."
         )
-    try:
-        array = np.asarray(leaf)
-    except (ValueError, TypeError):
-        array = np.asarray(None)
-    if array.dtype.kind == "f":
+    kind, array = "O", leaf
+    if isinstance(leaf, Operand):
+        kind = leaf.dtype.kind  # type: ignore[attr-defined]
+    else:
+        with contextlib.suppress(ValueError, TypeError):
+            array = np.asarray(leaf)
+            kind = array.dtype.kind
+    if kind == "f":
         return array[()]
     advice = {
         "i": "Pass a float: 1.0 instead of 1, or x.astype(float).",
@@ -250,32 +321,32 @@ def _differentiable(leaf: Any, where: str) -> Any:
     }
     raise NotDifferentiableError(
         f"cannot differentiate with respect to {where}: it is {_describe(leaf)}.\n"
-        + advice.get(array.dtype.kind, "Pass floats, or leave the argument out of argnums.")
+        + advice.get(kind, "Pass floats, or leave the argument out of argnums.")
     )
 
 
 def _like(given: Any, value: Any, word: str) -> Any:
     """A tangent or cotangent checked against the value it belongs to."""
     if np.shape(given) != np.shape(value):
-        raise TypeError(
+        raise ArgumentsError(
             f"the {word} has shape {np.shape(given)}, but the value it belongs to has shape "
             f"{np.shape(value)}"
         )
-    if isinstance(given, Operand) or isinstance(value, Operand):
+    if isinstance(given, Operand):
         return given
     return np.asarray(given, dtype=dtype_of(value))[()]
 
 
 def _one_like(value: Any) -> Any:
     dtype = dtype_of(value)
-    return dtype.type(1.0) if np.shape(value) == () else np.ones(np.shape(value), dtype)
+    return dtype.type(1.0)
 
 
 def _is_real_scalar(value: Any) -> bool:
     if isinstance(value, dict | list | tuple):
         return False
-    array = np.asarray(value)
-    return array.shape == () and array.dtype.kind == "f"
+    array = value if isinstance(value, Operand) else np.asarray(value)
+    return array.shape == () and array.dtype.kind == "f"  # type: ignore[union-attr]
 
 
 def _describe(value: Any) -> str:
@@ -283,7 +354,7 @@ def _describe(value: Any) -> str:
         return repr(value)
     if isinstance(value, dict | list | tuple):
         return f"a {type(value).__name__}"
-    array = np.asarray(value)
+    array = value if hasattr(value, "dtype") else np.asarray(value)
     if array.dtype == object:
         return f"an object of type {type(value).__name__}"
     kind = "a scalar" if array.shape == () else f"an array of shape {array.shape}"
