@@ -1,0 +1,189 @@
+"""Differences of a function along a line: a sweep of steps, extrapolated to zero.
+
+Everything is measured on what is left when the derivative under suspicion is taken away:
+``ρ(h) = φ(h) − φ(0) − g·(the displacement that really happened)``. For the right ``g`` nothing of
+first order remains, the rounding of ``x + h`` does not matter, and the limit of ``ρ`` over ``h`` is
+directly the error of ``g``.
+
+The table of extrapolated quotients is Romberg's; taking the entry whose neighbours agree best is
+due to C. J. F. Ridders (Adv. Eng. Software 4, 1982). The noise of the function's values is
+estimated from high differences of nearby values (R. W. Hamming; J. Moré and S. Wild, "Estimating
+computational noise", SIAM J. Sci. Comput. 33, 2011).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+FACTOR = 4.0
+"""Each step of a sweep is this much smaller than the one before."""
+FIRST_STEP = 0.0437
+"""First step, for numbers around 1; no round number, so that no period fits into it."""
+MOST_LEVELS = 30
+EVEN_POWERS = (2, 4, 6, 8, 10)
+ODD_POWERS = (1, 3, 5, 7)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A value extrapolated to step zero, and how far it may be off."""
+
+    value: float
+    error: float
+    level: int
+
+
+def extrapolated(
+    rows: Sequence[float], powers: Sequence[int], noise: Callable[[int], float]
+) -> Limit:
+    """The limit of quotients at steps that shrink by ``FACTOR``.
+
+    Args:
+        rows: The quotients, largest step first.
+        powers: The powers of the step in the quotient's expansion, in order.
+        noise: What rounding may do to the quotient of a level.
+
+    Returns:
+        The entry of the table whose neighbours agree best; infinitely uncertain for one quotient.
+    """
+    best = Limit(math.nan, math.inf, 0)
+    before: list[float] = []
+    for i, quotient in enumerate(rows):
+        row = [quotient]
+        for j, power in enumerate(powers[:i][: len(before)]):
+            row.append(row[j] + (row[j] - before[j]) / (FACTOR**power - 1))
+        for j in range(1, len(row)):
+            spread = max(abs(row[j] - row[j - 1]), abs(row[j] - before[j - 1]))
+            error = spread + 1.5 * noise(i)
+            if error < best.error:
+                best = Limit(row[j], error, i)
+        before = row
+    return best
+
+
+@dataclass(slots=True)
+class Sweep:
+    """Residuals ``ρ(h)`` and ``ρ(−h)`` for shrinking steps; ``None`` where there is no value."""
+
+    noise: float
+    steps: list[float] = field(default_factory=list)
+    above: list[float | None] = field(default_factory=list)
+    below: list[float | None] = field(default_factory=list)
+    changes: list[float] = field(default_factory=list)
+
+    def add(self, h: float, above: float | None, below: float | None, change: float) -> None:
+        """One more step: both residuals, and by how much the function itself changed."""
+        self.steps.append(h)
+        self.above.append(above)
+        self.below.append(below)
+        self.changes.append(change)
+
+    def _both(self) -> list[tuple[float, float, float]]:
+        """The steps from the first one on from which there are values on both sides."""
+        found: list[tuple[float, float, float]] = []
+        for h, up, down in zip(self.steps, self.above, self.below, strict=True):
+            if up is None or down is None:
+                found.clear()
+            else:
+                found.append((h, up, down))
+        return found
+
+    def centred(self) -> Limit:
+        """Limit of ``(ρ(h) − ρ(−h)) / 2h``: the derivative less ``g``."""
+        both = self._both()
+        return extrapolated(
+            [(up - down) / (2 * h) for h, up, down in both],
+            EVEN_POWERS,
+            lambda i: self.noise / both[i][0],
+        )
+
+    def jump(self) -> Limit:
+        """Limit of ``(ρ(h) + ρ(−h)) / h``: the right derivative less the left one."""
+        both = self._both()
+        return extrapolated(
+            [(up + down) / h for h, up, down in both],
+            ODD_POWERS,
+            lambda i: 3 * self.noise / both[i][0],
+        )
+
+    def sides(self) -> str:
+        """``"both"`` if there are values on both sides at small steps, or the side that has."""
+        if len(self._both()) >= 3:
+            return "both"
+        right = any(v is not None for v in self.above[-3:])
+        left = any(v is not None for v in self.below[-3:])
+        return "right" if right and not left else "left" if left and not right else "neither"
+
+    def flat_below(self) -> int | None:
+        """From which level on the function does not change at all, though at larger steps it does.
+
+        Its values are too coarse for smaller steps, or the point lies on a flat piece.
+        """
+        level = len(self.changes)
+        while level and self.changes[level - 1] == 0:
+            level -= 1
+        return level if 0 < level < len(self.changes) else None
+
+    def grain(self) -> float:
+        """The smallest change of the function that was seen."""
+        return min((abs(c) for c in self.changes if c), default=0.0)
+
+    def growth(self) -> float | None:
+        """How ``ρ(h) − ρ(−h)`` goes down with the step, as a power: 0 if it stays, for a jump.
+
+        Read off the smallest steps at which it is clear of the noise; ``None`` if it never is.
+        """
+        spans = [
+            (h, abs(up - down)) for h, up, down in self._both() if abs(up - down) > 100 * self.noise
+        ]
+        if len(spans) < 4:
+            return None
+        (h1, first), (h2, last) = spans[-4], spans[-1]
+        return math.log(first / last) / math.log(h1 / h2)
+
+    def order(self) -> float | None:
+        """The order at which centred quotients converge, from neighbouring differences."""
+        both = self._both()
+        quotients = [(up - down) / (2 * h) for h, up, down in both]
+        clear = [
+            abs(a - b) if abs(a - b) > 20 * self.noise / both[i + 1][0] else 0.0
+            for i, (a, b) in enumerate(itertools.pairwise(quotients))
+        ]
+        found = [math.log(a / b, FACTOR) for a, b in itertools.pairwise(clear) if a and b]
+        order = float(np.median(found[-3:])) if len(found) >= 2 else -1.0
+        return order if order > 0 else None  # at a kink between two steps it means nothing
+
+
+def first_step(x: Any) -> float:
+    """The largest step tried around the numbers ``x``."""
+    return FIRST_STEP * max(1.0, float(np.max(np.abs(x), initial=0.0)))
+
+
+def smallest_step(x: Any) -> float:
+    """The smallest step that still moves the numbers ``x`` by a few of their spacings."""
+    return 8 * float(np.spacing(np.max(np.abs(x), initial=np.finfo(x.dtype).tiny)))
+
+
+def noise_of(values: Sequence[float]) -> float:
+    """The standard deviation of the noise in equally spaced values of a smooth function.
+
+    The k-th differences of independent noise of variance σ² have variance σ²·(2k)!/(k!)², and those
+    of the smooth part vanish quickly.
+
+    >>> noise_of([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+    0.0
+    """
+    row = np.asarray(values, dtype=np.longdouble)
+    found = []
+    for k in range(1, len(values) - 1):
+        row = np.diff(row)
+        if k >= 3:
+            scale = math.factorial(k) ** 2 / math.factorial(2 * k)
+            found.append(math.sqrt(scale * float(np.mean(row**2))))
+    return float(np.median(found)) if found else 0.0
