@@ -5,11 +5,21 @@ Un-broadcasting and dtypes are handled here and nowhere else; the rules know not
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from chainrule.chain.supports import Support, contract, moved, restrict, select, times
+from chainrule.chain.supports import (
+    Support,
+    certainly,
+    contract,
+    indicator,
+    moved,
+    restrict,
+    select,
+    times,
+)
 from chainrule.graph.operand import NO_ATTRS, Attrs, Operand, bind
 from chainrule.graph.primitive import (
     ELEMENTWISE,
@@ -22,7 +32,7 @@ from chainrule.graph.primitive import (
     Scale,
 )
 from chainrule.graph.tape import dtype_of, shape_of
-from chainrule.rules.reductions import SUM, spread
+from chainrule.rules.reductions import spread, summed
 from chainrule.rules.shapes import broadcast_to, cast, sum_to
 
 Carried = tuple[Any, Support]
@@ -62,13 +72,15 @@ def pull(
         value, support = _elementwise(edge, slope, cotangent, support)
         value, support = _as_argument(value, support, args[position])
     elif isinstance(edge, Custom):
-        value, support = edge.pull(cotangent, *args, out, **attrs), None
+        options = {**attrs, "support": support} if edge.reached else attrs
+        value, support = edge.pull(cotangent, *args, out, **options), None
     elif isinstance(edge, Bilinear):
-        value, support = _pull_bilinear(edge, position, args, cotangent, support)
+        value, support = _pull_bilinear(edge, position, args, attrs, carried)
     else:
         transpose = edge.transpose
+        options = {**attrs, "position": position} if edge.positional else attrs
         value, support = _linear(
-            lambda c: transpose(c, *args, **attrs), cotangent, support, edge.selects
+            lambda c: transpose(c, *args, **options), cotangent, support, edge.selects
         )
     return cast(value, args[position]), support
 
@@ -86,16 +98,36 @@ def push(
         slope = factor(edge, args, whole, attrs)
         value, support = _elementwise(edge, slope, tangent, support)
         if not op.elementwise:
-            value, support = _linear(lambda t: bind(SUM, (t,), attrs), value, support)
+            value, support = _linear(lambda t: summed(t, **attrs), value, support)
         value = broadcast_to(value, shape_of(out))
     elif isinstance(edge, Custom):
         value, support = edge.push(tangent, *args, out, **attrs), None
     elif isinstance(edge, Bilinear):
-        value, support = _push_bilinear(op, position, args, tangent, support)
+        value, support = _push_bilinear(op, position, args, attrs, carried)
     else:
         replaced = _with(args, position, op)
         value, support = _linear(lambda t: bind(op, replaced(t), attrs), tangent, support)
     return cast(value, out), support
+
+
+def push_together(
+    op: Primitive, args: tuple[Any, ...], out: Any, attrs: Attrs, carried: Mapping[int, Carried]
+) -> Carried:
+    """Carry the tangents of several arguments forward at once.
+
+    A primitive that is linear in any number of arguments maps them all in one go: a thousand pieces
+    of a concatenation are joined once, and not a thousand times with zeros in place of the others.
+    """
+
+    def pushed(given: Mapping[int, Any]) -> Any:
+        parts = [given[i] if i in given else np.zeros_like(a) for i, a in enumerate(args)]
+        return bind(op, tuple(parts), attrs)
+
+    support: Support = None
+    if any(reach is not None for _, reach in carried.values()):
+        reached = pushed({i: indicator(reach, args[i]) for i, (_, reach) in carried.items()}) != 0
+        support = None if certainly(reached) else reached
+    return cast(pushed({i: tangent for i, (tangent, _) in carried.items()}), out), support
 
 
 def _linear(move: Any, carried: Any, support: Support, selects: bool = False) -> Carried:
@@ -125,30 +157,30 @@ def _as_argument(value: Any, support: Support, arg: Any) -> Carried:
 
 
 def _pull_bilinear(
-    edge: Bilinear, position: int, args: tuple[Any, ...], cotangent: Any, support: Support
+    edge: Bilinear, position: int, args: tuple[Any, ...], attrs: Attrs, carried: Carried
 ) -> Carried:
     def contraction(ct: Any, other: Any) -> Any:
         placed = (args[0], other) if position == 0 else (other, args[1])
-        return edge.transpose(ct, *placed)
+        return edge.transpose(ct, *placed, **attrs)
 
-    other = args[1 - position]
-    value = contract(contraction, cotangent, other, support)
-    if support is not None:
-        support = moved(lambda s: contraction(s, np.ones(shape_of(other))), support, cotangent)
-    return value, support
+    return _bilinear(contraction, args[1 - position], carried)
 
 
 def _push_bilinear(
-    op: Primitive, position: int, args: tuple[Any, ...], tangent: Any, support: Support
+    op: Primitive, position: int, args: tuple[Any, ...], attrs: Attrs, carried: Carried
 ) -> Carried:
     def contraction(t: Any, other: Any) -> Any:
-        return bind(op, (t, other) if position == 0 else (other, t))
+        return bind(op, (t, other) if position == 0 else (other, t), attrs)
 
-    other = args[1 - position]
-    value = contract(contraction, tangent, other, support)
+    return _bilinear(contraction, args[1 - position], carried)
+
+
+def _bilinear(contraction: Any, other: Any, carried: Carried) -> Carried:
+    value, support = carried
+    result = contract(contraction, value, other, support)
     if support is not None:
-        support = moved(lambda s: contraction(s, np.ones(shape_of(other))), support, tangent)
-    return value, support
+        support = moved(lambda s: contraction(s, np.ones(shape_of(other))), support, value)
+    return result, support
 
 
 def _with(args: tuple[Any, ...], position: int, op: Primitive) -> Any:

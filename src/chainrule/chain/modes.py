@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.chain.edges import Carried, pull, push
+from chainrule.chain.edges import Carried, pull, push, push_together
 from chainrule.chain.supports import unite
 from chainrule.graph.tape import Traced
 
@@ -50,14 +50,20 @@ def forward(records: Sequence[Traced], seeds: Mapping[int, Carried]) -> dict[int
         for record in records:
             if record.op is None:
                 continue
-            level = record.level
-            for position, arg in enumerate(record.args):
-                if type(arg) is Traced and arg.level == level and arg.index in carried:
-                    part = push(
-                        record.op, position, values_of(record), record.value, record.attrs,
-                        carried[arg.index],
-                    )  # fmt: skip
-                    add_path(carried, record.index, part)
+            level, op, out, attrs = record.level, record.op, record.value, record.attrs
+            here = {
+                position: carried[arg.index]
+                for position, arg in enumerate(record.args)
+                if type(arg) is Traced and arg.level == level and arg.index in carried
+            }
+            if not here:
+                continue
+            args = values_of(record)
+            if len(here) > 1 and getattr(op.edges[-1], "positional", False):
+                carried[record.index] = push_together(op, args, out, attrs, here)
+                continue
+            for position, one in here.items():
+                add_path(carried, record.index, push(op, position, args, out, attrs, one))
     return carried
 
 

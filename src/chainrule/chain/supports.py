@@ -53,18 +53,20 @@ def moved(move: Any, support: Support, like: Any) -> Support:
     Such a map has no negative entries, so a place can be non-zero exactly where the map of the
     support's indicator is.
     """
-    indicator = np.ones(np.shape(like)) if support is None else _indicator(support, like)
-    reached = move(indicator) != 0
-    return None if _certainly(reached) else reached
+    reached = move(indicator(support, like)) != 0
+    return None if certainly(reached) else reached
 
 
-def _certainly(condition: Any) -> bool:
+def certainly(condition: Any) -> bool:
     """Whether a condition holds everywhere; an operand that is not looked into leaves it open."""
     condition = concrete(condition)
     return not isinstance(condition, Operand) and bool(np.all(condition))
 
 
-def _indicator(support: Support, like: Any) -> Any:
+def indicator(support: Support, like: Any) -> Any:
+    """1 inside the support and 0 outside, in the shape of ``like``."""
+    if support is None:
+        return np.ones(np.shape(like))
     return np.broadcast_to(np.where(support, 1.0, 0.0), np.shape(like))
 
 
@@ -77,9 +79,9 @@ def contract(contraction: Any, value: Any, factor: Any, support: Support) -> Any
     if support is None:
         return contraction(value, factor)
     finite = np.isfinite(factor)
-    if _certainly(finite):
+    if certainly(finite):
         return contraction(value, factor)
-    inside = _indicator(support, value) != 0
+    inside = indicator(support, value) != 0
 
     def meet(these: Any, those: Any) -> Any:
         """Where one of these elements of the value meets one of those of the factor."""

@@ -6,32 +6,48 @@ text and LaTeX and the property tests all read the same row.
 """
 
 from chainrule.rules import (
+    along_axes,
     arithmetic,
+    arranging,
+    diagonals,
     exponential,
     hyperbolic,
+    joining,
     linear_algebra,
+    padding,
     piecewise,
     powers,
     reductions,
+    repeating,
     shapes,
     special,
+    splitting,
     trigonometric,
+    windows,
 )
 from chainrule.rules.book import BOOK
 
 __all__ = [
     "BOOK",
+    "along_axes",
     "arithmetic",
+    "arranging",
+    "diagonals",
     "exponential",
     "hyperbolic",
+    "joining",
     "linear_algebra",
     "names",
+    "padding",
     "piecewise",
     "powers",
     "reductions",
+    "repeating",
     "shapes",
     "special",
+    "splitting",
     "trigonometric",
+    "windows",
 ]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.graph.operand import METHODS, Operand, bind, concrete
+from chainrule.graph.operand import Operand, bind, concrete
 from chainrule.graph.primitive import Flat, Linear, Primitive
 from chainrule.graph.tape import dtype_of, shape_of
 from chainrule.rules import batching
@@ -20,11 +20,18 @@ from chainrule.rules.book import define, numpy_function
 def reshape(x: Any, shape: Any) -> Any:
     """``np.reshape(x, shape)`` on arrays and operands alike."""
     sizes = (int(shape),) if np.ndim(shape) == 0 else tuple(map(int, shape))
+    if sizes.count(-1) > 1:
+        raise ValueError("can only specify one unknown dimension")
     if -1 in sizes:
         known = math.prod(n for n in sizes if n != -1)
         rest = int(np.size(x)) // known if known else 0
         sizes = tuple(rest if n == -1 else n for n in sizes)
     return bind(RESHAPE, (x,), {"shape": sizes})
+
+
+def ravel(x: Any) -> Any:
+    """``np.ravel(x)`` on arrays and operands alike."""
+    return reshape(x, (int(np.size(x)),))
 
 
 def transpose(x: Any, axes: Any = None) -> Any:
@@ -44,7 +51,18 @@ def broadcast_to(x: Any, shape: tuple[int, ...]) -> Any:
 def cast(x: Any, like: Any) -> Any:
     """``x`` in the dtype of ``like``, on arrays and operands alike."""
     dtype = dtype_of(like)
-    return x if dtype_of(x) == dtype else bind(CAST, (x,), {"dtype": dtype})
+    return x if dtype_of(x) == dtype else astype(x, dtype)
+
+
+def astype(x: Any, dtype: Any) -> Any:
+    """``x`` in a dtype, on arrays and operands alike.
+
+    Floats stay part of the computation; whole numbers and truth values are steps.
+    """
+    if dtype_of(x) == dtype:
+        return x
+    steps = isinstance(x, Operand) and dtype.kind in "iub"
+    return bind(TRUNCATE if steps else CAST, (x,), {"dtype": dtype})
 
 
 def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
@@ -137,6 +155,11 @@ CAST = define(
     Linear(lambda ct, x, dtype: cast(ct, x)),
     elementwise=False, structure="identity", stacked=(0,),
 )  # fmt: skip
+TRUNCATE = define(
+    "truncate", lambda x, dtype: np.asarray(x).astype(dtype),
+    Flat("constant between its jumps: derivative 0 where it exists"),
+    elementwise=False, structure="step", stacked=(0,), recorded=False,
+)  # fmt: skip
 SCATTER: Primitive = define(
     "scatter", _scatter,
     Linear(lambda ct, x, *arrays, index, shape: bind(INDEX, (ct, *arrays), {"index": index})),
@@ -150,70 +173,7 @@ def _getitem(self: Operand, index: Any) -> Any:
     return bind(INDEX, (self, *arrays), {"index": template})
 
 
-def _reshape_method(self: Operand, *shape: Any) -> Any:
-    return reshape(self, shape[0] if len(shape) == 1 else shape)
-
-
-def _transpose_method(self: Operand, *axes: Any) -> Any:
-    flat = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None
-    return transpose(self, flat)
-
-
 setattr(Operand, "__getitem__", _getitem)  # noqa: B010 - declared where the rows are known
-setattr(Operand, "T", property(_transpose_method))  # noqa: B010
-METHODS["reshape"] = _reshape_method
-METHODS["transpose"] = _transpose_method
-
-
-def _astype(self: Operand, dtype: Any) -> Any:
-    """Floats stay part of the computation; integers and booleans are steps, so plain arrays."""
-    if np.dtype(dtype).kind == "f":
-        return bind(CAST, (self,), {"dtype": np.dtype(dtype)})
-    return CAST.evaluate(concrete(self), dtype=dtype)
-
-
-METHODS["astype"] = _astype
-
-
-@numpy_function(np.reshape)
-def _reshape(a: Any, /, shape: Any = None, order: str = "C") -> Any:
-    if order != "C":
-        raise TypeError("np.reshape of a traced value takes order='C' only")
-    return reshape(a, shape)
-
-
-@numpy_function(np.ravel, method="ravel")
-def _ravel(a: Any, order: str = "C") -> Any:
-    return _reshape(a, -1, order)
-
-
-@numpy_function(np.transpose)
-def _transpose(a: Any, axes: Any = None) -> Any:
-    return transpose(a, axes)
-
-
-@numpy_function(np.broadcast_to)
-def _broadcast_to(array: Any, shape: Any, subok: bool = False) -> Any:
-    return broadcast_to(array, (shape,) if isinstance(shape, int) else tuple(shape))
-
-
-@numpy_function(np.expand_dims)
-def _expand_dims(a: Any, axis: Any) -> Any:
-    axes = axis if isinstance(axis, tuple) else (axis,)
-    ndim = np.ndim(a) + len(axes)
-    new = {x % ndim for x in axes}
-    sizes = iter(np.shape(a))
-    return reshape(a, tuple(1 if i in new else next(sizes) for i in range(ndim)))
-
-
-@numpy_function(np.squeeze, method="squeeze")
-def _squeeze(a: Any, axis: Any = None) -> Any:
-    dropped = None if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    ndim = np.ndim(a)
-    return reshape(a, tuple(
-        n for i, n in enumerate(np.shape(a))
-        if not (n == 1 if dropped is None else i in {d % ndim for d in dropped})
-    ))  # fmt: skip
 
 
 @numpy_function(np.shape)
