@@ -55,6 +55,11 @@ class Batched(Operand):
             return self.stack[0]
         return np.ones(self.shape, self.dtype)[()]
 
+    def constant(self, value: Any) -> Batched:
+        """A plain array as a part of this computation: the same for every value of the batch."""
+        size = shape_of(self.stack)[0]
+        return Batched(self.level, np.repeat(np.asarray(value)[None], size, axis=0))
+
     def alias(self) -> Batched:
         """Another handle of the same values."""
         return Batched(self.level, self.stack)

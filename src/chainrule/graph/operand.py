@@ -24,9 +24,13 @@ UFUNCS: dict[np.ufunc, Primitive] = {}
 SCIPY_UFUNCS: dict[str, Primitive] = {}
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {}
 METHODS: dict[str, Callable[..., Any]] = {}
+# Functions with ``like=``: called with the operand that a new array shall be like.
+CREATORS: dict[Callable[..., Any], Callable[..., Any]] = {}
 # By the method's name ("reduce", "outer", ..., or "__call__" with options): what it does with
 # ``(ufunc, args, options)``; ``NotImplemented`` if it does not know this ufunc or option.
 UFUNC_METHODS: dict[str, Callable[..., Any]] = {}
+# What a call of a generalised ufunc (``np.vecdot``) does, and of ``np.matmul`` with options.
+GENERALISED: dict[np.ufunc, Callable[..., Any]] = {}
 
 
 class Operand:
@@ -55,6 +59,10 @@ class Operand:
         """One plain value (or operand further out) of this shape and dtype."""
         raise NotImplementedError  # pragma: no cover - symbols are not staged
 
+    def constant(self, value: Any) -> Any:
+        """A plain array as a part of the same computation, to be assigned to."""
+        return value
+
     def alias(self) -> Operand:
         """An object of its own for the same value: a later assignment moves only one of them."""
         return self
@@ -74,6 +82,8 @@ class Operand:
         kwargs: dict[str, Any],
     ) -> Any:
         adapter = FUNCTIONS.get(function)
+        if adapter is None and function in CREATORS:
+            return CREATORS[function](self, *args, **kwargs)
         if adapter is None:
             _no_rule(f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1))
         return adapter(*args, **kwargs)
@@ -87,14 +97,16 @@ class Operand:
     def __array__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         raise TraceError(
             "a traced value cannot be stored in a plain NumPy array: its gradient would be lost.\n"
-            "Choose between traced values with np.where, or index them, instead of assigning."
+            "Make the array part of the computation: np.zeros_like(x) or np.zeros(n, like=x) of a "
+            "traced x, np.array([u, v]) or np.stack([u, v]) of traced values."
         )
 
     def __float__(self) -> NoReturn:
         raise TraceError(
             "float() of a traced value would lose its gradient.\n"
-            "Use the value as it is, with NumPy's functions (np.sin, not math.sin)."
-            "\nStoring it in a plain array does the same: use np.where or indexing instead."
+            "Use the value as it is, with NumPy's functions (np.sin, not math.sin).\n"
+            "Storing it in a plain array does the same: make the array with np.zeros_like(x) or "
+            "np.zeros(n, like=x) of a traced x."
         )
 
     __complex__ = __float__
@@ -146,6 +158,8 @@ def _uncommon_ufunc(ufunc: np.ufunc, method: str, args: tuple[Any, ...], kwargs:
             f"np.{ufunc.__name__}(..., out=...) overwrites a value that the derivative needs.\n"
             "Assign the result to a name instead."
         )
+    if method == "__call__" and ufunc in GENERALISED:
+        return GENERALISED[ufunc](*args, **kwargs)
     if kwargs:
         options_given = ", ".join(kwargs)
         raise TraceError(f"np.{ufunc.__name__} of a traced value does not take {options_given}.")

@@ -65,10 +65,15 @@ class Bilinear:
 
 @dataclass(frozen=True, slots=True)
 class Custom:
-    """Push and pull written out: ``push(tangent, *args, out, **attrs)`` and likewise ``pull``."""
+    """Push and pull written out: ``push(tangent, *args, out, **attrs)`` and likewise ``pull``.
+
+    With ``reached`` the pull is told by ``support=`` where the cotangent can be non-zero at all:
+    ``None`` (everywhere) or booleans.
+    """
 
     push: Callable[..., Any]
     pull: Callable[..., Any]
+    reached: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +142,8 @@ class Primitive:
         batch: The row's own way of computing a whole batch, where the three declarations above do
             not say it: ``batch(row, size, args, batched, attrs)`` with the batch in front of the
             arguments that are ``batched``; returns the results with the batch in front.
+        view: Whether NumPy's result shares memory with the argument, so that writing into one shows
+            in the other.
         recorded: Whether a tape records it. Comparisons are not: they pick a branch, and their
             outcome is a plain array.
         ulps: Rounding error of ``evaluate`` in units of the last place, generously.
@@ -157,6 +164,7 @@ class Primitive:
     shapes: tuple[str, ...] = ()
     stacked: tuple[int, ...] | None = None
     batch: Callable[..., Any] | None = None
+    view: bool = False
     recorded: bool = True
     ulps: float = 1.0
 

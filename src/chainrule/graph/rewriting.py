@@ -59,15 +59,17 @@ def _subtract(x: Any, y: Any) -> Any:
 
 
 def _multiply(x: Any, y: Any) -> Any:
-    if _is(x, 1.0) or _is(y, 1.0):
-        return y if _is(x, 1.0) else x
-    if _is(x, -1.0) or _is(y, -1.0):
-        return -(y if _is(x, -1.0) else x)
-    if isinstance(y, Node) and _negated(y) is not None:
-        return -(x * _negated(y))
-    if isinstance(x, Node) and _negated(x) is not None:
-        return -(_negated(x) * y)
-    if isinstance(x, Node) and not isinstance(y, Node):
+    symbols = isinstance(x, Node), isinstance(y, Node)
+    if not all(symbols):
+        if _is(x, 1.0) or _is(y, 1.0):
+            return y if _is(x, 1.0) else x
+        if _is(x, -1.0) or _is(y, -1.0):
+            return -(y if _is(x, -1.0) else x)
+    if symbols[1] and (inner := _negated(y)) is not None:
+        return -(x * inner)
+    if symbols[0] and (inner := _negated(x)) is not None:
+        return -(inner * y)
+    if symbols[0] and not symbols[1]:
         return y * x  # the number first, as people write it
     return None
 
@@ -75,8 +77,8 @@ def _multiply(x: Any, y: Any) -> Any:
 def _divide(x: Any, y: Any) -> Any:
     if _is(y, 1.0):
         return x
-    if isinstance(x, Node) and _negated(x) is not None:
-        return -(_negated(x) / y)
+    if isinstance(x, Node) and (inner := _negated(x)) is not None:
+        return -(inner / y)
     return None
 
 

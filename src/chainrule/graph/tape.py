@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from chainrule.errors import ChainruleError, TraceError
+from chainrule.graph.fronts import fronts
 from chainrule.graph.operand import NO_ATTRS, Attrs, Operand, bind
 from chainrule.graph.places import place_of_call, place_of_error, sentence
 from chainrule.graph.primitive import Flat, Primitive
@@ -102,6 +103,10 @@ class Traced(Operand):
         """The value, which may be an operand again."""
         return self.value
 
+    def constant(self, value: Any) -> Any:
+        """A plain array as a part of this computation, to be assigned to."""
+        return self.tape.constant(value)
+
     def alias(self) -> Traced:
         """Another handle of the same record."""
         same = object.__new__(Traced)
@@ -160,6 +165,7 @@ class Watch(Protocol):
     """Whatever looks at the arguments of every operation before it is performed."""
 
     used: Callable[[tuple[Any, ...]], None]
+    settle: Callable[[], None]
 
 
 class Tape:
@@ -199,6 +205,13 @@ class Tape:
     def close(self) -> None:
         """The function has returned: from here on a record of this tape in use is a leak."""
         self.closed = True
+        if self.watch is not None:
+            self.watch.settle()
+            self.watch = None
+
+    def constant(self, value: Any) -> Traced:
+        """A record that depends on nothing, for an array that is going to be assigned to."""
+        return Traced(self, value)
 
 
 def _kept(value: Any) -> Any:
@@ -247,7 +260,8 @@ def running(tape: Tape) -> Iterator[None]:
     element with a sequence", it says what was meant.
     """
     try:
-        yield
+        with fronts():
+            yield
     except Exception as error:
         meant = error.__cause__ if isinstance(error.__cause__, TraceError) else error
         place = place_of_error(error.__traceback__)

@@ -14,8 +14,9 @@ from chainrule.errors import NotDifferentiableError, TraceError
 from chainrule.graph.operand import METHODS, Operand, bind, concrete
 from chainrule.graph.primitive import Linear, Primitive
 from chainrule.graph.tape import dtype_of, shape_of
+from chainrule.graph.versions import is_view
 from chainrule.rules.book import define, numpy_function
-from chainrule.rules.shapes import astype, broadcast_to, ravel, reshape, transpose
+from chainrule.rules.shapes import COPY, astype, broadcast_to, ravel, reshape, transpose
 
 # Turning an array around twice, and rolling it there and back, is the identity.
 FLIP: Primitive = define(
@@ -219,7 +220,9 @@ def _roll(a: Any, shift: Any, axis: Any = None) -> Any:
 
 def copied(x: Any) -> Any:
     """A value of its own: assigning to one does not change the other."""
-    return x.alias() if isinstance(x, Operand) else np.array(x)
+    if not isinstance(x, Operand):
+        return np.array(x)
+    return bind(COPY, (x,)) if is_view(x) else x.alias()
 
 
 @numpy_function(np.copy)
@@ -232,7 +235,7 @@ def _copy_method(self: Operand, order: str = "C") -> Any:
 
 
 def _flatten(self: Operand, order: str = "C") -> Any:
-    return _ravel(self, order)
+    return copied(_ravel(self, order))
 
 
 def _astype_method(

@@ -84,27 +84,50 @@ def _axes_moved(found: Any, width: int, before: int) -> Any:
 def scatter(row: Primitive, size: int, args: Any, batched: Flags, attrs: Attrs) -> Any:
     """The transpose of ``index``."""
     x, *arrays = args
-    x_batched, *own = batched
-    shape = attrs["shape"]
-    template = _whole(attrs["index"], arrays, own, len(shape))
-    advanced = [i for i, part in enumerate(template) if _is_advanced(part, arrays)]
-    together = not advanced or advanced[-1] - advanced[0] == len(advanced) - 1
-    if not together:
+    placed = _placed(size, x, arrays, batched, attrs["index"], len(attrs["shape"]))
+    if placed is None:
         return each(row, size, args, batched, attrs)
+    x, arrays, template = placed
+    return bind(row, (x, *arrays), {"index": template, "shape": (size, *attrs["shape"])})
+
+
+def replace(row: Primitive, size: int, args: Any, batched: Flags, attrs: Attrs) -> Any:
+    """Assignment to an index of every array of a batch."""
+    x, value, *arrays = args
+    ndim = len(shape_of(x)) - batched[0]
+    placed = _placed(size, value, arrays, batched[1:], attrs["index"], ndim)
+    if placed is None:
+        return each(row, size, args, batched, attrs)
+    value, arrays, template = placed
+    x = x if batched[0] else np.broadcast_to(x, (size, *shape_of(x)))
+    return bind(row, (x, value, *arrays), {"index": template})
+
+
+def _placed(
+    size: int, x: Any, arrays: Sequence[Any], batched: Flags, index: tuple[Any, ...], ndim: int
+) -> tuple[Any, Sequence[Any], tuple[Any, ...]] | None:
+    """A batch of values that go to an index of arrays of ``ndim`` dimensions: values, arrays, index.
+
+    ``None`` if the index is one that a batch cannot share.
+    """
+    x_batched, *own = batched
+    template = _whole(index, arrays, own, ndim)
+    advanced = [i for i, part in enumerate(template) if _is_advanced(part, arrays)]
+    if advanced and advanced[-1] - advanced[0] != len(advanced) - 1:
+        return None
     if not x_batched:
         x = np.broadcast_to(x, (size, *shape_of(x)))
-    wide = (size, *shape)
     if not any(own):
-        return bind(row, (x, *arrays), {"index": (slice(None), *template), "shape": wide})
+        return x, arrays, (slice(None), *template)
     _no_masks(arrays, own)
-    arrays = list(aligned(arrays, own))
+    arrays = aligned(arrays, own)
     places, width = _places(size, arrays, own)
     before = sum(1 for part in template[: advanced[0]] if not isinstance(part, int))
     if advanced[0]:
-        ndim = len(shape_of(x))
         moved = tuple(range(1 + before, 1 + before + width))
-        x = np.transpose(x, (0, *moved, *range(1, 1 + before), *range(1 + before + width, ndim)))
-    return bind(row, (x, places, *arrays), {"index": (ARRAY, *template), "shape": wide})
+        behind = range(1 + before + width, len(shape_of(x)))
+        x = np.transpose(x, (0, *moved, *range(1, 1 + before), *behind))
+    return x, (places, *arrays), (ARRAY, *template)
 
 
 def _whole(

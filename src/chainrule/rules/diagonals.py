@@ -32,7 +32,7 @@ def _back_on_diagonal(ct: Any, x: Any, offset: int, axes: tuple[int, int]) -> An
 DIAGONAL: Primitive = define(
     "diagonal", lambda x, offset, axes: np.diagonal(x, offset, *axes),
     Linear(_back_on_diagonal, selects=True),
-    elementwise=False, structure="selection", axes=("axes",), text="diag",
+    elementwise=False, structure="selection", axes=("axes",), text="diag", view=True,
 )
 
 

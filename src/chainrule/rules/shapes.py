@@ -127,18 +127,18 @@ def _scatter(x: Any, *arrays: Any, index: tuple[Any, ...], shape: tuple[int, ...
 RESHAPE = define(
     "reshape", lambda x, shape: np.asarray(x).reshape(shape),
     Linear(lambda ct, x, shape: reshape(ct, np.shape(x))),
-    elementwise=False, structure="permutation", shapes=("shape",),
+    elementwise=False, structure="permutation", shapes=("shape",), view=True,
 )  # fmt: skip
 TRANSPOSE = define(
     "transpose", lambda x, axes: np.transpose(x, axes),
     Linear(lambda ct, x, axes: transpose(ct, np.argsort(axes))),
     text="({0})ᵀ", latex=r"{0}^{{\top}}", elementwise=False, structure="permutation",
-    batch=batching.transpose,
+    batch=batching.transpose, view=True,
 )  # fmt: skip
 BROADCAST = define(
     "broadcast_to", lambda x, shape: np.broadcast_to(x, shape),
     Linear(lambda ct, x, shape: sum_to(ct, np.shape(x))),
-    text="broadcast", elementwise=False, structure="repetition", shapes=("shape",),
+    text="broadcast", elementwise=False, structure="repetition", shapes=("shape",), view=True,
 )  # fmt: skip
 INDEX: Primitive = define(
     "index", _index,
@@ -148,13 +148,17 @@ INDEX: Primitive = define(
         selects=True,
     ),
     Flat("an index"),
-    elementwise=False, structure="selection", batch=batching.index,
+    elementwise=False, structure="selection", batch=batching.index, view=True,
 )  # fmt: skip
 CAST = define(
     "astype", lambda x, dtype: np.asarray(x).astype(dtype),
     Linear(lambda ct, x, dtype: cast(ct, x)),
     elementwise=False, structure="identity", stacked=(0,),
 )  # fmt: skip
+COPY = define(
+    "copy", lambda x: np.array(x), Linear(lambda ct, x: ct),
+    text="{0}", latex="{0}", elementwise=False, structure="identity", stacked=(0,),
+)
 TRUNCATE = define(
     "truncate", lambda x, dtype: np.asarray(x).astype(dtype),
     Flat("constant between its jumps: derivative 0 where it exists"),
@@ -194,14 +198,3 @@ def _size(a: Any, axis: int | None = None) -> int:
 @numpy_function(np.result_type)
 def _result_type(*operands: Any) -> Any:
     return np.result_type(*(o.dtype if isinstance(o, Operand) else o for o in operands))
-
-
-def _constant_like(function: Any) -> None:
-    @numpy_function(function)
-    def adapter(a: Any, dtype: Any = None, *, shape: Any = None) -> Any:
-        prototype = np.empty(a.shape, a.dtype)
-        return function(prototype, dtype=dtype, shape=shape)
-
-
-_constant_like(np.zeros_like)
-_constant_like(np.ones_like)

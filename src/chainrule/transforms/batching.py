@@ -10,6 +10,7 @@ import numpy as np
 
 from chainrule.errors import ArgumentsError
 from chainrule.graph.batch import Batched
+from chainrule.graph.fronts import fronts
 from chainrule.graph.tape import levels, shape_of
 from chainrule.tree import leaves, map_leaves, map_prefix
 
@@ -55,7 +56,8 @@ def vmap(f: Callable[..., Any], in_axes: Axes = 0, out_axes: Axes = 0) -> Callab
 
         inside = [map_prefix(enter, axis, arg) for axis, arg in zip(axes, args, strict=True)]
         named = {key: map_leaves(lambda leaf: enter(0, leaf), arg) for key, arg in kwargs.items()}
-        result = f(*inside, **named)
+        with fronts():
+            result = f(*inside, **named)
 
         def leave(axis: int | None, leaf: Any) -> Any:
             own = isinstance(leaf, Batched) and leaf.level == level
