@@ -4,7 +4,6 @@ mpmath at 30 and 50 digits, the complex step, and extrapolated differences with 
 own error. All of them look at values only.
 """
 
-import itertools
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -90,7 +89,7 @@ def _starts(x: float) -> tuple[float, ...]:
 
 def mp_function(mp: Any, row: Any, point: tuple[Any, ...], wrt: list[int]) -> Callable[..., Any]:
     """The row's own mpmath function with the arguments in ``wrt`` free."""
-    fixed = [p if isinstance(p, bool) else mp.mpf(p) for p in point]
+    fixed = [mp.mpf(p) if isinstance(p, float) else p for p in point]
 
     def f(*free: Any) -> Any:
         args = list(fixed)
@@ -143,7 +142,3 @@ def shifted_layouts(x: Any) -> list[tuple[str, Any]]:
         ("reversed", backwards[(slice(None, None, -1),) * x.ndim]),
         ("read-only", locked),
     ]
-
-
-def pairs(count: int) -> Iterable[tuple[int, int]]:
-    return itertools.product(range(count), repeat=2)

@@ -3,7 +3,8 @@
 A module says, in up to three tables, where its rows are tried:
 
 ``ELEMENTWISE``: row → the same function from elsewhere, and points inside its domain and away from
-its kinks.
+its kinks and jumps. An argument that is an ``int`` or ``bool`` in a point stays
+one; floats are floats in every dtype.
 
 ``STRUCTURED``: row → the same function from elsewhere, and cases: arguments with attributes. Write
 ``structured(...)`` instead of the pair to say more about the row.

@@ -32,7 +32,7 @@ STRUCTURED = {
     "reshape": (
         np.reshape,
         [
-            *(case(array(2, 3), shape=s) for s in ((6,), (3, 2), -1, 6, (-1, 2), (1, 6, 1))),
+            *(case(array(2, 3), shape=s) for s in ((6,), (3, 2), (1, 6, 1), (2, 3))),
             case(array(1, 1), shape=()),
             case(np.float64(3.0), shape=(1,)),
             case(array(0), shape=(0, 2)),
