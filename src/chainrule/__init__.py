@@ -6,15 +6,22 @@ from typing import TYPE_CHECKING, Any
 from chainrule import rules
 from chainrule.transforms import (
     AbsentGradientWarning,
+    checkpoint,
+    cond,
+    custom_rule,
+    fori_loop,
     grad,
     hessian,
     hvp,
     jacobian,
     jvp,
     linearize,
+    scan,
+    stop_gradient,
     value_and_grad,
     vjp,
     vmap,
+    while_loop,
 )
 from chainrule.tree import register_pytree_node
 
@@ -28,7 +35,11 @@ _LATER = {"check": "chainrule.checking.entry", "explain": "chainrule.explanation
 __all__ = [
     "AbsentGradientWarning",
     "check",
+    "checkpoint",
+    "cond",
+    "custom_rule",
     "explain",
+    "fori_loop",
     "grad",
     "hessian",
     "hvp",
@@ -37,9 +48,12 @@ __all__ = [
     "linearize",
     "register_pytree_node",
     "rules",
+    "scan",
+    "stop_gradient",
     "value_and_grad",
     "vjp",
     "vmap",
+    "while_loop",
 ]
 
 

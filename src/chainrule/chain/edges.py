@@ -57,11 +57,6 @@ def pull(
     """Carry a cotangent of ``out`` back to argument ``position``; ``None`` if nothing flows."""
     edge = op.edge(position)
     cotangent, support = carried
-    if type(edge) is Scale and support is None and type(cotangent) is np.float64 and op.elementwise:
-        # Scalars all the way, the commonest case of all: nothing to sum over, nothing to cast.
-        value = cotangent * factor(edge, args, out)
-        if type(value) is type(args[position]) is np.float64:
-            return value, None
     if isinstance(edge, Flat):
         return None
     if isinstance(edge, ELEMENTWISE):

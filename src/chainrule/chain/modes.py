@@ -12,6 +12,9 @@ from chainrule.chain.supports import unite
 from chainrule.graph.tape import Traced
 
 
+FLOAT64 = np.float64
+
+
 def reverse(
     records: Sequence[Traced], seeds: Mapping[int, Carried], keep: bool = False
 ) -> dict[int, Carried]:
@@ -30,17 +33,67 @@ def reverse(
     with np.errstate(all="ignore"):
         for index in range(max(seeds, default=-1), -1, -1):
             here = carried.get(index)
+            if here is None:
+                continue
             record = records[index]
-            if here is None or record.op is None:
+            op = record.op
+            if op is None:
                 continue
             if not keep:
                 del carried[index]
-            level, op, out, attrs = record.level, record.op, record.value, record.attrs
+            if op.slopes is not None and _of_scalars(record, op.slopes, here, carried):
+                continue
+            level, out, attrs = record.level, record.value, record.attrs
             args = values_of(record)
+            if op.joint is not None:
+                parts = op.joint.pull(here[0], args, out, attrs)
+                for arg, part in zip(record.args, parts, strict=True):
+                    if part is not None and type(arg) is Traced and arg.level == level:
+                        add_path(carried, arg.index, (part, None))
+                continue
             for position, arg in enumerate(record.args):
                 if type(arg) is Traced and arg.level == level:
                     add_path(carried, arg.index, pull(op, position, args, out, attrs, here))
     return carried
+
+
+def _of_scalars(
+    record: Traced, slopes: tuple[Any, ...], here: Carried, carried: dict[int, Carried]
+) -> bool:
+    """Scalars all the way, the commonest case of all: nothing to sum over, nothing to cast.
+
+    Returns:
+        Whether this was such a case. It does what ``pull`` does, without the questions it asks.
+    """
+    cotangent, support = here
+    if type(cotangent) is not FLOAT64 or support is not None or record.attrs:
+        return False
+    level, args = record.level, record.args
+    if len(slopes) != len(args):
+        return False
+    values = [a.value if type(a) is Traced and a.level == level else a for a in args]
+    parts = []
+    for slope, value, arg in zip(slopes, values, args):
+        if type(arg) is not Traced or arg.level != level:
+            continue
+        if type(value) is not FLOAT64 or slope is None:
+            return False
+        if type(slope) is not float:
+            try:
+                slope = slope(*values, record.value)
+            except (ZeroDivisionError, OverflowError):
+                return False
+        part = cotangent * slope
+        if type(part) is not FLOAT64:
+            return False
+        parts.append((arg.index, part))
+    for index, part in parts:
+        before = carried.get(index)
+        if before is None:
+            carried[index] = (part, None)
+        else:
+            carried[index] = (before[0] + part, None)
+    return True
 
 
 def forward(records: Sequence[Traced], seeds: Mapping[int, Carried]) -> dict[int, Carried]:
@@ -59,6 +112,10 @@ def forward(records: Sequence[Traced], seeds: Mapping[int, Carried]) -> dict[int
             if not here:
                 continue
             args = values_of(record)
+            if op.joint is not None:
+                tangents = tuple(here[i][0] if i in here else None for i in range(len(args)))
+                carried[record.index] = op.joint.push(tangents, args, out, attrs), None
+                continue
             if len(here) > 1 and getattr(op.edges[-1], "positional", False):
                 carried[record.index] = push_together(op, args, out, attrs, here)
                 continue

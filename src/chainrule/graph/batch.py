@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import TraceError
+from chainrule.graph.bundle import Bundle
 from chainrule.graph.operand import Attrs, Operand, bind
 from chainrule.graph.primitive import Primitive
 from chainrule.graph.tape import dtype_of, shape_of
@@ -33,7 +34,10 @@ class Batched(Operand):
         batched = tuple([isinstance(a, Batched) and a.level == self.level for a in args])
         stacks = tuple([a.stack if b else a for a, b in zip(args, batched, strict=True)])
         size = shape_of(self.stack)[0]
-        return Batched(self.level, apply_to_batch(primitive, size, stacks, batched, attrs))
+        found = apply_to_batch(primitive, size, stacks, batched, attrs)
+        if isinstance(found, Bundle):
+            return Bundle(Batched(self.level, stack) for stack in found)
+        return Batched(self.level, found)
 
     def __repr__(self) -> str:
         return f"Batched(shape={self.shape}, batch={shape_of(self.stack)[0]})"

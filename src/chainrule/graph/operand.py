@@ -24,11 +24,15 @@ UFUNCS: dict[np.ufunc, Primitive] = {}
 SCIPY_UFUNCS: dict[str, Primitive] = {}
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {}
 METHODS: dict[str, Callable[..., Any]] = {}
+# For attributes of arrays that an operand does not have: what to do instead.
+ADVICE: dict[str, str] = {}
 # Functions with ``like=``: called with the operand that a new array shall be like.
 CREATORS: dict[Callable[..., Any], Callable[..., Any]] = {}
 # By the method's name ("reduce", "outer", ..., or "__call__" with options): what it does with
 # ``(ufunc, args, options)``; ``NotImplemented`` if it does not know this ufunc or option.
 UFUNC_METHODS: dict[str, Callable[..., Any]] = {}
+# For attributes of arrays that an operand does not have: what to do instead.
+ADVICE: dict[str, str] = {}
 # What a call of a generalised ufunc (``np.vecdot``) does, and of ``np.matmul`` with options.
 GENERALISED: dict[np.ufunc, Callable[..., Any]] = {}
 
@@ -91,7 +95,7 @@ class Operand:
     def __getattr__(self, name: str) -> Any:
         method = METHODS.get(name)
         if method is None:
-            raise AttributeError(f"a traced value has no attribute {name!r}")
+            raise AttributeError(f"a traced value has no attribute {name!r}{ADVICE.get(name, '')}")
         return lambda *args, **kwargs: method(self, *args, **kwargs)
 
     def __array__(self, *_args: Any, **_kwargs: Any) -> NoReturn:

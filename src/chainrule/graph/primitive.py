@@ -7,7 +7,7 @@ small structured linear map. The kinds below only *state* that map; ``chain`` wa
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 Partial = Callable[..., Any]
@@ -68,12 +68,16 @@ class Custom:
     """Push and pull written out: ``push(tangent, *args, out, **attrs)`` and likewise ``pull``.
 
     With ``reached`` the pull is told by ``support=`` where the cotangent can be non-zero at all:
-    ``None`` (everywhere) or booleans.
+    ``None`` (everywhere) or booleans. With ``joint`` the only edge of the primitive stands for all
+    arguments and results at once: ``push(tangents, args, out, attrs)`` gives the tangent of the
+    result and ``pull(cotangent, args, out, attrs)`` a cotangent for each argument, with ``None``
+    for what is zero (or not there) on either side.
     """
 
     push: Callable[..., Any]
     pull: Callable[..., Any]
     reached: bool = False
+    joint: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +171,18 @@ class Primitive:
     view: bool = False
     recorded: bool = True
     ulps: float = 1.0
+
+    # What walking over a tape asks of every row, answered once.
+    slopes: tuple[Partial | float | None, ...] | None = field(init=False, default=None)
+    joint: Custom | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        first = self.edges[0] if self.edges else None
+        if isinstance(first, Custom) and first.joint:
+            object.__setattr__(self, "joint", first)
+        if self.elementwise and self.edges:
+            slopes = tuple(e.partial if isinstance(e, Scale) else None for e in self.edges)
+            object.__setattr__(self, "slopes", slopes)
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"

@@ -70,6 +70,11 @@ class Traced(Operand):
             raise _leaked(primitive)
         if tape.watch is not None:
             tape.watch.used(args)
+        if tape.instead is not None:
+            instead = tape.instead
+            args = tuple(
+                [instead(a) if isinstance(a, Operand) and a.level != level else a for a in args]
+            )
         values = tuple([a.value if type(a) is Traced and a.level == level else a for a in args])
         if tape.staged:
             return self._stage(primitive, values, args, attrs)
@@ -97,7 +102,7 @@ class Traced(Operand):
     @property
     def transparent(self) -> bool:
         """Whether the value may be looked at: not where the computation is staged."""
-        return not self.tape.staged
+        return not self.tape.staged or self.tape.branching
 
     def example(self) -> Any:
         """The value, which may be an operand again."""
@@ -118,7 +123,7 @@ class Traced(Operand):
         return f"Traced({self.value!r})"
 
     def __bool__(self) -> bool:
-        if self.tape.staged:
+        if not self.transparent:
             raise TraceError(
                 "a branch on a value inside a staged loop: its body is recorded once, so every "
                 "iteration would take the branch of the first.\n"
@@ -175,7 +180,9 @@ class Tape:
     a truth value is an error.
     """
 
-    __slots__ = ("closed", "cuts", "level", "record", "records", "staged", "watch")
+    __slots__ = (
+        "branching", "closed", "cuts", "instead", "level", "record", "records", "staged", "watch",
+    )  # fmt: skip
 
     def __init__(self, recorder: Recorder | None = None, staged: bool = False) -> None:
         self.level = next(levels)
@@ -183,6 +190,10 @@ class Tape:
         self.record = None if recorder is None else recorder.record
         self.closed = False
         self.staged = staged
+        # On a staged tape: whether the values are those of this one run, so that they may be asked.
+        self.branching = False
+        # Operands of other computations in whose place records of this one are used.
+        self.instead: Callable[[Operand], Any] | None = None
         self.watch: Watch | None = None
         self.cuts: dict[tuple[str, int], Cut] = {}
 

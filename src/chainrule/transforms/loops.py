@@ -1,0 +1,495 @@
+"""Loops that stay loops: one record for all iterations, with a derivative that is a loop again.
+
+``scan``, ``fori_loop``, ``while_loop`` and ``cond`` have the arguments of their namesakes in
+``jax.lax``. Their bodies are staged: run once on an example, and replayed from then on. Where all
+is plain, the body is called as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import ArgumentsError
+from chainrule.graph.bundle import Bundle
+from chainrule.graph.operand import Operand, bind, concrete
+from chainrule.graph.tape import dtype_of, shape_of
+from chainrule.transforms.derivatives import jvp, vjp
+from chainrule.transforms.staging import (
+    Staged,
+    composite,
+    is_float,
+    items,
+    linear_parts,
+    stage,
+    zeros_for,
+)
+from chainrule.tree import flatten, leaves, map_leaves
+
+
+def scan(
+    f: Callable[[Any, Any], tuple[Any, Any]],
+    init: Any,
+    xs: Any = None,
+    length: int | None = None,
+    reverse: bool = False,
+) -> tuple[Any, Any]:
+    """Carry a state along a sequence, and collect what each step gives.
+
+    Args:
+        f: ``f(carry, x) -> (carry, y)``: one step. The carry keeps its structure, shapes and
+            dtypes.
+        init: The first carry, a pytree of arrays.
+        xs: The sequence: a pytree of arrays, all with the same first axis. ``None`` for no inputs.
+        length: How many steps; needed if ``xs`` is ``None``.
+        reverse: Walk from the last element to the first; the results stand where their inputs do.
+
+    Returns:
+        ``(last carry, ys)``, the results of the steps stacked along a new first axis.
+
+    Raises:
+        ArgumentsError: The sequences differ in length, or a step changes the shape of the carry.
+        TraceError: The step branches on a value while it is part of a computation.
+
+    Example:
+        >>> import numpy as np, chainrule as cr
+        >>> def step(total, x):
+        ...     return total + x, total * x
+        >>> cr.scan(step, 0.0, np.array([1.0, 2.0, 3.0]))
+        (np.float64(6.0), array([0., 2., 9.]))
+    """
+    count = _length(xs, length)
+    state, rebuild_state = flatten(init)
+    state = list(map(_array, state))
+    series, rebuild_xs = flatten(xs)
+    examples = [x[0] if count else np.ones(shape_of(x)[1:], dtype_of(x))[()] for x in series]
+
+    def step(carry: Any, x: Any) -> Any:
+        return f(rebuild_state(carry), rebuild_xs(x))
+
+    body = stage(step, (state, examples), "scan")
+    carry_out, y = body.rebuild(body.results)
+    _same_carry(state, flatten(carry_out)[0], init)
+    if not body.outside and not any(isinstance(v, Operand) for v in (*state, *series)) and count:
+        return _plainly(f, init, xs, count, reverse)
+    results = bind(
+        SCAN, (*body.outside, *state, *series),
+        {"body": body, "count": count, "carried": len(state), "backwards": reverse},
+    )  # fmt: skip
+    found = items(results, len(body.results) + len(state))[: len(body.results)]
+    final = rebuild_state(found[: len(state)])
+    return final, map_leaves(lambda _, it=iter(found[len(state) :]): next(it), y)
+
+
+def _plainly(f: Any, init: Any, xs: Any, count: int, reverse: bool) -> tuple[Any, Any]:
+    """The loop on plain arrays: nothing to be recorded."""
+    carry, ys = init, []
+    order = range(count)[::-1] if reverse else range(count)
+    for i in order:
+        carry, y = f(carry, map_leaves(lambda x, i=i: x[i], xs))
+        ys.append(y)
+    if reverse:
+        ys.reverse()
+    carry = map_leaves(_array, carry)
+    return carry, map_leaves(lambda *parts: np.stack(parts), ys[0], *ys[1:])
+
+
+def _array(leaf: Any) -> Any:
+    return leaf if isinstance(leaf, Operand) else np.asarray(leaf)[()]
+
+
+def _length(xs: Any, length: int | None) -> int:
+    sizes = {}
+    for name, leaf in leaves(xs, "xs"):
+        if not shape_of(leaf):
+            raise ArgumentsError(f"scan: {name} is a scalar, so there is nothing to walk along")
+        sizes[name] = shape_of(leaf)[0]
+    if length is not None:
+        sizes["length"] = length
+    if not sizes:
+        raise ArgumentsError("scan: without xs, give length=")
+    if len(set(sizes.values())) > 1:
+        listed = ", ".join(f"{name}: {size}" for name, size in sizes.items())
+        raise ArgumentsError(f"scan: the sequences differ in length ({listed})")
+    return next(iter(sizes.values()))
+
+
+def _same_carry(before: Sequence[Any], after: Sequence[Any], init: Any) -> None:
+    names = [name for name, _ in leaves(init, "carry")]
+    if len(before) != len(after):
+        raise ArgumentsError(
+            f"the step returns a carry of {len(after)} arrays, but it was given {len(before)}"
+        )
+    for name, old, new in zip(names, before, after, strict=True):
+        if shape_of(old) != shape_of(new) or dtype_of(old) != dtype_of(new):
+            raise ArgumentsError(
+                f"the step changes {name} from {dtype_of(old)}{list(shape_of(old))} to "
+                f"{dtype_of(new)}{list(shape_of(new))}; a carry keeps its shape and dtype"
+            )
+
+
+# ------------------------------------------------------------------------------------ scan as a row
+#
+# Arguments: what the body takes from outside, the first carry, the sequences. Results: the last
+# carry, what the steps gave, and the carry before each step, which the way back needs.
+
+
+def _scanned(*args: Any, body: Staged, count: int, carried: int, backwards: bool) -> Bundle:
+    outer = len(body.outside)
+    outside, state, series = args[:outer], list(args[outer : outer + carried]), args[outer + carried :]
+    before: list[list[Any]] = []
+    given: list[list[Any]] = []
+    for i in range(count)[::-1] if backwards else range(count):
+        before.append(state)
+        results = body(*outside, *state, *(x[i] for x in series))
+        state = results[:carried]
+        given.append(results[carried:])
+    if backwards:
+        before.reverse()
+        given.reverse()
+    shapes = body.results[carried:]
+    ys = [_stacked([g[k] for g in given], like) for k, like in enumerate(shapes)]
+    history = [_stacked([b[k] for b in before], like) for k, like in enumerate(body.results[:carried])]
+    return Bundle((*state, *ys, *history))
+
+
+def _stacked(parts: list[Any], like: Any) -> Any:
+    if parts:
+        return np.stack(parts)
+    return np.zeros((0, *shape_of(like)), dtype_of(like))
+
+
+def _split(args: Any, attrs: Any) -> tuple[Any, Any, Any]:
+    outer, carried = len(attrs["body"].outside), attrs["carried"]
+    return args[:outer], args[outer : outer + carried], args[outer + carried :]
+
+
+def _push_scan(tangents: Any, args: Any, out: Any, attrs: Any) -> Bundle:
+    """The same loop, with the tangent of the carry in the carry."""
+    body, carried, count = attrs["body"], attrs["carried"], attrs["count"]
+    outside, state, series = _split(args, attrs)
+    t_outside, t_state, t_series = _split(_filled(tangents, args), attrs)
+
+    def step(both: Any, here: Any) -> Any:
+        (state, t_state), (x, t_x) = both, here
+        args = (*outside, *state, *x)
+        f, floats, where = linear_parts(body, args)
+        moving = (*t_outside, *t_state, *t_x)
+        values, t_values = jvp(f, tuple(floats), tuple(moving[i] for i in where))
+        t_values = [_float_tangent(t, v) for t, v in zip(t_values, values, strict=True)]
+        return (
+            (values[:carried], t_values[:carried]),
+            (values[carried:], t_values[carried:], list(state), list(t_state)),
+        )
+
+    (_, final), (_, ys, _, history) = scan(
+        step, (list(state), list(t_state)), (list(series), list(t_series)),
+        length=count, reverse=attrs["backwards"],
+    )  # fmt: skip
+    return Bundle((*final, *ys, *history))
+
+
+def _filled(tangents: Any, args: Any) -> tuple[Any, ...]:
+    return tuple(zeros_for(a) if t is None else t for t, a in zip(tangents, args, strict=True))
+
+
+def _float_tangent(tangent: Any, value: Any) -> Any:
+    return tangent if is_float(value) else zeros_for(value)
+
+
+def _pull_scan(cotangent: Any, args: Any, out: Any, attrs: Any) -> list[Any]:
+    """The loop the other way round, with the cotangent of the carry in the carry."""
+    body, carried, count = attrs["body"], attrs["carried"], attrs["count"]
+    outside, state, series = _split(args, attrs)
+    given = len(body.results) - carried
+    out = items(out, len(body.results) + carried)
+    ct = _filled(cotangent, out)
+    ct_final, ct_ys, ct_before = ct[:carried], ct[carried : carried + given], ct[carried + given :]
+    before = out[carried + given :]
+    floats = [i for i, a in enumerate((*outside, *state, *series)) if is_float(a)]
+    outer = [i for i in floats if i < len(outside)]
+    moving = [i - len(outside) for i in floats if len(outside) <= i < len(outside) + carried]
+    along = [i - len(outside) - carried for i in floats if i >= len(outside) + carried]
+
+    def step(both: Any, here: Any) -> Any:
+        sums, ct_state = both
+        state, x, ct_y, ct_b = here
+        f, values, _ = linear_parts(body, (*outside, *state, *x))
+        results, pull = vjp(lambda *v: _only_floats(f(*v)), *values)
+        wanted = [c for c, r in zip((*ct_state, *ct_y), body.results, strict=True) if is_float(r)]
+        parts = list(pull(wanted))
+        of_outer, rest = parts[: len(outer)], parts[len(outer) :]
+        of_state, of_x = rest[: len(moving)], rest[len(moving) :]
+        whole = list(map(zeros_for, state))
+        for i, part in zip(moving, of_state, strict=True):
+            whole[i] = part
+        whole = [w + b for w, b in zip(whole, ct_b, strict=True)]
+        return ([s + p for s, p in zip(sums, of_outer, strict=True)], whole), of_x
+
+    zero = [zeros_for(outside[i]) for i in outer]
+    (sums, ct_state), ct_x = scan(
+        step, (zero, list(ct_final)), (list(before), list(series), list(ct_ys), list(ct_before)),
+        length=count, reverse=not attrs["backwards"],
+    )  # fmt: skip
+    found: list[Any] = [None] * len(args)
+    for i, value in zip(outer, sums, strict=True):
+        found[i] = value
+    for i in moving:
+        found[len(outside) + i] = ct_state[i]
+    for i, value in zip(along, ct_x, strict=True):
+        found[len(outside) + carried + i] = value
+    return found
+
+
+def _only_floats(values: Sequence[Any]) -> list[Any]:
+    return [v for v in values if is_float(v)]
+
+
+SCAN = composite("scan", _scanned, _push_scan, _pull_scan)
+
+
+def fori_loop(lower: int, upper: int, body_fun: Callable[[Any, Any], Any], init_val: Any) -> Any:
+    """``val = body_fun(i, val)`` for ``i`` from ``lower`` up to ``upper - 1``.
+
+    Example:
+        >>> import chainrule as cr
+        >>> power = lambda x: cr.fori_loop(0, 5, lambda i, value: value * x, 1.0)
+        >>> cr.grad(power)(2.0)
+        np.float64(80.0)
+    """
+    numbers = np.arange(lower, upper)
+    if not len(numbers):
+        return map_leaves(_array, init_val)
+    return scan(lambda value, i: (body_fun(i, value), None), init_val, numbers)[0]
+
+
+# ------------------------------------------------------------------------------------------- while
+
+
+def while_loop(
+    cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init_val: Any
+) -> Any:
+    """``while cond_fun(val): val = body_fun(val)``.
+
+    Reverse mode keeps the value before every iteration, in a record that grows with the loop. A
+    batch runs until the condition is false for each of its values.
+
+    Example:
+        >>> import chainrule as cr
+        >>> def root(a):  # Newton's iteration
+        ...     improve = lambda x: (x + a / x) / 2
+        ...     return cr.while_loop(lambda x: abs(x * x - a) > 1e-12, improve, a)
+        >>> float(round(cr.grad(root)(2.0), 6))
+        0.353553
+    """
+    state, rebuild = flatten(init_val)
+    state = list(map(_array, state))
+    body = stage(lambda values: body_fun(rebuild(values)), (state,), "while_loop")
+    test = stage(lambda values: cond_fun(rebuild(values)), (state,), "while_loop")
+    _same_carry(state, list(body.results), init_val)
+    if not any(isinstance(v, Operand) for v in (*body.outside, *test.outside, *state)):
+        value = rebuild(state)
+        while cond_fun(value):
+            value = body_fun(value)
+        return map_leaves(_array, value)
+    results = bind(
+        WHILE, (*body.outside, *test.outside, *state), {"body": body, "test": test}
+    )
+    return rebuild(items(results, 2 * len(state) + 1)[: len(state)])
+
+
+def _looped(*args: Any, body: Staged, test: Staged) -> Bundle:
+    """The last values, the values before each iteration, and whether each iteration counted."""
+    first, second = len(body.outside), len(body.outside) + len(test.outside)
+    outside, asked, state = args[:first], args[first:second], list(args[second:])
+    history: list[list[Any]] = []
+    counted: list[Any] = []
+    while True:
+        (go_on,) = test(*asked, *state)
+        known = concrete(go_on)
+        for_all = not isinstance(known, Operand)
+        if not (known if for_all else np.any(_every_value(known))):
+            break
+        history.append(state)
+        counted.append(np.bool_(True) if for_all else go_on)
+        new = body(*outside, *state)
+        if not for_all:  # a batch: what has come to its end stays as it is
+            new = [np.where(_beside(go_on, n), n, s) for n, s in zip(new, state, strict=True)]
+        state = new
+    before = [_stacked([h[k] for h in history], like) for k, like in enumerate(body.results)]
+    return Bundle((*state, *before, _stacked(counted, np.bool_(True))))
+
+
+def _every_value(operand: Any) -> Any:
+    """The values of a batch, of a batch of batches, ..."""
+    while isinstance(operand, Operand):
+        operand = operand.stack if hasattr(operand, "stack") else concrete(operand)
+    return operand
+
+
+def _beside(condition: Any, value: Any) -> Any:
+    return condition if shape_of(condition) == shape_of(value) else np.broadcast_to(
+        condition, shape_of(value)
+    )  # fmt: skip
+
+
+def _as_scan(args: Any, attrs: Any) -> tuple[Any, Any, Callable[..., Any]]:
+    """The iterations that were made, as a loop of known length over whether each one counted."""
+    body, test = attrs["body"], attrs["test"]
+    first, second = len(body.outside), len(body.outside) + len(test.outside)
+
+    def step(outside: Any, state: Any, counts: Any) -> list[Any]:
+        new = body(*outside, *state)
+        return [np.where(_beside(counts, n), n, s) for n, s in zip(new, state, strict=True)]
+
+    return args[:first], args[second:], step
+
+
+def _push_while(tangents: Any, args: Any, out: Any, attrs: Any) -> Bundle:
+    moving = _filled(tangents, args)
+    outside, state, step = _as_scan(args, attrs)
+    t_outside, t_state, _ = _as_scan(moving, attrs)
+    counts = items(out, 2 * len(state) + 1)[-1]
+
+    def iteration(both: Any, here: Any) -> Any:
+        state, t_state = both
+        f, floats, where = linear_parts(
+            lambda *v: step(v[: len(outside)], v[len(outside) :], here), (*outside, *state)
+        )
+        together = (*t_outside, *t_state)
+        values, found = jvp(f, tuple(floats), tuple(together[i] for i in where))
+        found = [_float_tangent(t, v) for t, v in zip(found, values, strict=True)]
+        return (values, found), list(t_state)
+
+    (_, final), history = scan(iteration, (list(state), list(t_state)), counts)
+    return Bundle((*final, *history, zeros_for(counts)))
+
+
+def _pull_while(cotangent: Any, args: Any, out: Any, attrs: Any) -> list[Any]:
+    outside, state, step = _as_scan(args, attrs)
+    count = len(state)
+    out = items(out, 2 * count + 1)
+    ct = _filled(cotangent, out)
+    before, counts = out[count:-1], out[-1]
+    outer = [i for i, a in enumerate(outside) if is_float(a)]
+    moving = [i for i, a in enumerate(state) if is_float(a)]
+
+    def iteration(both: Any, here: Any) -> Any:
+        sums, ct_state = both
+        state, ct_b, counted = here
+        f, floats, _ = linear_parts(
+            lambda *v: step(v[: len(outside)], v[len(outside) :], counted), (*outside, *state)
+        )
+        _, pull = vjp(lambda *v: _only_floats(f(*v)), *floats)
+        parts = list(pull([ct_state[i] for i in moving]))
+        whole = list(map(zeros_for, state))
+        for i, part in zip(moving, parts[len(outer) :], strict=True):
+            whole[i] = part + ct_b[i]
+        return ([s + p for s, p in zip(sums, parts[: len(outer)], strict=True)], whole), None
+
+    zero = [zeros_for(outside[i]) for i in outer]
+    (sums, ct_state), _ = scan(
+        iteration, (zero, list(ct[:count])), (list(before), list(ct[count:-1]), counts),
+        reverse=True,
+    )  # fmt: skip
+    found: list[Any] = [None] * len(args)
+    for i, value in zip(outer, sums, strict=True):
+        found[i] = value
+    for i in moving:
+        found[len(args) - count + i] = ct_state[i]
+    return found
+
+
+WHILE = composite("while_loop", _looped, _push_while, _pull_while)
+
+
+# -------------------------------------------------------------------------------------------- cond
+
+
+def cond(
+    pred: Any, true_fun: Callable[..., Any], false_fun: Callable[..., Any], *operands: Any
+) -> Any:
+    """``true_fun(*operands)`` where ``pred`` holds, else ``false_fun(*operands)``.
+
+    Only the branch that is taken is run; for a batch, and where the condition is known to be a
+    batch's, both are and ``np.where`` chooses. Both return the same structure and shapes.
+
+    Example:
+        >>> import chainrule as cr
+        >>> cr.grad(lambda x: cr.cond(x > 0, lambda v: v * v, lambda v: -v, x))(3.0)
+        np.float64(6.0)
+    """
+    known = concrete(pred)
+    if not isinstance(known, Operand):
+        return true_fun(*operands) if known else false_fun(*operands)
+    if hasattr(known, "stack"):
+        return map_leaves(
+            lambda a, b: np.where(_beside(pred, a), a, b), true_fun(*operands), false_fun(*operands)
+        )
+    given, rebuild = flatten(operands)
+    given = list(map(_array, given))
+    yes, no = (
+        stage(lambda values, g=g: g(*rebuild(values)), (given,), "cond")
+        for g in (true_fun, false_fun)
+    )
+    _same_carry(list(yes.results), list(no.results), yes.rebuild(yes.results))
+    results = bind(COND, (pred, *yes.outside, *no.outside, *given), {"yes": yes, "no": no})
+    return yes.rebuild(items(results, len(yes.results)))
+
+
+def _branch(args: Any, attrs: Any) -> tuple[Any, Callable[..., Any], Callable[..., Any]]:
+    yes, no = attrs["yes"], attrs["no"]
+    first = 1 + len(yes.outside)
+    second = first + len(no.outside)
+
+    def if_true(*rest: Any) -> list[Any]:
+        return yes(*rest[: first - 1], *rest[second - 1 :])  # type: ignore[no-any-return]
+
+    def if_false(*rest: Any) -> list[Any]:
+        return no(*rest[first - 1 : second - 1], *rest[second - 1 :])  # type: ignore[no-any-return]
+
+    return args[0], if_true, if_false
+
+
+def _chosen(*args: Any, **attrs: Any) -> Bundle:
+    pred, if_true, if_false = _branch(args, attrs)
+    return Bundle(cond(pred, if_true, if_false, *args[1:]))
+
+
+def _push_cond(tangents: Any, args: Any, out: Any, attrs: Any) -> Bundle:
+    pred, if_true, if_false = _branch(args, attrs)
+    moving = _filled(tangents, args)[1:]
+
+    def pushed(branch: Any) -> Any:
+        def through(*rest: Any) -> Any:
+            f, floats, where = linear_parts(branch, rest)
+            values, found = jvp(f, tuple(floats), tuple(moving[i] for i in where))
+            return [_float_tangent(t, v) for t, v in zip(found, values, strict=True)]
+
+        return through
+
+    return Bundle(cond(pred, pushed(if_true), pushed(if_false), *args[1:]))
+
+
+def _pull_cond(cotangent: Any, args: Any, out: Any, attrs: Any) -> list[Any]:
+    pred, if_true, if_false = _branch(args, attrs)
+    ct = _only_floats(_filled(cotangent, items(out, len(attrs["yes"].results))))
+    where = [i for i, a in enumerate(args[1:]) if is_float(a)]
+
+    def pulled(branch: Any) -> Any:
+        def through(*rest: Any) -> Any:
+            f, floats, _ = linear_parts(branch, rest)
+            return list(vjp(lambda *v: _only_floats(f(*v)), *floats)[1](ct))
+
+        return through
+
+    parts = cond(pred, pulled(if_true), pulled(if_false), *args[1:])
+    found: list[Any] = [None] * len(args)
+    for i, part in zip(where, parts, strict=True):
+        found[1 + i] = part
+    return found
+
+
+COND = composite("cond", _chosen, _push_cond, _pull_cond)

@@ -1,0 +1,186 @@
+"""Staging: a function recorded once, to be run again on other values of the same shapes.
+
+The body of a loop is staged: it is run once on examples, with every operation recorded, and from
+then on the records are replayed. Traced values that it takes from outside become arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import TraceError
+from chainrule.graph.bundle import Bundle
+from chainrule.graph.operand import Operand, bind
+from chainrule.graph.primitive import Custom, Notation, Primitive
+from chainrule.graph.tape import Tape, Traced, dtype_of, example, levels, running, shape_of
+from chainrule.tree import flatten
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Staged:
+    """A function as a list of operations.
+
+    Attributes:
+        records: The operations in order. What has no ``op`` is an input or taken from outside.
+        inputs: Index of each argument among the records.
+        outside: The operands it takes from the computations around it, as arguments before the
+            others: ``self(*outside, *inputs)``.
+        results: For each result the index of a record, or a plain value.
+        rebuild: Makes the tree that the function returned, of the results.
+    """
+
+    records: tuple[Traced, ...]
+    inputs: tuple[int, ...]
+    outside: tuple[Any, ...]
+    places: dict[tuple[int, int], int]
+    results: tuple[Any, ...]
+    rebuild: Callable[[Sequence[Any]], Any]
+    level: int
+
+    def __call__(self, *values: Any) -> list[Any]:
+        """The results for these values of what is taken from outside and of the inputs."""
+        count = len(self.outside)
+        outer, given = values[:count], values[count:]
+        found: dict[int, Any] = dict(zip(self.inputs, given, strict=True))
+        for record in self.records:
+            if record.op is None:
+                found.setdefault(record.index, record.value)
+                continue
+            args = tuple([self._argument(a, found, outer) for a in record.args])
+            found[record.index] = bind(record.op, args, record.attrs)
+        return [found[r.index] if self._own(r) else self._argument(r, found, outer)
+                for r in self.results]  # fmt: skip
+
+    def _own(self, value: Any) -> bool:
+        return type(value) is Traced and value.level == self.level
+
+    def _argument(self, arg: Any, found: dict[int, Any], outer: Sequence[Any]) -> Any:
+        if not isinstance(arg, Operand):
+            return arg
+        if self._own(arg):
+            return found[arg.index]  # type: ignore[attr-defined]
+        return outer[self.places[identity(arg)]]
+
+
+def identity(operand: Any) -> tuple[int, int]:
+    """What tells operands apart: a record by its place on its tape, a batch by its stack."""
+    return operand.level, operand.index if type(operand) is Traced else id(operand.stack)
+
+
+def stage(f: Callable[..., Any], examples: Sequence[Any], name: str) -> Staged:
+    """Record ``f`` once, on examples of the arguments (pytrees).
+
+    Raises:
+        TraceError: ``f`` asks for a value: a branch, ``float()``, a mask as an index.
+    """
+    tape = Tape(staged=True)
+    given, rebuild = flatten(tuple(examples))
+    inputs = [tape.input(_array(example(leaf))) for leaf in given]
+    with running(tape), np.errstate(all="ignore"):
+        result = f(*rebuild(inputs))
+    outside: dict[tuple[int, int], Any] = {}
+    results, rebuild_result = flatten(result)
+    for value in [*(a for r in tape.records for a in r.args), *results]:
+        if isinstance(value, Operand) and value.level != tape.level:
+            outside.setdefault(identity(value), value)
+    return Staged(
+        records=tuple(tape.records),
+        inputs=tuple(x.index for x in inputs),
+        outside=tuple(outside.values()),
+        places={key: i for i, key in enumerate(outside)},
+        results=tuple(r if isinstance(r, Operand) else _array(r) for r in results),
+        rebuild=rebuild_result,
+        level=tape.level,
+    )
+
+
+def _array(leaf: Any) -> Any:
+    return np.float64(leaf) if type(leaf) is float else np.asarray(leaf)[()]
+
+
+def items(bundle: Any, count: int) -> list[Any]:
+    """Each of ``count`` results, taken from what a primitive with several gave."""
+    attrs = [{"position": i, "count": count} for i in range(count)]
+    return [bind(ITEM, (bundle,), a) for a in attrs]
+
+
+def _push_item(tangents: Any, args: Any, out: Any, attrs: Any) -> Any:
+    (tangent,) = tangents
+    part = tangent[attrs["position"]]
+    return np.zeros(shape_of(out), dtype_of(out))[()] if part is None else part
+
+
+def _pull_item(cotangent: Any, args: Any, out: Any, attrs: Any) -> Any:
+    parts = [None] * attrs["count"]
+    parts[attrs["position"]] = cotangent
+    return (Bundle(parts),)
+
+
+def composite(name: str, evaluate: Callable[..., Any], push: Any, pull: Any) -> Primitive:
+    """A primitive made of others: it computes a batch by being run on batched values."""
+    return Primitive(
+        name, evaluate, (Custom(push, pull, joint=True),), Notation(name, rf"\mathrm{{{name}}}"),
+        elementwise=False, structure="program", batch=_run_on_batch,
+    )  # fmt: skip
+
+
+def _run_on_batch(row: Primitive, size: int, args: Any, batched: Any, attrs: Any) -> Any:
+    from chainrule.graph.batch import Batched
+
+    level = next(levels)
+    wrapped = [Batched(level, a) if b else a for a, b in zip(args, batched, strict=True)]
+    results = row.evaluate(*wrapped, **attrs)
+
+    def stacked(value: Any) -> Any:
+        if isinstance(value, Batched) and value.level == level:
+            return value.stack
+        return np.broadcast_to(value, (size, *shape_of(value)))
+
+    return Bundle(map(stacked, results))
+
+
+ITEM = Primitive(
+    "item", lambda bundle, position, count: bundle[position],
+    (Custom(_push_item, _pull_item, joint=True),), Notation("item", r"\mathrm{item}"),
+    elementwise=False, structure="selection",
+)  # fmt: skip
+
+
+def is_float(value: Any) -> bool:
+    """Whether a leaf has a derivative."""
+    return dtype_of(value).kind == "f"
+
+
+def linear_parts(
+    f: Callable[..., Sequence[Any]], args: Sequence[Any]
+) -> tuple[Callable[..., Sequence[Any]], list[Any], list[int]]:
+    """``f`` as a function of its float arguments alone, those arguments, and where they stand."""
+    where = [i for i, a in enumerate(args) if is_float(a)]
+
+    def of_floats(*floats: Any) -> Sequence[Any]:
+        merged = list(args)
+        for i, value in zip(where, floats, strict=True):
+            merged[i] = value
+        return f(*merged)
+
+    return of_floats, [args[i] for i in where], where
+
+
+def zeros_for(value: Any) -> Any:
+    """A tangent or cotangent of zero."""
+    return np.zeros(shape_of(value), dtype_of(value))[()]
+
+
+def refuse_operands(value: Any, what: str) -> None:
+    """A plain run must give plain results; anything else came in from outside."""
+    if isinstance(value, Operand):
+        raise TraceError(
+            f"{what} uses a traced value that is not among its arguments, so its gradient would be "
+            "lost.\nPass it as an argument."
+        )
+
+
