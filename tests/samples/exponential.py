@@ -1,6 +1,7 @@
 """Samples of exponentials and logarithms."""
 
 import numpy as np
+import scipy.special
 
 from samples import LINE, PAIRS, POSITIVE
 
@@ -13,4 +14,6 @@ ELEMENTWISE = {
     "log10": (np.log10, POSITIVE),
     "log1p": (np.log1p, (-0.99, -0.5, -1e-6, 1e-7, 0.3, 20.0, 4e5)),
     "logaddexp": (np.logaddexp, PAIRS),
+    "logaddexp2": (np.logaddexp2, PAIRS),
+    "sigmoid": (scipy.special.expit, LINE),
 }

@@ -15,6 +15,11 @@ ELEMENTWISE = {
     "floor": (np.floor, STEPS),
     "ceil": (np.ceil, STEPS),
     "round": (np.round, STEPS),
+    "trunc": (np.trunc, STEPS),
+    "fmax": (np.fmax, PAIRS),
+    "fmin": (np.fmin, PAIRS),
+    "copysign": (np.copysign, PAIRS),
+    "heaviside": (np.heaviside, (*PAIRS, (0.0, 0.7))),
 }
 
 CONVENTIONS = {
@@ -27,4 +32,9 @@ CONVENTIONS = {
     "floor": [((3.0,), (0.0,))],
     "ceil": [((3.0,), (0.0,))],
     "round": [((2.5,), (0.0,))],
+    "trunc": [((-3.0,), (0.0,))],
+    "fmax": [((2.0, 2.0), (0.5, 0.5))],
+    "fmin": [((2.0, 2.0), (0.5, 0.5))],
+    "copysign": [((0.0, -2.0), (0.0, 0.0))],
+    "heaviside": [((0.0, 0.5), (0.0, 1.0))],
 }

@@ -18,6 +18,7 @@ ELEMENTWISE = {
     "arccsc": (lambda x: np.arcsin(1 / x), OUTSIDE),
     "arccot": (lambda x: np.pi / 2 - np.arctan(x), LINE),
     "arctan2": (np.arctan2, PAIRS),
+    "sinc": (np.sinc, (-7.3, -1.2, -0.41, -0.39, 1e-9, 0.2, 0.6, 3.5, 40.1)),
 }
 
 CONVENTIONS = {

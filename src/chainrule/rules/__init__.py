@@ -10,6 +10,7 @@ from chainrule.rules import (
     arithmetic,
     arranging,
     assignment,
+    averages,
     creation,
     diagonals,
     exponential,
@@ -25,6 +26,7 @@ from chainrule.rules import (
     special,
     splitting,
     trigonometric,
+    ufunc_methods,
     windows,
 )
 from chainrule.rules.book import BOOK
@@ -35,6 +37,7 @@ __all__ = [
     "arithmetic",
     "arranging",
     "assignment",
+    "averages",
     "creation",
     "diagonals",
     "exponential",
@@ -51,6 +54,7 @@ __all__ = [
     "special",
     "splitting",
     "trigonometric",
+    "ufunc_methods",
     "windows",
 ]
 

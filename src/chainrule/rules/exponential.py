@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
-from chainrule.graph.primitive import Scale
+from chainrule.graph.operand import bind, symbolic
+from chainrule.graph.primitive import Primitive, Scale
 from chainrule.rules.book import constant, define
 
 _POSITIVE = (lambda x: x > 0, "a positive argument")
@@ -47,10 +49,47 @@ LOG1P = define(
     domain=(lambda x: x > -1, "an argument above −1"),
     mpmath=lambda mp, x: mp.log1p(x), sympy=lambda sp, x: sp.log(1 + x),
 )
+
+
+def _sigmoid(x: Any) -> Any:
+    """1/(1 + e^(−x)) without overflow on either side."""
+    decay = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1 / (1 + decay), decay / (1 + decay))
+
+
+def _sigmoid_slope(x: Any, out: Any) -> Any:
+    """σ(x)·σ(−x): beside numbers not as out·(1 − out), which has no digits left where out ≈ 1."""
+    return out * (1 - out) if symbolic(x) else out * bind(SIGMOID, (-x,))
+
+
+SIGMOID: Primitive = define(
+    "sigmoid", _sigmoid, Scale(_sigmoid_slope),
+    text="σ", latex=r"\sigma", scipy="expit", ulps=4.0,
+    mpmath=lambda mp, x: 1 / (1 + mp.exp(-x)), sympy=lambda sp, x: 1 / (1 + sp.exp(-x)),
+)
+
+
+def _share(x: Any, y: Any, out: Any) -> Any:
+    """e^x/(e^x + e^y): how much of the sum is x's."""
+    return np.exp(x - out) if symbolic(x) or symbolic(y) else bind(SIGMOID, (x - y,))
+
+
+def _share2(x: Any, y: Any, out: Any) -> Any:
+    if symbolic(x) or symbolic(y):
+        return np.exp2(x - out)
+    return bind(SIGMOID, ((x - y) * math.log(2.0),))
+
+
 LOGADDEXP = define(
-    "logaddexp", np.logaddexp,
-    Scale(lambda x, y, out: np.exp(x - out)), Scale(lambda x, y, out: np.exp(y - out)),
+    "logaddexp", np.logaddexp, Scale(_share), Scale(lambda x, y, out: _share(y, x, out)),
     ulps=6.0,
     mpmath=lambda mp, x, y: max(x, y) + mp.log1p(mp.exp(-abs(x - y))),
     sympy=lambda sp, x, y: sp.log(sp.exp(x) + sp.exp(y)),
+)  # fmt: skip
+# Where the sum is nearly 1, its logarithm is nearly 0: no bound relative to it holds.
+LOGADDEXP2 = define(
+    "logaddexp2", np.logaddexp2, Scale(_share2), Scale(lambda x, y, out: _share2(y, x, out)),
+    ulps=math.inf,
+    mpmath=lambda mp, x, y: max(x, y) + mp.log1p(mp.power(2, -abs(x - y))) / mp.log(2),
+    sympy=lambda sp, x, y: sp.log(2**x + 2**y) / sp.log(2),
 )  # fmt: skip

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from chainrule.graph.operand import symbolic
 from chainrule.graph.primitive import Convention, Scale
 from chainrule.rules.book import define
 
@@ -15,8 +18,18 @@ COSH = define(
     "cosh", np.cosh, Scale(lambda x, out: np.sinh(x)), latex=r"\cosh", analytic=True, ulps=3.0,
     mpmath=lambda mp, x: mp.cosh(x), sympy=lambda sp, x: sp.cosh(x),
 )
+
+
+def _tanh_slope(x: Any, out: Any) -> Any:
+    """1/cosh²x: beside numbers not as 1 − tanh²x, which has no digits left where tanh x ≈ 1."""
+    if symbolic(x):
+        return 1 - out**2
+    decay = np.exp(-2 * np.abs(x))
+    return 4 * decay / (1 + decay) ** 2
+
+
 TANH = define(
-    "tanh", np.tanh, Scale(lambda x, out: 1 - out**2), latex=r"\tanh", analytic=True, ulps=3.0,
+    "tanh", np.tanh, Scale(_tanh_slope), latex=r"\tanh", analytic=True, ulps=3.0,
     mpmath=lambda mp, x: mp.tanh(x), sympy=lambda sp, x: sp.tanh(x),
 )
 _NOT_ZERO = (lambda x: x != 0, "an argument other than 0")
@@ -31,17 +44,30 @@ CSCH = define(
     mpmath=lambda mp, x: mp.csch(x), sympy=lambda sp, x: sp.csch(x),
 )
 COTH = define(
-    "coth", lambda x: 1 / np.tanh(x), Scale(lambda x, out: 1 - out**2),
+    "coth", lambda x: 1 / np.tanh(x),
+    Scale(lambda x, out: 1 - out**2 if symbolic(x) else -1 / np.sinh(x) ** 2),
     latex=r"\coth", analytic=True, ulps=4.0, domain=_NOT_ZERO,
     mpmath=lambda mp, x: mp.coth(x), sympy=lambda sp, x: sp.coth(x),
 )
+
+
+def _hypotenuse(x: Any) -> Any:
+    """√(x² + 1), also where x² is too large to write down."""
+    return np.sqrt(x**2 + 1) if symbolic(x) else np.hypot(x, 1.0)
+
+
+def _leg(x: Any) -> Any:
+    """√(x² − 1), also where x² is too large to write down."""
+    return np.sqrt((x - 1) * (x + 1)) if symbolic(x) else np.sqrt(x - 1) * np.sqrt(x + 1)
+
+
 ARCSINH = define(
-    "arcsinh", np.arcsinh, Scale(lambda x, out: 1 / np.sqrt(x**2 + 1)),
+    "arcsinh", np.arcsinh, Scale(lambda x, out: 1 / _hypotenuse(x)),
     latex=r"\operatorname{arsinh}", text="arcsinh", analytic=True, ulps=3.0,
     mpmath=lambda mp, x: mp.asinh(x), sympy=lambda sp, x: sp.asinh(x),
 )
 ARCCOSH = define(
-    "arccosh", np.arccosh, Scale(lambda x, out: 1 / np.sqrt((x - 1) * (x + 1))),
+    "arccosh", np.arccosh, Scale(lambda x, out: 1 / _leg(x)),
     latex=r"\operatorname{arcosh}", text="arccosh", analytic=True, ulps=3.0,
     domain=(lambda x: x >= 1, "an argument of at least 1"),
     conventions=(Convention(lambda x: x == 1, "1", "the derivative is infinite"),),
@@ -63,7 +89,7 @@ ARCSECH = define(
 )
 ARCCSCH = define(
     "arccsch", lambda x: np.arcsinh(1 / x),
-    Scale(lambda x, out: -1 / (np.abs(x) * np.sqrt(x**2 + 1))),
+    Scale(lambda x, out: -1 / (np.abs(x) * _hypotenuse(x))),
     latex=r"\operatorname{arcsch}", text="arccsch", ulps=5.0, domain=_NOT_ZERO,
     mpmath=lambda mp, x: mp.acsch(x), sympy=lambda sp, x: sp.acsch(x),
 )

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import TraceError
-from chainrule.graph.operand import NO_ATTRS, UFUNCS, Operand, bind, concrete
-from chainrule.graph.primitive import Convention, Flat, Mask
+from chainrule.graph.operand import METHODS, NO_ATTRS, UFUNCS, Operand, bind, concrete
+from chainrule.graph.primitive import Convention, Flat, Mask, Primitive
+from chainrule.rules.arithmetic import FLOOR_DIVIDE, MOD
 from chainrule.rules.book import define, numpy_function
 
 _STEP = "constant between its jumps: derivative 0 where it exists"
@@ -79,6 +80,39 @@ WHERE = define(
     mpmath=lambda mp, c, x, y: x if c else y,
     sympy=lambda sp, c, x, y: sp.Piecewise((x, c), (y, True)),
 )  # fmt: skip
+
+
+def _larger_number(x: Any, y: Any) -> Any:
+    """As ``_winner``, but a NaN loses against a number."""
+    return np.where(x == y, 0.5, np.where((x > y) | np.isnan(y), 1.0, 0.0))
+
+
+def _smaller_number(x: Any, y: Any) -> Any:
+    """As ``_loser``, but a NaN loses against a number."""
+    return np.where(x == y, 0.5, np.where((x < y) | np.isnan(y), 1.0, 0.0))
+
+
+FMAX = define(
+    "fmax", np.fmax,
+    Mask(lambda x, y, out: _larger_number(x, y)), Mask(lambda x, y, out: _larger_number(y, x)),
+    conventions=_TIE, mpmath=lambda mp, x, y: max(x, y), sympy=lambda sp, x, y: sp.Max(x, y),
+)
+FMIN = define(
+    "fmin", np.fmin,
+    Mask(lambda x, y, out: _smaller_number(x, y)), Mask(lambda x, y, out: _smaller_number(y, x)),
+    conventions=_TIE, mpmath=lambda mp, x, y: min(x, y), sympy=lambda sp, x, y: sp.Min(x, y),
+)
+COPYSIGN = define(
+    "copysign", np.copysign,
+    Mask(lambda x, y, out: np.sign(x) * np.copysign(1.0, y)), Flat("only its sign counts"),
+    conventions=(Convention(lambda x, y: x == 0, "0", "not differentiable; 0 used"),),
+    mpmath=lambda mp, x, y: -abs(x) if y < 0 else abs(x),
+)
+HEAVISIDE = define(
+    "heaviside", np.heaviside, Flat(_STEP), Mask(lambda x, y, out: x == 0),
+    conventions=(Convention(lambda x, y: x == 0, "0", "not continuous; 0 used"),),
+    mpmath=lambda mp, x, y: y if x == 0 else mp.mpf(x > 0),
+)
 RELU = define(
     "relu", lambda x: np.maximum(x, 0), Mask(lambda x, out: x > 0),
     conventions=(Convention(lambda x: x == 0, "0", "not differentiable; 0 used"),),
@@ -94,6 +128,15 @@ CEIL = define(
     conventions=_at_integers("not continuous; 0 used"),
     mpmath=lambda mp, x: mp.ceil(x), sympy=lambda sp, x: sp.ceiling(x),
 )
+TRUNC = define(
+    "trunc", np.trunc, Flat(_STEP),
+    conventions=(
+        Convention(lambda x: (x == np.floor(x)) & (x != 0), "an integer other than 0",
+                   "not continuous; 0 used"),
+    ),
+    mpmath=lambda mp, x: mp.floor(x) if x >= 0 else mp.ceil(x),
+    sympy=lambda sp, x: sp.sign(x) * sp.floor(sp.Abs(x)),
+)  # fmt: skip
 ROUND = define(
     "round", lambda x, decimals=0: np.round(x, decimals), Flat(_STEP),
     conventions=(Convention(lambda x: 2 * x == 2 * np.floor(x) + 1, "a half",
@@ -124,10 +167,105 @@ def _where(condition: Any, *branches: Any) -> Any:
     return bind(WHERE, (concrete(condition), *branches))
 
 
-@numpy_function(np.round, method="round")
-def _round(a: Any, decimals: int = 0) -> Any:
+@numpy_function(np.round, np.around, method="round")
+def _round(a: Any, decimals: int = 0, out: Any = None) -> Any:
+    if out is not None:
+        raise TraceError("np.round of a traced value does not take out=: assign the result.")
     return bind(ROUND, (a,), {"decimals": decimals} if decimals else NO_ATTRS)
 
 
 UFUNCS[np.fabs] = ABS
 UFUNCS[np.rint] = ROUND
+
+
+@numpy_function(np.fix)
+def _fix(x: Any, out: Any = None) -> Any:
+    if out is not None:
+        raise TraceError("np.fix of a traced value does not take out=: assign the result.")
+    return bind(TRUNC, (x,))
+
+
+def _whole_number(name: str, row: Primitive) -> None:
+    """``math.floor(x)`` and the like: an ``int``, as of any float.
+
+    Like a comparison it only says on which step the value is, so it may be an index or the length
+    of a loop. Where values are not to be looked at, it is the step as a value.
+    """
+
+    def method(self: Operand) -> Any:
+        if np.shape(self) != ():
+            raise TypeError(f"only a traced scalar can be made an int by {name}")
+        below = concrete(self)
+        return bind(row, (self,)) if isinstance(below, Operand) else int(row.evaluate(below))
+
+    setattr(Operand, f"__{name}__", method)
+
+
+_whole_number("floor", FLOOR)
+_whole_number("ceil", CEIL)
+_whole_number("trunc", TRUNC)
+_whole_number("int", TRUNC)
+
+
+def _rounded(self: Operand, ndigits: int | None = None) -> Any:
+    """``round(x)`` is an ``int`` and ``round(x, n)`` a float, as of any float."""
+    if ndigits is not None or np.shape(self) != ():
+        return _round(self, ndigits or 0)
+    below = concrete(self)
+    return _round(self) if isinstance(below, Operand) else round(below)
+
+
+def _divmod(x: Any, y: Any) -> tuple[Any, Any]:
+    return bind(FLOOR_DIVIDE, (x, y)), bind(MOD, (x, y))
+
+
+for _name, _method in {
+    "__round__": _rounded, "__divmod__": _divmod, "__rdivmod__": lambda y, x: _divmod(x, y),
+}.items():  # fmt: skip
+    setattr(Operand, _name, _method)
+
+
+# Traced values are real.
+@numpy_function(np.real, np.real_if_close)
+def _real(val: Any, tol: float = 100) -> Any:
+    return val
+
+
+@numpy_function(np.imag)
+def _imag(val: Any) -> Any:
+    return np.zeros_like(val)
+
+
+@numpy_function(np.isreal)
+def _isreal(x: Any) -> Any:
+    return np.ones(np.shape(x), bool)[()]
+
+
+@numpy_function(np.iscomplex)
+def _iscomplex(x: Any) -> Any:
+    return np.zeros(np.shape(x), bool)[()]
+
+
+@numpy_function(np.isrealobj)
+def _isrealobj(x: Any) -> bool:
+    return True
+
+
+@numpy_function(np.iscomplexobj)
+def _iscomplexobj(x: Any) -> bool:
+    return False
+
+
+@numpy_function(np.isposinf)
+def _isposinf(x: Any, out: Any = None) -> Any:
+    return np.equal(x, np.inf, out=out)
+
+
+@numpy_function(np.isneginf)
+def _isneginf(x: Any, out: Any = None) -> Any:
+    return np.equal(x, -np.inf, out=out)
+
+
+METHODS["conj"] = METHODS["conjugate"] = _real
+setattr(Operand, "real", property(_real))  # noqa: B010
+setattr(Operand, "imag", property(_imag))  # noqa: B010

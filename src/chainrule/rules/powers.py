@@ -56,7 +56,7 @@ POWER = define(
     ),
     mpmath=_mp_power, sympy=lambda sp, x, p: x**p,
 )  # fmt: skip
-UFUNCS[np.power] = UFUNCS[np.float_power] = POWER
+UFUNCS[np.power] = POWER
 SQUARE = define(
     "square", np.square, Scale(lambda x, out: 2 * x),
     text="({0})²", latex=r"\left({0}\right)^{{2}}", analytic=True,

@@ -12,6 +12,7 @@ from chainrule.graph.node import PI, Graph
 from chainrule.graph.operand import bind
 from chainrule.graph.primitive import Scale
 from chainrule.rules.book import constant, define
+from chainrule.rules.exponential import SIGMOID
 from chainrule.rules.powers import SQRT
 
 
@@ -37,12 +38,6 @@ def _elementwise(name: str, scalar: Any) -> Any:
     return evaluate
 
 
-def _sigmoid(x: Any) -> Any:
-    """1/(1 + e^(−x)) without overflow on either side."""
-    decay = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1 / (1 + decay), decay / (1 + decay))
-
-
 def _logit(x: Any) -> Any:
     """ln(x/(1 − x)), in the middle as 2·artanh(2x − 1): there the logarithm would lose digits."""
     middle = np.clip(x, 0.25, 0.75)
@@ -66,11 +61,6 @@ ERFC = define(
     Scale(lambda x, out: -_two_over_sqrt_pi(x) * np.exp(-(x**2))),
     scipy="erfc", ulps=512.0,
     mpmath=lambda mp, x: mp.erfc(x), sympy=lambda sp, x: sp.erfc(x),
-)
-SIGMOID = define(
-    "sigmoid", _sigmoid, Scale(lambda x, out: out * (1 - out)),
-    text="σ", latex=r"\sigma", scipy="expit", ulps=4.0,
-    mpmath=lambda mp, x: 1 / (1 + mp.exp(-x)), sympy=lambda sp, x: 1 / (1 + sp.exp(-x)),
 )
 SOFTPLUS = define(
     "softplus", lambda x: np.logaddexp(x, np.zeros_like(x)),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
+from chainrule.graph.node import PI
+from chainrule.graph.operand import bind, symbolic
 from chainrule.graph.primitive import Convention, Scale
-from chainrule.rules.book import define
+from chainrule.rules.averages import beside
+from chainrule.rules.book import constant, define, numpy_function
 
 SIN = define(
     "sin", np.sin, Scale(lambda x, out: np.cos(x)), latex=r"\sin", analytic=True, ulps=2.0,
@@ -88,9 +92,19 @@ ARCCOT = define(
     latex=r"\operatorname{arccot}", ulps=2.0,
     mpmath=lambda mp, x: mp.atan2(1, x), sympy=lambda sp, x: sp.pi / 2 - sp.atan(x),
 )
+
+
+def _over_square(y: Any, x: Any, out: Any) -> Any:
+    """x/(x² + y²), also where the squares are too large or too small to write down."""
+    if symbolic(y) or symbolic(x):
+        return x / (x**2 + y**2)
+    length = np.hypot(x, y)
+    return x / length / length
+
+
 ARCTAN2 = define(
     "arctan2", np.arctan2,
-    Scale(lambda y, x, out: x / (x**2 + y**2)), Scale(lambda y, x, out: -y / (x**2 + y**2)),
+    Scale(_over_square), Scale(lambda y, x, out: -_over_square(x, y, out)),
     latex=r"\operatorname{arctan2}", ulps=2.0,
     conventions=(
         Convention(lambda y, x: (x == 0) & (y == 0), "the origin",
@@ -100,3 +114,46 @@ ARCTAN2 = define(
     ),
     mpmath=lambda mp, y, x: mp.atan2(y, x), sympy=lambda sp, y, x: sp.atan2(y, x),
 )  # fmt: skip
+
+_pi = constant(math.pi, lambda graph: graph.input(PI))
+
+
+def _half_turns(x: Any, function: Any) -> Any:
+    """sin πx or cos πx with all its digits beside its zeros: whole half turns are only a sign."""
+    whole = np.rint(x)
+    return (1 - 2 * np.remainder(whole, 2)) * function(math.pi * (x - whole))
+
+
+def _sinc(x: Any) -> Any:
+    """sin(πx)/(πx), and 1 at 0."""
+    nonzero = np.where(x == 0, 1.0, x)
+    ratio = _half_turns(nonzero, np.sin) / (math.pi * nonzero)
+    return np.where(x == 0, 1.0, ratio).astype(ratio.dtype)
+
+
+def _sinc_slope(x: Any, out: Any) -> Any:
+    """(cos πx − sinc x)/x, and 0 at 0."""
+    if symbolic(x):
+        return np.where(np.equal(x, 0.0), 0.0, (np.cos(_pi(x) * x) - out) / x)
+    return beside(
+        x, 0.4, lambda t, x: -math.pi * t * np.sin(math.pi * t * x),
+        lambda x: (_half_turns(x, np.cos) - _half_turns(x, np.sin) / (math.pi * x)) / x,
+    )  # fmt: skip
+
+
+SINC = define(
+    "sinc", _sinc, Scale(_sinc_slope), latex=r"\operatorname{sinc}", ulps=8.0,
+    mpmath=lambda mp, x: mp.sincpi(x), sympy=lambda sp, x: sp.sinc(sp.pi * x),
+)
+
+
+@numpy_function(np.sinc)
+def _sinc_of(x: Any) -> Any:
+    return bind(SINC, (x,))
+
+
+@numpy_function(np.angle)
+def _angle(z: Any, deg: bool = False) -> Any:
+    """0 or π, as the argument is real; it jumps at 0."""
+    angle = np.arctan2(0.0, np.sign(z))
+    return np.degrees(angle) if deg else angle
