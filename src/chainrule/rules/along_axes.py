@@ -9,6 +9,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from chainrule.graph.tape import shape_of
+from chainrule.rules.arranging import copied
 from chainrule.rules.book import numpy_function
 from chainrule.rules.joining import gathered
 
@@ -28,9 +29,8 @@ def _apply_along_axis(
     whole = np.reshape(found, (*others, *shape))
     # What each row became goes where the axis was.
     ndim = len(others)
-    return np.moveaxis(
-        whole, tuple(range(ndim, ndim + len(shape))), tuple(range(axis, axis + len(shape)))
-    )
+    last_axes, its_axes = range(ndim, ndim + len(shape)), range(axis, axis + len(shape))
+    return copied(np.moveaxis(whole, tuple(last_axes), tuple(its_axes)))
 
 
 @numpy_function(np.apply_over_axes)

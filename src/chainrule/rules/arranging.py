@@ -11,9 +11,9 @@ from numpy.exceptions import AxisError
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from chainrule.errors import NotDifferentiableError, TraceError
-from chainrule.graph.operand import METHODS, Operand, bind, concrete
+from chainrule.graph.operand import ADVICE, METHODS, Operand, bind
 from chainrule.graph.primitive import Linear, Primitive
-from chainrule.graph.tape import dtype_of, shape_of
+from chainrule.graph.tape import dtype_of, example, shape_of
 from chainrule.graph.versions import is_view
 from chainrule.rules.book import define, numpy_function
 from chainrule.rules.shapes import COPY, astype, broadcast_to, ravel, reshape, transpose
@@ -22,7 +22,7 @@ from chainrule.rules.shapes import COPY, astype, broadcast_to, ravel, reshape, t
 FLIP: Primitive = define(
     "flip", lambda x, axis: np.flip(x, axis),
     Linear(lambda ct, x, axis: bind(FLIP, (ct,), {"axis": axis})),
-    elementwise=False, structure="permutation", axes=("axis",),
+    elementwise=False, structure="permutation", axes=("axis",), view=True,
 )  # fmt: skip
 ROLL: Primitive = define(
     "roll", lambda x, shift, axis: np.roll(x, shift, axis),
@@ -35,14 +35,13 @@ ROLL: Primitive = define(
 
 
 def _order(a: Any, order: str, allowed: str) -> str:
-    """``order`` as C, F or K, where A and K say something only about the memory of an array."""
+    """``order`` as C, F or K: what A means is seen in the memory of the array."""
     order = order.upper()
     if order not in allowed:
         raise ValueError(f"order must be one of {', '.join(allowed)}, not {order!r}")
-    memory = getattr(concrete(a), "flags", None)
-    if order == "A":
-        return "F" if memory is not None and memory.fnc else "C"
-    return "C" if order == "K" and memory is None else order
+    if order in "CF" or np.ndim(a) < 2:
+        return "F" if order == "F" else "C"
+    return order if order == "K" else "F" if example(a).flags.fnc else "C"
 
 
 def _in_order(a: Any, shape: Any, order: str) -> Any:
@@ -68,7 +67,7 @@ def _reshape_method(self: Operand, *shape: Any, order: str = "C", copy: bool | N
 def _ravel(a: Any, order: str = "C") -> Any:
     order = _order(a, order, "CFAK")
     if order == "K":
-        strides = concrete(a).strides
+        strides = example(a).strides
         return ravel(transpose(a, sorted(range(np.ndim(a)), key=lambda i: -abs(strides[i]))))
     return ravel(a) if order == "C" else ravel(transpose(a))
 
@@ -193,7 +192,7 @@ def _rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
         raise ValueError("Axes must be different.")
     quarters = k % 4
     if quarters == 0:
-        return copied(m)
+        return m[:]
     if quarters == 2:
         return _flip(m, (one, two))
     if quarters == 1:
@@ -204,7 +203,7 @@ def _rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
 @numpy_function(np.roll)
 def _roll(a: Any, shift: Any, axis: Any = None) -> Any:
     if axis is None:
-        return reshape(_roll(ravel(a), shift, 0), shape_of(a))
+        return copied(reshape(_roll(ravel(a), shift, 0), shape_of(a)))
     axes = normalize_axis_tuple(axis, np.ndim(a), allow_duplicate=True)
     pairs = np.broadcast(shift, axes)
     if pairs.ndim > 1:
@@ -249,7 +248,9 @@ def _astype_method(
             f"according to the rule {casting!r}"
         )
     if wanted.kind not in "fiub":
-        raise NotDifferentiableError(f"a traced value cannot be cast to {wanted}")
+        raise NotDifferentiableError(
+            f"a traced value cannot be cast to {wanted}: derivatives are taken of real numbers"
+        )
     if wanted == dtype_of(self):
         return copied(self) if copy else self
     return astype(self, wanted)
@@ -278,6 +279,18 @@ def _not_a_list(name: str) -> Callable[..., Any]:
         )
 
     return method
+
+
+_MEMORY = ".\nIt stands for numbers, not for memory that could be looked at or reinterpreted."
+ADVICE |= dict.fromkeys(
+    ("strides", "flags", "data", "base", "ctypes", "view", "tobytes", "byteswap", "setflags"),
+    _MEMORY,
+)
+ADVICE["__array_interface__"] = (
+    f"{_MEMORY}\nFor as_strided write sliding_window_view, or index with an array of places."
+)
+ADVICE["resize"] = ".\nIts size stays as it is: np.resize(x, shape) makes a new value."
+ADVICE["coords"] = ".\nWrite for i in np.ndindex(x.shape) and x[i], not np.ndenumerate."
 
 
 if hasattr(np, "astype"):  # since NumPy 2.1

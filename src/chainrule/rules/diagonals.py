@@ -11,29 +11,38 @@ from chainrule.graph.operand import bind
 from chainrule.graph.primitive import Linear, Primitive
 from chainrule.graph.tape import dtype_of, shape_of
 from chainrule.rules.book import define, numpy_function
-from chainrule.rules.shapes import SCATTER, ravel, reshape
+from chainrule.rules.shapes import ravel
 
 
 def _on_diagonal(v: Any, rows: int, columns: int, offset: int) -> Any:
     """Matrices of zeros with the last axis of ``v`` on a diagonal: an even slice of their rows."""
-    *stack, length = shape_of(v)
+    *stack, length = v.shape
+    flat = np.zeros((*stack, rows * columns), v.dtype)
     start = offset if offset >= 0 else -offset * columns
-    places = slice(start, start + length * (columns + 1), columns + 1) if length else slice(0, 0)
-    flat = bind(SCATTER, (v,), {"index": (..., places), "shape": (*stack, rows * columns)})
-    return reshape(flat, (*stack, rows, columns))
+    if length:
+        flat[..., start : start + length * (columns + 1) : columns + 1] = v
+    return flat.reshape((*stack, rows, columns))
 
 
 def _back_on_diagonal(ct: Any, x: Any, offset: int, axes: tuple[int, int]) -> Any:
-    one, two = axes
-    matrices = _on_diagonal(ct, shape_of(x)[one], shape_of(x)[two], offset)
-    return np.moveaxis(matrices, (-2, -1), axes)
+    sizes = {"rows": shape_of(x)[axes[0]], "columns": shape_of(x)[axes[1]], "offset": offset}
+    return np.moveaxis(bind(ON_DIAGONAL, (ct,), sizes), (-2, -1), axes)
+
+
+def _last_diagonal(ct: Any, v: Any, rows: int, columns: int, offset: int) -> Any:
+    last = (np.ndim(ct) - 2, np.ndim(ct) - 1)
+    return bind(DIAGONAL, (ct,), {"offset": offset, "axes": last})
 
 
 DIAGONAL: Primitive = define(
     "diagonal", lambda x, offset, axes: np.diagonal(x, offset, *axes),
     Linear(_back_on_diagonal, selects=True),
-    elementwise=False, structure="selection", axes=("axes",), text="diag", view=True,
+    elementwise=False, structure="selection", axes=("axes",), view=True,
 )
+ON_DIAGONAL: Primitive = define(
+    "diag", _on_diagonal, Linear(_last_diagonal),
+    elementwise=False, structure="selection", stacked=(1,),
+)  # fmt: skip
 
 
 @numpy_function(np.diagonal, method="diagonal")
@@ -51,7 +60,7 @@ def _diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
 def _diag(v: Any, k: int = 0) -> Any:
     if np.ndim(v) == 1:
         side = shape_of(v)[0] + abs(k)
-        return _on_diagonal(v, side, side, int(k))
+        return bind(ON_DIAGONAL, (v,), {"rows": side, "columns": side, "offset": int(k)})
     if np.ndim(v) == 2:
         return _diagonal(v, k)
     raise ValueError("Input must be 1- or 2-d.")

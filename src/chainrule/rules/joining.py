@@ -12,6 +12,7 @@ from chainrule.errors import NotDifferentiableError, TraceError
 from chainrule.graph.operand import Attrs, Operand, bind
 from chainrule.graph.primitive import Linear, Primitive
 from chainrule.graph.tape import dtype_of, shape_of
+from chainrule.rules.arranging import copied
 from chainrule.rules.book import define, numpy_function
 from chainrule.rules.shapes import INDEX, astype, broadcast_to, ravel, reshape, transpose
 
@@ -155,7 +156,7 @@ def _append(arr: Any, values: Any, axis: Any = None) -> Any:
 def _block(arrays: Any) -> Any:
     depth = _depth(arrays)
     ndim = max(depth, _most_dimensions(arrays))
-    return _blocks(arrays, depth, ndim)
+    return _blocks(arrays, depth, ndim) if depth else copied(gathered(arrays))
 
 
 def _depth(arrays: Any) -> int:
@@ -267,7 +268,7 @@ def pick(x: Any, places: Any, axis: int) -> Any:
             parts.append(broadcast_to(x[(*before, slice(first, first + 1))], repeated))
     if not parts:
         return x[(*before, slice(0, 0))]
-    return concatenate(parts, axis) if len(parts) > 1 else parts[0]
+    return concatenate(parts, axis) if len(parts) > 1 else copied(parts[0])
 
 
 def _along(a: Any, axis: Any) -> tuple[Any, int]:
@@ -291,6 +292,8 @@ def _insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
     values = cast_into(gathered(values), arr, "np.insert")
     n, ndim = shape_of(arr)[axis], np.ndim(arr)
     index = np.arange(*obj.indices(n)) if isinstance(obj, slice) else np.asarray(obj)
+    if not index.size and not isinstance(obj, np.ndarray):
+        index = index.astype(np.intp)  # an empty list is an array of floats to NumPy
     if index.dtype == np.bool_:
         index = np.flatnonzero(index)
     if index.size == 1:

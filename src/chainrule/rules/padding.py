@@ -15,6 +15,7 @@ from chainrule.errors import NotDifferentiableError
 from chainrule.graph.operand import Operand, bind
 from chainrule.graph.primitive import Linear, Primitive
 from chainrule.graph.tape import dtype_of, shape_of
+from chainrule.rules.arranging import copied
 from chainrule.rules.book import define, numpy_function
 from chainrule.rules.joining import cast_into, concatenate, gathered, stretch, stretches
 from chainrule.rules.shapes import SCATTER, astype, broadcast_to
@@ -118,7 +119,7 @@ def _widths(pad_width: Any, ndim: int) -> list[tuple[int, int]]:
             found[axis] = (width, width) if np.ndim(width) == 0 else tuple(width)
         pad_width = found
     widths = np.asarray(pad_width)
-    if widths.dtype.kind not in "iu":
+    if widths.dtype.kind != "i":
         raise TypeError("`pad_width` must be of integral type.")
     if np.any(widths < 0):
         raise ValueError("index can't contain negative values")
@@ -159,6 +160,8 @@ def _pairs(option: Any, ndim: int) -> Pairs:
 
 def _each_axis(x: Any, widths: list[tuple[int, int]], pad: Callable[..., Any]) -> Any:
     """One axis after the other: corners are padding of what was padded before."""
+    if not any(map(any, widths)):
+        return copied(x)
     for axis, width in enumerate(widths):
         if any(width):
             x = pad(x, axis, width)

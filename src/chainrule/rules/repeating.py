@@ -3,18 +3,50 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from chainrule.errors import NotDifferentiableError
-from chainrule.graph.operand import Operand
+from chainrule.graph.operand import Attrs, Operand, bind
+from chainrule.graph.primitive import Linear, Primitive
 from chainrule.graph.tape import dtype_of, shape_of
-from chainrule.rules.book import numpy_function
+from chainrule.rules.arranging import copied
+from chainrule.rules.book import define, numpy_function
 from chainrule.rules.joining import gathered, pick
 from chainrule.rules.shapes import broadcast_to, ravel, reshape
+
+
+def _copies_added(ct: Any, x: Any, reps: tuple[int, ...]) -> Any:
+    """The copies lie side by side: an axis of copies before each axis, and they are added up."""
+    pairs = tuple(zip(reps, shape_of(x), strict=True))
+    apart = reshape(ct, tuple(n for pair in pairs for n in pair))
+    return np.sum(apart, axis=tuple(range(0, 2 * len(pairs), 2)))
+
+
+def _repeats_added(ct: Any, x: Any, repeats: int, axis: int) -> Any:
+    axis %= np.ndim(x)
+    before, (size, *rest) = shape_of(x)[:axis], shape_of(x)[axis:]
+    return np.sum(reshape(ct, (*before, size, repeats, *rest)), axis=axis + 1)
+
+
+def _tiles_of_batch(
+    row: Primitive, size: int, args: Any, batched: Sequence[bool], attrs: Attrs
+) -> Any:
+    """The batch itself is there once."""
+    return bind(row, args, {"reps": (1, *attrs["reps"])})
+
+
+TILE = define(
+    "tile", lambda x, reps: np.tile(x, reps), Linear(_copies_added),
+    elementwise=False, structure="repetition", batch=_tiles_of_batch,
+)
+REPEAT = define(
+    "repeat", lambda x, repeats, axis: np.repeat(x, repeats, axis), Linear(_repeats_added),
+    elementwise=False, structure="repetition", axes=("axis",),
+)  # fmt: skip
 
 
 @numpy_function(np.tile)
@@ -22,14 +54,10 @@ def _tile(A: Any, reps: Any) -> Any:
     times = tuple(map(int, reps)) if np.ndim(reps) else (int(reps),)
     ndim = max(len(times), np.ndim(A))
     times = (1,) * (ndim - len(times)) + times
-    shape = (1,) * (ndim - np.ndim(A)) + shape_of(A)
-    if all(n == 1 for n in times):
-        return reshape(A, shape)
-    # Copies lie side by side: an axis of copies before each axis, then both in one.
-    pairs = tuple(zip(times, shape, strict=True))
-    apart = reshape(A, tuple(n for _, size in pairs for n in (1, size)))
-    copies = broadcast_to(apart, tuple(n for pair in pairs for n in pair))
-    return reshape(copies, tuple(n * size for n, size in pairs))
+    if any(n < 0 for n in times):
+        raise ValueError(f"np.tile cannot repeat {min(times)} times")
+    x = reshape(A, (1,) * (ndim - np.ndim(A)) + shape_of(A)) if np.ndim(A) < ndim else A
+    return bind(TILE, (x,), {"reps": times}) if ndim else copied(x)
 
 
 @numpy_function(np.repeat, method="repeat")
@@ -39,16 +67,11 @@ def _repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
     if axis is None:
         a, axis = ravel(a), 0
     axis = normalize_axis_index(axis, np.ndim(a))
-    shape = shape_of(a)
     counts = np.asarray(repeats)
     if counts.size != 1:
-        return pick(a, np.repeat(np.arange(shape[axis]), counts), axis)
+        return pick(a, np.repeat(np.arange(shape_of(a)[axis]), counts), axis)
     (times,) = np.repeat(np.arange(1), counts).shape  # NumPy says what a count may be
-    before, (size, *rest) = shape[:axis], shape[axis:]
-    apart = reshape(a, (*before, size, 1, *rest))
-    return reshape(
-        broadcast_to(apart, (*before, size, times, *rest)), (*before, size * times, *rest)
-    )
+    return bind(REPEAT, (a,), {"repeats": times, "axis": axis})
 
 
 @numpy_function(np.resize)
@@ -57,10 +80,10 @@ def _resize(a: Any, new_shape: Any) -> Any:
     if any(n < 0 for n in shape):
         raise ValueError("all elements of `new_shape` must be non-negative")
     wanted, given = math.prod(shape), int(np.size(a))
-    if not wanted or not given:
+    if not given:
         return np.zeros(shape, dtype_of(a))
-    rounds = -(-wanted // given)
-    return reshape(_tile(ravel(a), rounds)[:wanted], shape)
+    rounds = max(1, -(-wanted // given))
+    return copied(reshape(_tile(ravel(a), rounds)[:wanted], shape))
 
 
 @numpy_function(np.meshgrid)
@@ -79,9 +102,8 @@ def _meshgrid(
         reshape(x, (1,) * place + (-1,) + (1,) * (ndim - place - 1))
         for x, place in zip(vectors, places, strict=True)
     ]
-    if sparse:
-        return tuple(open_grid)
-    return tuple(broadcast_to(x, shape) for x in open_grid)
+    grid = open_grid if sparse else [broadcast_to(x, shape) for x in open_grid]
+    return tuple(map(copied, grid) if copy else grid)
 
 
 @numpy_function(np.ix_)

@@ -32,7 +32,7 @@ def _overlapped(y: Any, axis: int) -> Any:
 WINDOWS: Primitive = define(
     "sliding_window_view", lambda x, window, axis: sliding_window_view(x, window, axis),
     Linear(lambda ct, x, window, axis: bind(OVERLAP_ADD, (ct,), {"axis": axis})),
-    text="windows", elementwise=False, structure="repetition", axes=("axis",),
+    text="windows", elementwise=False, structure="repetition", axes=("axis",), view=True,
 )
 OVERLAP_ADD: Primitive = define(
     "overlap_add", _overlapped,
