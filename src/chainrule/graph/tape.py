@@ -232,7 +232,7 @@ def _kept(value: Any) -> Any:
     the user's object on to a new record.
     """
     if type(value) is np.ndarray:
-        return value.copy()
+        return value.copy("K")  # its order in memory is a part of what it is: np.ravel(x, "K")
     return value.alias() if isinstance(value, Operand) else value
 
 
