@@ -14,15 +14,15 @@ import numpy as np
 MP30, MP50 = mpmath.mp.clone(), mpmath.mp.clone()
 MP30.dps, MP50.dps = 30, 50
 EPS = float(np.finfo(np.float64).eps)
-RATIO, DEEPEST = 1.4, 9
+RATIO, DEEPEST, GOOD = 2.0, 6, 1e-10
 
 
 def extrapolated(f: Callable[[Any], Any], starts: Iterable[Any]) -> tuple[Any, Any]:
     """The derivative of ``f(h)`` at h = 0: central differences, extrapolated to step 0.
 
     ``f`` may have an array as its value; every element of the result is found by itself. The first
-    step is each of ``starts`` (which may be arrays too), and of all the extrapolations the one is
-    taken whose neighbours agree best.
+    step is each of ``starts`` (which may be arrays too) until the result is good enough, and of all
+    the extrapolations the one is taken whose neighbours agree best.
 
     Returns:
         The derivative, and an estimate of its error: how far the neighbours of the best entry are
@@ -43,6 +43,8 @@ def extrapolated(f: Callable[[Any], Any], starts: Iterable[Any]) -> tuple[Any, A
                     better = spread <= error
                     best, error = np.where(better, row[-1], best), np.where(better, spread, error)
                 before, h = row, h / RATIO
+            if np.all(error <= GOOD * np.maximum(np.abs(best), 1.0)):
+                break
     return best, error
 
 
@@ -84,7 +86,8 @@ def along_direction(f: Callable[..., Any], args: tuple[Any, ...], tangents: tupl
 
 
 def _starts(x: float) -> tuple[float, ...]:
-    return tuple({0.02 * max(abs(x), 0.5), 0.002 * max(abs(x), 0.5)})
+    size = max(abs(x), 0.5)
+    return 0.02 * size, 0.002 * size
 
 
 def mp_function(mp: Any, row: Any, point: tuple[Any, ...], wrt: list[int]) -> Callable[..., Any]:

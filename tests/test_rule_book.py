@@ -305,6 +305,11 @@ def many_points(row, like):
     return list(zip(*(c[inside].tolist() for c in found), strict=True))
 
 
+# NumPy adds the larger argument to a logarithm: where the two cancel, the error is relative to the
+# arguments.
+CANCELLING = ("logaddexp", "logaddexp2")
+
+
 @each_elementwise_row
 def test_the_stated_rounding_bound_holds_all_over_the_domain(name):
     row = BOOK[name]
@@ -316,7 +321,8 @@ def test_the_stated_rounding_bound_holds_all_over_the_domain(name):
         if not np.isfinite(value) or 0 < abs(value) < 1e-290:
             continue
         error = abs(MP50.mpf(float(value)) - exactly)
-        assert error <= row.ulps * EPS * abs(exactly) + MP50.mpf(1e-300), (
+        size = max(map(abs, point)) if name in CANCELLING else 0.0
+        assert error <= row.ulps * EPS * max(abs(exactly), size) + MP50.mpf(1e-300), (
             f"{name}{point}: {float(error / abs(exactly) / EPS):.3g} ulps"
         )
 
@@ -522,20 +528,20 @@ def assert_the_same_in_any_layout(f, x):
     value, pull = cr.vjp(f, x)
     ct, t = direction(value), direction(x)
     pulled, pushed = pull(ct)[0], cr.jvp(f, (x,), (t,))[1]
-    for (how, x2), (_, t2) in zip(shifted_layouts(x), shifted_layouts(t), strict=True):
-        kept = x2.copy(), t2.copy()
+    layouts = zip(
+        shifted_layouts(x), shifted_layouts(t), itertools.cycle(reversed(shifted_layouts(ct)))
+    )
+    for (how, x2), (_, t2), (how_ct, ct2) in layouts:
+        kept = x2.copy(), t2.copy(), ct2.copy()
         value2, pull2 = cr.vjp(f, x2)
+        (pulled2,) = pull2(ct2)
         _, pushed2 = cr.jvp(f, (x2,), (t2,))
-        for a, b in ((value2, value), (pushed2, pushed)):
-            np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-13, err_msg=how)
-        for how_ct, ct2 in shifted_layouts(ct):
-            before = ct2.copy()
+        for found, expected in ((value2, value), (pushed2, pushed), (pulled2, pulled)):
             np.testing.assert_allclose(
-                pull2(ct2)[0], pulled, rtol=1e-12, atol=1e-13, err_msg=f"{how}, {how_ct}"
+                found, expected, rtol=1e-12, atol=1e-13, err_msg=f"{how}, cotangent {how_ct}"
             )
-            np.testing.assert_array_equal(ct2, before, err_msg="the cotangent was written to")
-        np.testing.assert_array_equal(x2, kept[0], err_msg="the argument was written to")
-        np.testing.assert_array_equal(t2, kept[1], err_msg="the tangent was written to")
+        for now, before in zip((x2, t2, ct2), kept, strict=True):
+            np.testing.assert_array_equal(now, before, err_msg=f"{how}: written to")
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
@@ -644,14 +650,12 @@ def stacked(x, size, axis):
     return np.stack([np.asarray(x) * (1 + 0.03 * k) for k in range(size)], axis)
 
 
-def assert_vmap_is_the_loop(f, args, axes, **tolerance):
-    """Value, gradient and tangent, in each argument that the batch is an axis of."""
+def assert_vmap_is_the_loop(f, args, axes, places, **tolerance):
+    """Value, and in each of ``places`` gradient and tangent."""
     np.testing.assert_allclose(
         cr.vmap(f, in_axes=axes)(*args), looped(f, args, axes), **tolerance, err_msg="value"
     )
-    for i, axis in enumerate(axes):
-        if axis is None:
-            continue
+    for i in places:
         gradient = cr.grad(curved(f), i)
         along = lambda *a, i=i: cr.jvp(lambda v: f(*replaced(a, i, v)), (a[i],), (2.0 * a[i],))[1]
         for function, word in ((gradient, "gradient"), (along, "tangent")):
@@ -663,28 +667,32 @@ def assert_vmap_is_the_loop(f, args, axes, **tolerance):
 @each_differentiable_row
 def test_vmap_of_an_elementwise_row_is_the_loop_over_the_batch(name):
     f, at = applied(BOOK[name]), columns(name)
-    assert_vmap_is_the_loop(f, at, (0,) * len(at), rtol=1e-12, atol=1e-14)
+    places = differentiable(BOOK[name], len(at))
+    assert_vmap_is_the_loop(f, at, (0,) * len(at), places, rtol=1e-12, atol=1e-14)
     for i in range(len(at)):
         one = replaced(tuple(c[0] for c in at), i, at[i][:1])
         axes = replaced((None,) * len(at), i, 0)
-        assert_vmap_is_the_loop(f, one, axes, rtol=1e-12, atol=1e-14)
+        assert_vmap_is_the_loop(f, one, axes, places, rtol=1e-12, atol=1e-14)
 
 
 @needs_vmap
 @each_differentiable_array_operation
 def test_vmap_of_an_array_operation_is_the_loop_over_the_batch(name):
     row = BOOK[name]
-    for case in STRUCTURED[name].cases:
+    for number, case in enumerate(STRUCTURED[name].cases):
         places = moved_places(row, case)
         f = function_of(row, case, places)
         at = tuple(free(case.args[i]) for i in places)
-        for size, axis in ((3, 0), (1, 0), (2, -1)):
+        everything = range(len(at))
+        sizes = ((3, 0), (1, 0), (2, -1)) if number == 0 else ((3, 0), (2, -1))[number % 2 :][:1]
+        for size, axis in sizes:
             batch = tuple(stacked(x, size, axis) for x in at)
-            assert_vmap_is_the_loop(f, batch, (axis,) * len(at), rtol=1e-10, atol=1e-11)
-        for k in range(len(at)) if len(at) > 1 else ():
+            axes = (axis,) * len(at)
+            assert_vmap_is_the_loop(f, batch, axes, everything, rtol=1e-10, atol=1e-11)
+        for k in everything if len(at) > 1 else ():
             some = replaced(at, k, stacked(at[k], 2, 0))
             axes = replaced((None,) * len(at), k, 0)
-            assert_vmap_is_the_loop(f, some, axes, rtol=1e-10, atol=1e-11)
+            assert_vmap_is_the_loop(f, some, axes, [(k + number) % len(at)], rtol=1e-10, atol=1e-11)
 
 
 @needs_vmap

@@ -270,9 +270,9 @@ call("meshgrid", lambda np, x, y: np.meshgrid(x, y, indexing="ij"), V, W[:3])
 call("vander", lambda np, x: np.vander(x, 4), V)
 call("astype", lambda np, x: np.astype(x, np.float64), V)
 for _name in ("zeros_like", "ones_like"):
-    call(_name, lambda np, x, f=_name: getattr(np, f)(x), M, flat=SHAPE)
-call("empty_like", lambda np, x: np.empty_like(x) * 0 + 1.0, M, flat=SHAPE)
-call("full_like", lambda np, x: np.full_like(x, 2.5), M, flat=SHAPE)
+    call(_name, lambda np, x, f=_name: getattr(np, f)(x), M)
+call("empty_like", lambda np, x: 0 * np.nan_to_num(np.empty_like(x)) + x, M)
+call("full_like", lambda np, x: np.full_like(x, 2.5), M)
 for _name in ("shape", "ndim", "size"):
     call(_name, lambda np, x, f=_name: getattr(np, f)(x), M, flat=SHAPE, vmap=False)
 call("result_type", lambda np, x: np.zeros(2, np.result_type(x)), M, flat=SHAPE, vmap=False)
