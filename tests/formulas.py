@@ -64,11 +64,11 @@ class Case:
         return f"{self.text!r} at {self.point}"
 
 
-def cases(seed: str, count: int) -> Iterator[Case]:
-    """``count`` formulas with a point each; the vocabulary is gone through from its beginning."""
+def cases(seed: str, count: int, first: int = 0) -> Iterator[Case]:
+    """``count`` formulas with a point each; the vocabulary is gone through from ``first`` on."""
     source = random.Random(seed)
     functions = list(VOCABULARY)
-    for index in range(count):
+    for index in range(first, first + count):
         yield _case(source, functions[index % len(functions)])
 
 

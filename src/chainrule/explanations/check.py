@@ -69,7 +69,7 @@ def _at_the_point(mp: Any, work: Work, derivatives: Sequence[Derivative]) -> Che
     evaluate = Precisely(mp, point)
     try:
         ours = _ours(evaluate, work)
-        compared = _compare(mp, work, point, ours)
+        compared = _compare(evaluate, work, ours)
     except NotReal as reason:
         why = f"{reason}, so there are no difference quotients from both sides"
         return Check("not verifiable", _why(work, why))
@@ -91,9 +91,7 @@ def _ours(evaluate: Precisely, work: Work) -> dict[str, Any]:
     return dict(zip(work.wrt, values, strict=True))
 
 
-def _compare(
-    mp: Any, work: Work, point: Mapping[str, Any], ours: Mapping[str, Any]
-) -> list[Comparison]:
+def _compare(evaluate: Precisely, work: Work, ours: Mapping[str, Any]) -> list[Comparison]:
     """Our derivatives beside the formula's own difference quotients at 50 digits.
 
     With 60 digits and a step of 10⁻²⁰ the centred quotient is good to about 10⁻⁴⁰.
@@ -101,12 +99,8 @@ def _compare(
     Raises:
         NotReal: The formula has no value at the point or beside it.
     """
-    here = _at(mp, work, point)
-    return [_compared(mp, work, point, v, ours[v], here) for v in work.wrt]
-
-
-def _at(mp: Any, work: Work, point: Mapping[str, Any]) -> Any:
-    return evaluate_precisely(mp, [work.program.output], point)[0]
+    (here,) = evaluate([work.program.output])
+    return [_compared(evaluate.mp, work, evaluate.inputs, v, ours[v], here) for v in work.wrt]
 
 
 def _compared(
@@ -114,7 +108,10 @@ def _compared(
 ) -> Comparison:
     x = point[variable]
     h = mp.mpf(10) ** -20 * (abs(x) or 1)
-    below, above = (_at(mp, work, {**point, variable: x + step}) for step in (-h, h))
+    below, above = (
+        evaluate_precisely(mp, [work.program.output], {**point, variable: x + step})[0]
+        for step in (-h, h)
+    )
     left, right, theirs = (here - below) / h, (above - here) / h, (above - below) / (2 * h)
     # What rounding, and a second derivative that jumps, may take from the quotient.
     slack = (abs(here) + mp.mpf(10) ** -DIGITS) * mp.mpf(10) ** (5 - mp.dps) / h + 100 * h
@@ -205,7 +202,7 @@ def _at_random_points(mp: Any, work: Work, derivatives: Sequence[Derivative]) ->
         evaluate = Precisely(mp, point)
         try:
             ours = _ours(evaluate, work)
-            compared = _compare(mp, work, point, ours)
+            compared = _compare(evaluate, work, ours)
         except NotReal:
             continue
         for c in compared:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.explanations.point import arguments, needed
+from chainrule.explanations.point import arguments, needed, somewhere
 from chainrule.graph.node import Node
 from chainrule.graph.primitive import Flat
 from chainrule.run.interpreter import evaluate_all
@@ -41,16 +41,12 @@ def _at_node(node: Node, values: Mapping[int, Any]) -> list[Remark]:
     found = [
         Remark(node.index, f"{op.name} at {c.where}: {c.says}", True)
         for c in op.conventions
-        if np.any(_holds(c.at, args))
+        if somewhere(c.at(*args))
     ]
     edge = op.edges[0]
     if isinstance(edge, Flat) and op.name != "where":
         found.append(Remark(node.index, f"{op.name} is {edge.because}", False))
     return found
-
-
-def _holds(test: Any, args: tuple[Any, ...]) -> Any:
-    return np.asarray(test(*args), dtype=bool)
 
 
 def isolated_branches(program: Program, at: Mapping[str, Any], wrt: Sequence[str]) -> list[Remark]:

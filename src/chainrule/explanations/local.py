@@ -56,7 +56,7 @@ def _pulled(
     root = group.root
     assert root.op is not None
     out = apply_node(root, env, graph)
-    constant = _unchanged if graph is None else rational
+    constant = unchanged if graph is None else rational
     args = tuple([env[a.index] if isinstance(a, Node) else constant(a) for a in root.args])
     active = {a.index for a in group.active}
     found: dict[int, Carried] = {}
@@ -67,5 +67,6 @@ def _pulled(
     return found
 
 
-def _unchanged(constant: Any) -> Any:
+def unchanged(constant: Any) -> Any:
+    """A constant beside numbers is the number that it is."""
     return constant

@@ -39,7 +39,7 @@ def needed(output: Any, values: Mapping[int, Any]) -> list[Node]:
         node = stack.pop()
         if node.index not in found:
             found[node.index] = node
-            stack.extend(a for a in _followed(node, values) if isinstance(a, Node))
+            stack.extend([a for a in _followed(node, values) if isinstance(a, Node)])
     return [found[i] for i in sorted(found)]
 
 
@@ -60,19 +60,29 @@ def _trouble(program: Program, values: Mapping[int, Any]) -> tuple[Node, str] | 
             continue
         args = arguments(node, values)
         value = values[node.index]
-        if node.op.domain is not None and not np.all(node.op.domain.test(*args)):
+        if node.op.domain is not None and not everywhere(node.op.domain.test(*args)):
             written = node.op.notation.text
             name = node.op.name if "{" in written else written
             says = f"is outside the domain: {name} needs {node.op.domain.says},"
             return node, f"{_written(node, args)} {says}"
-        if not np.all(np.isfinite(value)) and all(np.all(np.isfinite(a)) for a in args):
+        if not everywhere(np.isfinite(value)) and all(everywhere(np.isfinite(a)) for a in args):
             return node, f"{_written(node, args)} overflows float64"
     return None
 
 
+def everywhere(condition: Any) -> bool:
+    """Whether a condition holds, for every element if there are several."""
+    return bool(condition if type(condition) is np.bool_ else np.all(condition))
+
+
+def somewhere(condition: Any) -> bool:
+    """Whether a condition holds, for any element if there are several."""
+    return bool(condition if type(condition) is np.bool_ else np.any(condition))
+
+
 def arguments(node: Node, values: Mapping[int, Any]) -> tuple[Any, ...]:
     """The values of a node's arguments."""
-    return tuple(values[a.index] if isinstance(a, Node) else a for a in node.args)
+    return tuple([values[a.index] if isinstance(a, Node) else a for a in node.args])
 
 
 def _written(node: Node, args: tuple[Any, ...]) -> str:

@@ -6,7 +6,7 @@ expressions. This file names, orders and collects.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,14 +14,15 @@ import numpy as np
 
 from chainrule.chain import forward, reverse
 from chainrule.explanations.conventions import Remark, isolated_branches, remarks
-from chainrule.explanations.local import step_partials, step_value
+from chainrule.explanations.local import step_partials, step_value, unchanged
 from chainrule.explanations.outline import Group, Outline, flows, outline
 from chainrule.explanations.paths import as_path, count_paths, largest_paths
 from chainrule.explanations.simplify import simplified
 from chainrule.explanations.solution import Derivative, Line, Mode, Partial, Step
 from chainrule.graph.node import PI, Graph, Node, ancestors
+from chainrule.graph.rational import rational
 from chainrule.graph.rewriting import exact, tidy
-from chainrule.graph.tape import Tape, Traced
+from chainrule.graph.tape import Tape, Traced, shape_of
 from chainrule.run.interpreter import CONSTANTS, evaluate, evaluate_all
 from chainrule.sources.program import Program
 
@@ -69,7 +70,7 @@ def prepare(
     gradient = symbolic_gradient(program, wrt) if scalar_program(program, values) else None
     if at is None or values is None:
         return Work(program, folded, wrt, None, None, mode, {}, {}, (), gradient)
-    adjoints, tangents = _accumulate(program, wrt, at, values, mode)
+    adjoints, tangents = _accumulate(program, wrt, values, mode)
     said = _remarks(program, folded, wrt, at, values)
     return Work(program, folded, wrt, at, values, mode, adjoints, tangents, said, gradient)
 
@@ -132,8 +133,7 @@ def _partials(work: Work, group: Group, graph: Graph) -> tuple[Partial, ...]:
     numbers: Mapping[int, Any] = {}
     scalar = work.values is None or _is_scalar(group, work.values)
     if work.values is not None and scalar:
-        env = {a.index: known_value(a, work.values) for a in group.args}
-        numbers = step_partials(group, env, np.float64(1.0))
+        numbers = step_partials(group, work.values, np.float64(1.0))
     structure = None if scalar or group.root.op is None else group.root.op.structure
     return tuple(
         _partial(work, group, arg, symbols.get(arg.index), numbers.get(arg.index), structure)
@@ -158,26 +158,18 @@ def _partial(
 
 
 def _is_scalar(group: Group, values: Mapping[int, Any]) -> bool:
-    return all(np.shape(values.get(n.index, 0.0)) == () for n in (group.root, *group.args))
-
-
-def known_value(node: Node, values: Mapping[int, Any]) -> Any:
-    """The value of a node; of e and π also where the program has run without their names."""
-    if node.op is None and node.name in CONSTANTS:
-        return np.float64(CONSTANTS[node.name])
-    return values[node.index]
+    return all(shape_of(values.get(n.index, 0.0)) == () for n in (group.root, *group.args))
 
 
 def _accumulate(
     program: Program,
     wrt: Sequence[str],
-    at: Mapping[str, Any],
     values: Mapping[int, Any],
     mode: Mode,
 ) -> tuple[dict[int, Any], dict[str, dict[int, Any]]]:
     """∂result/∂node backward, or ∂node/∂variable forward, by the node's index."""
     tape = Tape()
-    records = _recorded(tape, program, wrt, at, values)
+    records = recorded(tape, program.output, wrt, values, unchanged)
     if mode == "forward":
         starts = {n.name: records.get(n.index) for n in program.graph.inputs.values()}
         return {}, {
@@ -189,29 +181,44 @@ def _accumulate(
     return _by_node(records, reverse(tape.records, _seed(output), keep=True)), {}
 
 
-def _recorded(
+def recorded(
     tape: Tape,
-    program: Program,
+    output: Any,
     wrt: Sequence[str],
-    at: Mapping[str, Any],
     values: Mapping[int, Any],
+    constant: Callable[[Any], Any],
 ) -> dict[int, Traced]:
-    """What a run of the program would record, from the values that are known already."""
+    """What a run would record, made from the values that are known already.
+
+    Args:
+        tape: Takes the records.
+        output: The result of the program.
+        wrt: The inputs to trace.
+        values: The value of every node: numbers, or symbols of another graph.
+        constant: What a constant of the program is beside those values.
+
+    Returns:
+        The record of every node that depends on the traced inputs, by the node's index.
+    """
     records: dict[int, Traced] = {}
-    for node in ancestors([program.output]):
+    for node in ancestors([output]):
         if node.op is None:
             if node.name in wrt:
-                records[node.index] = Traced(tape, at[node.name])
-        elif node.op.recorded and any(isinstance(a, Node) and a.index in records for a in node.args):
-            args = tuple(
-                [
-                    (records[a.index] if a.index in records else known_value(a, values))
-                    if isinstance(a, Node)
-                    else a
-                    for a in node.args
-                ]
-            )
-            records[node.index] = Traced(tape, values[node.index], node.op, args, node.attrs)
+                records[node.index] = Traced(tape, values[node.index])
+        elif node.op.recorded:
+            args: list[Any] = []
+            active = False
+            for arg in node.args:
+                if not isinstance(arg, Node):
+                    args.append(constant(arg))
+                elif arg.index in records:
+                    args.append(records[arg.index])
+                    active = True
+                else:
+                    args.append(values[arg.index])
+            if active:
+                record = Traced(tape, values[node.index], node.op, tuple(args), node.attrs)
+                records[node.index] = record
     return records
 
 
@@ -294,10 +301,9 @@ def _lines(paths: Sequence[Any], substitution: Mapping[str, Any] | None) -> list
     lines = [Line(rule, tuple(p.factors for p in paths)), local]
     if substitution is not None:
         graph = substitution[PI].graph
-        terms = tuple(
-            tuple(evaluate([f.expression], substitution, graph)[0] for f in p.factors)
-            for p in paths
-        )
+        factors = [f.expression for p in paths for f in p.factors]
+        closed = iter(evaluate(factors, substitution, graph))
+        terms = tuple(tuple(next(closed) for _ in p.factors) for p in paths)
         lines.append(Line("in terms of the variables", terms, closed=True))
     return lines
 
@@ -323,7 +329,7 @@ def scalar_program(program: Program, values: Mapping[int, Any] | None) -> bool:
     nodes = ancestors([program.output])
     return len(nodes) <= 2000 and all(
         (n.op is None or n.op.elementwise)
-        and (values is None or np.ndim(values.get(n.index, 0.0)) == 0)
+        and (values is None or shape_of(values.get(n.index, 0.0)) == ())
         for n in nodes
     )
 
@@ -336,14 +342,18 @@ def symbolic_gradient(program: Program, wrt: Sequence[str]) -> dict[str, Any]:
     """
     graph = Graph(exact)
     tape = Tape()
-    nodes = ancestors([program.output])
-    inputs = {n.name: graph.input(n.name) for n in nodes if n.op is None}
-    traced = {n: tape.input(graph.input(n)) for n in wrt}
-    output = evaluate([program.output], {**inputs, **traced}, graph)[0]
-    found = {}
-    if isinstance(output, Traced):
-        found = reverse(tape.records, {output.index: (1.0, None)})
-    return {n: found[traced[n].index][0] if traced[n].index in found else 0.0 for n in wrt}
+    symbols = {n.name: graph.input(n.name) for n in ancestors([program.output]) if n.op is None}
+    values = evaluate_all([program.output], symbols, graph)
+    records = recorded(tape, program.output, wrt, values, rational)
+    found: Mapping[int, Any] = {}
+    if isinstance(program.output, Node) and program.output.index in records:
+        found = reverse(tape.records, {records[program.output.index].index: (1.0, None)})
+    reached = {
+        n.name: found[records[n.index].index][0]
+        for n in program.graph.inputs.values()
+        if n.index in records and records[n.index].index in found
+    }
+    return {n: reached.get(n, 0.0) for n in wrt}
 
 
 def _gradient(work: Work, variable: str) -> Any:

@@ -24,11 +24,9 @@ def exact(op: Primitive, args: tuple[Any, ...]) -> Any:
 
 
 def _has_array(args: tuple[Any, ...]) -> bool:
-    for arg in args:
-        # Symbols and numbers have no dimensions, and need not be asked.
-        if type(arg) not in _SCALARS and getattr(arg, "ndim", 0):
-            return True
-    return False
+    """Whether one of them has dimensions; symbols and numbers need not be asked."""
+    others = [a for a in args if type(a) not in _SCALARS]
+    return bool(others) and any(getattr(a, "ndim", 0) for a in others)
 
 
 def _is(arg: Any, number: float) -> bool:

@@ -39,13 +39,15 @@ class Precisely:
     """Evaluation at one point, as ``evaluate_precisely`` does it: nothing is computed twice.
 
     What was asked for before is kept, so expressions that share nodes of a graph can be asked for
-    one by one, and each be real or not by itself.
+    one by one, and each be real or not by itself. Graphs that share no nodes, such as a formula
+    and its derivative, share the operations that they carry out on the same numbers.
     """
 
     def __init__(self, mp: Any, inputs: Mapping[str, Any]) -> None:
         self.mp = mp
         self.inputs = inputs
         self._values: dict[Graph, dict[int, Any]] = {}  # indices count within one graph
+        self._carried_out: dict[Any, Any] = {}
 
     def __call__(self, outputs: Sequence[Any]) -> list[Any]:
         """The values of ``outputs``; ``NotReal`` if one of them has none."""
@@ -76,7 +78,14 @@ class Precisely:
                 args = [
                     values[a.index] if isinstance(a, Node) else _number(mp, a) for a in node.args
                 ]
-                values[node.index] = _step(mp, node, args)
+                values[node.index] = self._step(node, args)
+
+    def _step(self, node: Node, args: list[Any]) -> Any:
+        key = (node.op, *[getattr(a, "_mpf_", a) for a in args])
+        value = self._carried_out.get(key)
+        if value is None:
+            value = self._carried_out[key] = _step(self.mp, node, args)
+        return value
 
 
 def _number(mp: Any, constant: Any) -> Any:

@@ -208,8 +208,9 @@ def _is_constant(node: Expression) -> bool:
 
 
 def compare(left: Piece, sign: Token, right: Piece) -> Piece:
-    """``a < b``, the condition of a ``where``."""
-    return _binary(COMPARISONS[sign.text], left, right)._replace(last="condition")
+    """``a < b``, the condition of a ``where``; ``a = b`` could have been meant as a definition."""
+    piece = _binary(COMPARISONS[sign.text], left, right)._replace(last="condition")
+    return piece.noted() if sign.glued else piece
 
 
 # ---- what needs no neighbour --------------------------------------------------------------------

@@ -9,14 +9,18 @@ import re
 import unicodedata
 
 from chainrule.sources.formula.tokens import wrong
-from chainrule.sources.formula.vocabulary import GREEK, SUBSCRIPTS, SUPERSCRIPTS
+from chainrule.sources.formula.vocabulary import GREEK, LATEX_TEXT, SUBSCRIPTS, SUPERSCRIPTS
 
 LONGEST_NAME = 64
 
 _VULGAR_FRACTIONS = "¼-¾⅐-⅟↉"
 _NO_LETTERS = "".join([*SUPERSCRIPTS, *SUBSCRIPTS, _VULGAR_FRACTIONS])
 LETTER = rf"[^\W\d_{_NO_LETTERS}][\u0300-\u036f]*"
-SUBSCRIPT = rf"(?:_\{{[^{{}}\\]*\}}|_[0-9]+|_{LETTER}(?:{LETTER}|[0-9])*|[{''.join(SUBSCRIPTS)}]+)+"
+_UPRIGHT = rf"\\(?:{'|'.join(sorted(LATEX_TEXT))})\s*\{{(?:[^{{}}\\]|\\_)*\}}"
+SUBSCRIPT = (
+    rf"(?:_\{{(?:[^{{}}\\]|{_UPRIGHT})*\}}|_[0-9]+|_{LETTER}(?:{LETTER}|[0-9])*"
+    rf"|[{''.join(SUBSCRIPTS)}]+)+"
+)
 WORD = rf"{LETTER}(?:{LETTER}|[0-9])*"
 
 _WRITTEN_NAME = re.compile(rf"\\?(?P<base>{WORD})(?P<subscript>{SUBSCRIPT})?")
@@ -24,14 +28,19 @@ _WRITTEN_NAME = re.compile(rf"\\?(?P<base>{WORD})(?P<subscript>{SUBSCRIPT})?")
 
 def ascii_name(base: str, subscript: str = "") -> str:
     """The name in the tree of a base with a subscript, as ``subscript_of`` gives it."""
+    if base.isascii() and not subscript:
+        return base
     spelled = "".join(GREEK.get(char, char) for char in unicodedata.normalize("NFC", base))
     joint = "" if subscript.isdecimal() or not subscript else "_"
     return spelled + joint + "".join(GREEK.get(char, char) for char in subscript)
 
 
 def subscript_of(written: str) -> str:
-    """``_{i,j}`` as ``i_j``, ``_max`` as ``max``, ``₁₂`` as ``12``."""
-    plain = "".join(SUBSCRIPTS.get(char, char) for char in written)
+    """``_{i,j}`` as ``i_j``, ``_max`` and ``_{\\mathrm{max}}`` as ``max``, ``₁₂`` as ``12``."""
+    if not written:
+        return ""
+    upright = re.sub(r"\\[A-Za-z]+", "", written)
+    plain = "".join(SUBSCRIPTS.get(char, char) for char in upright)
     return "_".join(re.findall(r"[^\W_]+", plain))
 
 

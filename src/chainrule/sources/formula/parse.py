@@ -76,7 +76,7 @@ def _tree(tokens: list[Token]) -> list[Defined]:
         return _grammar().parse(tokens)  # type: ignore[no-any-return]
     except UnexpectedInput as error:
         found = getattr(error, "token", None)
-        token = found.value if found is not None and found.type != "$END" else None
+        token = found if isinstance(found, Token) else None  # lark's own mark of the end
         problem = unexpected(token, behind(tokens, token))
     raise problem
 
@@ -85,7 +85,6 @@ def _tree(tokens: list[Token]) -> list[Defined]:
 def _grammar() -> Any:
     """The parser, made once; lark is only loaded when the first formula is read."""
     from lark import Lark
-    from lark import Token as LarkToken
     from lark.lexer import Lexer
 
     class Prepared(Lexer):  # type: ignore[misc]
@@ -96,7 +95,7 @@ def _grammar() -> Any:
         def __init__(self, _configuration: object) -> None: ...
 
         def lex(self, state: Any, _parser_state: object) -> Iterator[Any]:
-            return (LarkToken(token.kind, token) for token in state.text)
+            return iter(state.text)
 
     source = files("chainrule.sources.formula").joinpath("grammar.lark").read_text("utf-8")
     actions = SimpleNamespace(**{name: _action(name) for name in _aliases(source)})
@@ -111,4 +110,4 @@ def _aliases(source: str) -> set[str]:
 def _action(name: str) -> Callable[[list[Any]], Any]:
     """A function of ``build`` in the form in which lark calls it."""
     make = getattr(build, name)
-    return lambda parts: make(*(getattr(part, "value", part) for part in parts))
+    return lambda parts: make(*parts)

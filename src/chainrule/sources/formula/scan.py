@@ -32,11 +32,13 @@ from chainrule.sources.formula.vocabulary import (
 LONGEST_FORMULA = 20_000
 MOST_TOKENS = 5_000
 
+# For a set of characters, in which a plain minus has to stand last.
+_MINUS = "".join([*(char for char, sign in SAME_SIGN.items() if sign == "-"), "-"])
 _TOKEN = re.compile(
     rf"""
     (?P<space>   [^\S\r\n]+ | ~ | \\[ ,;:!>] )
   | (?P<newline> [\r\n]+ | \\\\ )
-  | (?P<number>  (?: [0-9]+\.?[0-9]* | \.[0-9]+ ) (?: [eE][+-]?[0-9]+ )? )
+  | (?P<number>  (?: [0-9]+\.?[0-9]* | \.[0-9]+ ) (?: [eE][+{_MINUS}]?[0-9]+ )? )
   | (?P<word>    {names.WORD} ) (?P<below>{names.SUBSCRIPT})?
   | (?P<raised>  [{"".join(SUPERSCRIPTS)}]+ )
   | \\(?P<textual> {"|".join(sorted(LATEX_TEXT))} ) \*? \s* \{{ (?P<content> [^{{}}\\]* ) \}}
@@ -51,6 +53,7 @@ _VULGAR_FRACTION = re.compile("([0-9]+)⁄([0-9]+)")
 _SINGLE = re.compile(rf"[0-9]|{names.LETTER}")
 _WRAPPERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"))
 _HARMLESS = ("", "<font>", "<wide>", "<narrow>", "<compat>", "<noBreak>")
+_SIDED_BARS = {"|(": "LBAR", "|)": "RBAR"}
 _PRIMES = "'’′"
 _HINTS = {
     **dict.fromkeys(
@@ -82,8 +85,9 @@ def scan(text: str) -> list[Token]:
         limit = f"the formula is longer than {LONGEST_FORMULA:,} characters"
         raise wrong(limit, LONGEST_FORMULA)
     start, end = _unwrapped(text)
-    scanner = _Scanner("".join(map(plain_character, text)), start, end)
-    tokens = list(limited(scanner.tokens()))
+    plain = text if text.isascii() else "".join(map(plain_character, text))
+    scanner = _Scanner(plain, start, end)
+    tokens = scanner.tokens()
     if all(token.kind == "NEWLINE" for token in tokens):
         raise FormulaError("the formula is empty", hint="write something such as sin(x^2)")
     return tokens
@@ -93,9 +97,13 @@ def limited(tokens: Iterable[Token], most: int = MOST_TOKENS) -> Iterator[Token]
     """The tokens, as long as there are not too many."""
     for count, token in enumerate(tokens):
         if count >= most:
-            limit = f"the formula has more than {MOST_TOKENS:,} signs and names"
-            raise wrong(limit, token.start, token.end)
+            raise _too_many(token)
         yield token
+
+
+def _too_many(token: Token) -> FormulaError:
+    limit = f"the formula has more than {MOST_TOKENS:,} signs and names"
+    return wrong(limit, token.start, token.end)
 
 
 def _unwrapped(text: str) -> tuple[int, int]:
@@ -123,123 +131,138 @@ class _Scanner:
         self.end = end
         self.single = 0
         self.waiting: list[int] = []
+        self.found: list[Token] = []
 
-    def tokens(self) -> Iterator[Token]:
-        """The tokens from here to the end."""
+    def tokens(self) -> list[Token]:
+        """The tokens from here to the end, as long as there are not too many."""
         while self.position < self.end:
-            yield from self._next()
+            self._next()
+            if len(self.found) > MOST_TOKENS:
+                raise _too_many(self.found[MOST_TOKENS])
+        return self.found
 
-    def _next(self) -> Iterator[Token]:
+    def _add(
+        self, kind: str, text: str, start: int, end: int, below: str = "", whole: bool = False
+    ) -> None:
+        self.found.append(Token(kind, text, start, end, below, whole))
+
+    def _next(self) -> None:
         short = _SINGLE.match(self.text, self.position, self.end) if self.single else None
         if short is not None:
-            return self._single_character(short)
+            self._single_character(short)
+            return
         match = _TOKEN.match(self.text, self.position, self.end)
         assert match is not None  # the last alternative takes any character
         self.position = match.end()
         kind = match.lastgroup
         if kind in ("below", "under", "lower"):
             kind = {"below": "word", "under": "content", "lower": "command"}[kind]
-        reader = getattr(self, f"_{kind}")
-        return reader(match)  # type: ignore[no-any-return]
+        getattr(self, f"_{kind}")(match)
 
-    def _single_character(self, match: re.Match[str]) -> Iterator[Token]:
+    def _single_character(self, match: re.Match[str]) -> None:
         self.single -= 1
         self.position = match.end()
         kind = "NUMBER" if match[0].isdecimal() else "WORD"
-        yield Token(kind, match[0], match.start(), match.end(), whole=True)
+        self._add(kind, match[0], match.start(), match.end(), whole=True)
 
-    def _space(self, _match: re.Match[str]) -> Iterator[Token]:
-        yield from ()
+    def _space(self, _match: re.Match[str]) -> None:
+        """White space only keeps apart what stands beside it."""
 
-    def _newline(self, match: re.Match[str]) -> Iterator[Token]:
+    def _newline(self, match: re.Match[str]) -> None:
         if not self.waiting:
-            yield Token("NEWLINE", "\n", match.start(), match.end())
+            self._add("NEWLINE", "\n", match.start(), match.end())
 
-    def _number(self, match: re.Match[str]) -> Iterator[Token]:
-        yield Token("NUMBER", _within_float(match), match.start(), match.end())
+    def _number(self, match: re.Match[str]) -> None:
+        self._add("NUMBER", _within_float(match), match.start(), match.end())
 
-    def _word(self, match: re.Match[str]) -> Iterator[Token]:
-        for offset, char in enumerate(match["word"]):
+    def _word(self, match: re.Match[str]) -> None:
+        word = match["word"]
+        for offset, char in enumerate("" if word.isascii() else word):
             if not (char.isalpha() or char.isdecimal() or unicodedata.combining(char)):
                 raise _unexpected(char, match.start() + offset)
         below = names.subscript_of(match["below"] or "")
-        yield Token("WORD", match["word"], match.start(), match.end(), subscript=below)
+        self._add("WORD", word, match.start(), match.end(), below)
 
-    def _raised(self, match: re.Match[str]) -> Iterator[Token]:
+    def _raised(self, match: re.Match[str]) -> None:
         inner = "".join(SUPERSCRIPTS[char] for char in match[0])
         start, end = match.span()
         mixed = re.search(r"(?<=[a-z])[0-9]", inner)
         if mixed:
             hint = "write the exponent with ^ and parentheses"
             raise wrong("a raised digit after a raised letter", start + mixed.start(), hint=hint)
-        yield Token("LSUPER", match[0], start, start)
+        self._add("LSUPER", match[0], start, start)
         for part in re.finditer(r"[0-9]+|[a-z]+|[-+()]", inner):
             kind = OPERATORS.get(part[0]) or ("NUMBER" if part[0].isdecimal() else "WORD")
-            yield Token(kind, part[0], start + part.start(), start + part.end())
-        yield Token("RSUPER", "", end, end)
+            self._add(kind, part[0], start + part.start(), start + part.end())
+        self._add("RSUPER", "", end, end)
 
-    def _content(self, match: re.Match[str]) -> Iterator[Token]:
+    def _content(self, match: re.Match[str]) -> None:
         word = "".join(match["content"].split())
         if not re.fullmatch(names.WORD, word):
             hint = "only a function or variable name can stand there"
             raise wrong(f"cannot read the text in {match[0]}", *match.span(), hint=hint)
         below = names.subscript_of(match["under"] or "")
-        yield Token("WORD", word, *match.span(), subscript=below, whole=True)
+        self._add("WORD", word, *match.span(), below, whole=True)
 
-    def _command(self, match: re.Match[str]) -> Iterator[Token]:
+    def _command(self, match: re.Match[str]) -> None:
         command, start = match["command"], match.start()
         if command in FUNCTIONS and command != "sqrt":
-            yield self._command_word(match, command)
+            self._command_word(match, command)
         elif command in GREEK_COMMANDS:
-            yield self._command_word(match, GREEK_COMMANDS[command])
+            self._command_word(match, GREEK_COMMANDS[command])
         else:
             self.position = match.end("command")
-            yield from self._command_sign(command, start, self.position)
+            self._command_sign(command, start, self.position)
 
-    def _command_word(self, match: re.Match[str], word: str) -> Token:
+    def _command_word(self, match: re.Match[str], word: str) -> None:
         self.single = max(0, self.single - 1)
         below = names.subscript_of(match["lower"] or "")
-        return Token("WORD", word, *match.span(), subscript=below, whole=True)
+        self._add("WORD", word, *match.span(), below, whole=True)
 
-    def _command_sign(self, command: str, start: int, end: int) -> Iterator[Token]:
+    def _command_sign(self, command: str, start: int, end: int) -> None:
         if command in LATEX_FRACTIONS or command == "sqrt":
             self.single = 1 if command == "sqrt" else 2
             kind = "RADICAL" if command == "sqrt" else "FRACTION"
-            yield Token(kind, f"\\{command}", start, end)
+            self._add(kind, f"\\{command}", start, end)
         elif command in LATEX_SIGNS:
-            yield self._sign_token(LATEX_SIGNS[command], start, end)
+            self._sign_token(LATEX_SIGNS[command], start, end)
         elif command in LATEX_SIZES:
-            yield from self._sized(LATEX_SIZES[command], start, end)
+            self._sized(LATEX_SIZES[command], start, end)
         elif command not in LATEX_SPACES:
             raise _unknown_command(command, start, end)
 
-    def _sized(self, side: str, start: int, end: int) -> Iterator[Token]:
+    def _sized(self, side: str, start: int, end: int) -> None:
         """``\\left|`` says on which side of its content the bar stands; else sizes mean nothing."""
         bar = re.compile(r"\s*(?:\\?\||\\vert(?![A-Za-z]))").match(self.text, end, self.end)
         if bar and side:
             self.position = bar.end()
-            yield self._sign_token(f"|{side}", start, bar.end())
+            self._sign_token(f"|{side}", start, bar.end())
         elif self.position == self.end:
             raise wrong(f"'{self.text[start:end]}' needs a bracket after it", start, end)
 
-    def _escaped(self, match: re.Match[str]) -> Iterator[Token]:
-        yield self._sign_token(match["escaped"], match.start(), match.end())
+    def _escaped(self, match: re.Match[str]) -> None:
+        self._sign_token(match["escaped"], match.start(), match.end())
 
-    def _sign(self, match: re.Match[str]) -> Iterator[Token]:
-        vulgar = _VULGAR_FRACTION.fullmatch(unicodedata.normalize("NFKC", match[0]))
-        if vulgar:
-            yield from _vulgar_fraction(vulgar, *match.span())
-            return
-        sign = SAME_SIGN.get(match[0], match[0])
-        yield self._sign_token(sign, match.start(), match.end())
+    def _sign(self, match: re.Match[str]) -> None:
+        sign = match[0]
+        if not sign.isascii():
+            vulgar = _VULGAR_FRACTION.fullmatch(unicodedata.normalize("NFKC", sign))
+            if vulgar:
+                self.found.extend(_vulgar_fraction(vulgar, *match.span()))
+                return
+            sign = SAME_SIGN.get(sign, sign)
+        self._sign_token(sign, match.start(), match.end())
 
-    def _sign_token(self, sign: str, start: int, end: int) -> Token:
-        bars = {"|(": "LBAR", "|)": "RBAR"}
-        kind = bars.get(sign) or OPERATORS.get(sign)
+    def _sign_token(self, sign: str, start: int, end: int) -> None:
+        kind = _SIDED_BARS.get(sign) or OPERATORS.get(sign)
         if kind is None:
             raise _unexpected(sign, start)
         self._note_bracket(sign)
-        return Token(kind, sign[0] if kind in bars.values() else sign, start, end)
+        if kind == "EQUALS" and self.waiting:
+            # Inside brackets nothing can be defined: where(x = 0, …) asks.
+            self.found.append(Token("COMPARISON", "==", start, end, glued=True))
+            return
+        self._add(kind, "|" if sign in _SIDED_BARS else sign, start, end)
 
     def _note_bracket(self, sign: str) -> None:
         """What a bracket contains does not count as arguments of the ``\\frac`` before it."""
@@ -262,7 +285,7 @@ def _vulgar_fraction(parts: re.Match[str], start: int, end: int) -> Iterator[Tok
 
 def _within_float(match: re.Match[str]) -> str:
     """The number as written, if a float64 can hold something of it."""
-    written = match[0]
+    written = re.sub(f"[{_MINUS}]", "-", match[0])
     value = float(written)
     lost = value == 0 and re.search(r"[1-9]", re.split(r"[eE]", written)[0])
     if value == float("inf") or lost or len(written) > names.LONGEST_NAME:

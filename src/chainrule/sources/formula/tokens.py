@@ -26,7 +26,18 @@ OPERAND_ENDS = CLOSERS | {"NUMBER", "NAME", "WORD"}
 INFIX = frozenset({"TIMES", "DIVIDE", "PLUS", "MINUS", "COMPARISON", "COMMA", "EQUALS"})
 
 
-class Token(NamedTuple):
+class _Fields(NamedTuple):
+    kind: str
+    text: str
+    start: int
+    end: int
+    subscript: str = ""
+    whole: bool = False
+    function: Function | None = None
+    glued: bool = False
+
+
+class Token(_Fields):
     """A piece of the formula: a terminal of the grammar, and where it stands in the text.
 
     Args:
@@ -37,17 +48,18 @@ class Token(NamedTuple):
         subscript: What stands below: ``max`` in ``x_max``, ``2`` in ``log_2``.
         whole: A word that is never split into letters, such as a LaTeX command.
         function: What a function word means.
-        glued: Cut out of a longer word, so that the cut deserves a sentence.
+        glued: Cut out of a longer word, or one ``=`` for ``==``: it deserves a sentence.
     """
 
-    kind: str
-    text: str
-    start: int
-    end: int
-    subscript: str = ""
-    whole: bool = False
-    function: Function | None = None
-    glued: bool = False
+    __slots__ = ()
+
+    # Lark takes these for tokens of its own, and asks for a place that it has no use for.
+    line = column = start_pos = end_line = end_column = end_pos = None
+
+    @property
+    def type(self) -> str:
+        """The terminal, as lark asks for it."""
+        return self.kind
 
     def __str__(self) -> str:
         return self.text
