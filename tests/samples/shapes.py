@@ -61,4 +61,10 @@ STRUCTURED = {
         [case(array(2, 3), dtype=np.dtype(np.float64))],
         analytic=False,
     ),
+    "copy": (np.copy, [case(array(2, 3)), case(np.float64(2.5)), case(array(0, 2))]),
+    "truncate": structured(
+        lambda x, dtype: np.trunc(x).astype(dtype),
+        [case(array(2, 3), dtype=np.dtype(np.int64)), case(np.float64(-2.5), dtype=np.dtype(int))],
+        analytic=False,
+    ),
 }
