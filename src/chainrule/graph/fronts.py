@@ -23,6 +23,7 @@ FRONTS: dict[str, Callable[..., Any]] = {}
 _lock = RLock()
 _inside = 0
 _originals: dict[str, Callable[..., Any]] = {}
+_dispatchers: dict[str, Callable[..., Any]] = {}
 
 
 def holds_operand(value: Any) -> bool:
@@ -49,8 +50,10 @@ def fronts() -> Iterator[None]:
     with _lock:
         if _inside == 0:
             for name, adapter in FRONTS.items():
-                _originals[name] = getattr(np, name)
-                setattr(np, name, _front(_originals[name], adapter))
+                original = getattr(np, name)
+                if _originals.get(name) is not original:
+                    _originals[name], _dispatchers[name] = original, _front(original, adapter)
+                setattr(np, name, _dispatchers[name])
         _inside += 1
     try:
         yield

@@ -245,14 +245,18 @@ def example(value: Any) -> Any:
 
 def dtype_of(value: Any) -> np.dtype[Any]:
     """Dtype of an array, a scalar or an operand."""
-    dtype = getattr(value, "dtype", None)
-    return dtype if dtype is not None else np.result_type(value)
+    try:
+        return value.dtype  # type: ignore[no-any-return]
+    except AttributeError:
+        return np.result_type(value)
 
 
 def shape_of(value: Any) -> tuple[int, ...]:
     """Shape of an array, a scalar or an operand."""
-    shape = getattr(value, "shape", None)
-    return shape if shape is not None else np.shape(value)
+    try:
+        return value.shape  # type: ignore[no-any-return]
+    except AttributeError:
+        return np.shape(value)
 
 
 def _leaked(primitive: Primitive) -> TraceError:

@@ -17,8 +17,16 @@ from chainrule.rules.batching import ARRAY
 from chainrule.rules.book import define, numpy_function
 
 
+# Arrays of up to this many elements are copied where a view would take longer to make.
+_SMALL = 4096
+
+
 def reshape(x: Any, shape: Any) -> Any:
     """``np.reshape(x, shape)`` on arrays and operands alike."""
+    if type(shape) is tuple and shape == shape_of(x):
+        return x
+    if type(x) is np.ndarray:  # nothing to be recorded
+        return x.reshape(shape)[()]
     sizes = (int(shape),) if np.ndim(shape) == 0 else tuple(map(int, shape))
     if sizes.count(-1) > 1:
         raise ValueError("can only specify one unknown dimension")
@@ -36,6 +44,8 @@ def ravel(x: Any) -> Any:
 
 def transpose(x: Any, axes: Any = None) -> Any:
     """``np.transpose(x, axes)`` on arrays and operands alike."""
+    if type(x) is np.ndarray:  # nothing to be recorded
+        return x.transpose(axes)
     ndim = np.ndim(x)
     order = range(ndim)[::-1] if axes is None else [operator.index(a) for a in axes]
     if sorted(a % ndim if ndim else a for a in order) != list(range(ndim)):
@@ -67,12 +77,16 @@ def astype(x: Any, dtype: Any) -> Any:
 
 def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
     """The transpose of ``broadcast_to``: sum over whatever broadcasting repeated."""
-    extra = np.ndim(x) - len(shape)
+    wide = shape_of(x)
+    if wide == shape:
+        return x
+    extra = len(wide) - len(shape)
     repeated = tuple(
-        i for i, n in enumerate(np.shape(x)) if i < extra or (shape[i - extra] == 1 and n != 1)
+        i for i, n in enumerate(wide) if i < extra or (shape[i - extra] == 1 and n != 1)
     )
-    summed = np.sum(x, axis=repeated, keepdims=True) if repeated else x
-    return reshape(summed, shape) if np.shape(summed) != shape else summed
+    if type(x) is np.ndarray:
+        return np.add.reduce(x, axis=repeated, keepdims=True).reshape(shape)[()]
+    return reshape(np.sum(x, axis=repeated, keepdims=True) if repeated else x, shape)
 
 
 def split_index(index: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
@@ -124,6 +138,15 @@ def _scatter(x: Any, *arrays: Any, index: tuple[Any, ...], shape: tuple[int, ...
     return out
 
 
+def _broadcast(x: Any, shape: tuple[int, ...]) -> Any:
+    """Small arrays are written out: that is faster than NumPy's making of a view."""
+    if math.prod(shape) > _SMALL:
+        return np.broadcast_to(x, shape)
+    out = np.empty(shape, dtype_of(x))
+    out[...] = x
+    return out
+
+
 RESHAPE = define(
     "reshape", lambda x, shape: np.asarray(x).reshape(shape),
     Linear(lambda ct, x, shape: reshape(ct, np.shape(x))),
@@ -136,7 +159,7 @@ TRANSPOSE = define(
     batch=batching.transpose, view=True,
 )  # fmt: skip
 BROADCAST = define(
-    "broadcast_to", lambda x, shape: np.broadcast_to(x, shape),
+    "broadcast_to", _broadcast,
     Linear(lambda ct, x, shape: sum_to(ct, np.shape(x))),
     text="broadcast", elementwise=False, structure="repetition", shapes=("shape",), view=True,
 )  # fmt: skip

@@ -38,10 +38,9 @@ def trace(
             raise TypeError(
                 f"argnums={n}, but {name} was called with {len(args)} positional argument(s)"
             )
-        where = _argument(f, n % len(args))
-        places = iter([place for place, _ in leaves(args[n], where)])
         traced[n] = map_leaves(
-            lambda leaf, p=places: tape.input(differentiable(leaf, f"{next(p)} of {name}")), args[n]
+            lambda leaf, n=n: tape.input(differentiable(leaf, lambda: _leaf_name(f, args, n, leaf))),
+            args[n],
         )
     with running(tape):
         result = f(*traced, **kwargs)
@@ -56,6 +55,14 @@ def _argument(f: Callable[..., Any], n: int) -> str:
         return f"argument {n}"
     named = n < len(parameters) and parameters[n].kind is parameters[n].POSITIONAL_OR_KEYWORD
     return parameters[n].name if named else f"argument {n}"
+
+
+def _leaf_name(f: Callable[..., Any], args: Sequence[Any], n: int, leaf: Any) -> str:
+    """What a leaf of the ``n``-th argument is called: ``params['W'] of loss``."""
+    n %= len(args)
+    named = leaves(args[n], _argument(f, n))
+    name = next((name for name, found in named if found is leaf), _argument(f, n))
+    return f"{name} of {getattr(f, '__name__', 'f')}"
 
 
 def value_and_grad(
@@ -272,7 +279,10 @@ def _scalar_gradient(
     gradients = [map_leaves(lambda leaf: _gradient_of(leaf, found), t) for t in traced]
     if next(levels) == tape.level + 1:  # of a derivative inside f, an absent gradient is no news
         for n, tree in zip(nums, traced, strict=True):
-            for name, leaf in leaves(tree, _argument(f, n)) if n >= 0 else ():
+            inputs = flatten(tree)[0]
+            if n < 0 or all(leaf.index in found for leaf in inputs):
+                continue
+            for name, leaf in leaves(tree, _argument(f, n)):
                 if leaf.index not in found:
                     warn_of_absent(f, name, leaf, tape)
     return value, gradients
@@ -293,15 +303,17 @@ def lowered(leaf: Any, tape: Tape) -> Any:
     return leaf.value.copy() if type(leaf.value) is np.ndarray else leaf.value
 
 
-def differentiable(leaf: Any, where: str) -> Any:
+def differentiable(leaf: Any, where: Callable[[], str]) -> Any:
     """The leaf as something to differentiate with respect to, or an error that says why not."""
+    if type(leaf) is np.ndarray and leaf.dtype.kind == "f":
+        return leaf[()]
     if isinstance(leaf, Operand) and leaf.dtype.kind == "f":  # type: ignore[attr-defined]
         return leaf
     if isinstance(leaf, float):
         return np.float64(leaf)
     if isinstance(leaf, np.ma.MaskedArray):
         raise NotDifferentiableError(
-            f"{where} is a masked array, and its mask would be ignored.\n"
+            f"{where()} is a masked array, and its mask would be ignored.\n"
             "Pass the data, and say with np.where what counts."
         )
     kind, array = "O", leaf
@@ -320,7 +332,7 @@ def differentiable(leaf: Any, where: str) -> Any:
         "c": "Complex derivatives are not supported yet.",
     }
     raise NotDifferentiableError(
-        f"cannot differentiate with respect to {where}: it is {_describe(leaf)}.\n"
+        f"cannot differentiate with respect to {where()}: it is {_describe(leaf)}.\n"
         + advice.get(kind, "Pass floats, or leave the argument out of argnums.")
     )
 
