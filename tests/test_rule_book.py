@@ -476,6 +476,9 @@ def test_elementwise_rows_take_arrays_of_no_elements_and_of_no_dimensions(name):
 @each_differentiable_array_operation
 def test_array_operations_take_arrays_of_no_elements_wherever_numpy_does(name):
     row, samples = BOOK[name], STRUCTURED[name]
+    if not samples.emptied:
+        assert any(np.size(free(a)) == 0 for case in samples.cases for a in case.args)
+        return
     for case in samples.cases:
         for axis in range(max(np.ndim(free(a)) for a in case.args)):
             emptied = dataclasses.replace(

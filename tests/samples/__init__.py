@@ -92,6 +92,7 @@ class Structured:
     analytic: bool = True
     dtypes: tuple[type, ...] = FLOATS
     rtol: float = 1e-13
+    emptied: bool = True
 
 
 def structured(
@@ -100,6 +101,7 @@ def structured(
     analytic: bool = True,
     dtypes: tuple[type, ...] = FLOATS,
     rtol: float = 1e-13,
+    emptied: bool = True,
 ) -> Structured:
     """The samples of a structured row.
 
@@ -110,8 +112,11 @@ def structured(
             complex step; else it is found by extrapolated differences (max, norm, cholesky, ...).
         dtypes: The narrow dtypes that it has to keep. NumPy's linear algebra has no float16.
         rtol: How closely the value agrees with the reference.
+        emptied: Whether the cases are also tried with each axis at length 0, if the reference takes
+            that. It cannot be done where attributes go with the shape of the arguments: then there
+            is a case without elements among the cases.
     """
-    return Structured(reference, tuple(cases), analytic, dtypes, rtol)
+    return Structured(reference, tuple(cases), analytic, dtypes, rtol, emptied)
 
 
 def modules() -> list[ModuleType]:
