@@ -457,7 +457,8 @@ def test_a_traced_value_does_not_become_a_plain_number():
 
 
 def test_a_traced_value_does_not_go_into_a_plain_array():
-    for f in (np.asarray, lambda x: np.sum(np.array([x, x])), lambda x: np.zeros(2) + np.array(x)):
+    original = np.asarray  # as a library has it that was imported before
+    for f in (original, lambda x: np.zeros(2) + original(x)):
         assert "plain NumPy array" in message(TraceError, cr.grad(f), 1.0)
 
 
@@ -483,10 +484,8 @@ def test_in_place_ufuncs_are_refused():
 @pytest.mark.parametrize(
     ("f", "name"),
     [
-        (np.linalg.svd, "np.linalg.svd"),
-        (np.fft.fft, "np.fft.fft"),
-        (lambda x: np.heaviside(x, 0.5), "np.heaviside"),
-        (lambda x: np.subtract.outer(x, x), "np.subtract.outer"),
+        (lambda x: np.polyfit(x[0], x[1], 1), "np.polyfit"),
+        (lambda x: np.hypot.reduceat(x, [0]), "np.hypot.reduceat"),
     ],
 )
 def test_a_function_without_a_rule_is_named(f, name):
@@ -494,9 +493,9 @@ def test_a_function_without_a_rule_is_named(f, name):
     assert text.startswith(f"{name} has no row in the rule book")
 
 
-@pytest.mark.parametrize("f", [lambda x: np.sum(x, where=x > 0), lambda x: np.sum(x, initial=3.0)])
+@pytest.mark.parametrize("f", [lambda x: np.sum(x, out=np.zeros(())), lambda x: np.round(x, out=x)])
 def test_an_option_that_is_not_supported_is_named_with_its_function(f):
-    assert "np.sum" in message(TypeError, cr.grad(f), np.ones(2))
+    assert "out=" in message(TypeError, cr.grad(f), np.ones(2))
 
 
 def test_tangents_and_cotangents_of_the_wrong_shape_are_refused():
