@@ -47,27 +47,40 @@ def like_outputs(subject: Subject, weights: Sequence[Any]) -> Any:
     return map_leaves(part, subject.value)
 
 
-def our_gradient(subject: Subject, weights: Sequence[Any]) -> Gradient:
-    """The gradient by ``chainrule.vjp``."""
+def our_gradient(
+    subject: Subject, weights: Sequence[Any], at: Sequence[Any] | None = None
+) -> Gradient:
+    """The gradient by ``chainrule.vjp``, at the subject's point or where its leaves are ``at``."""
 
     def of_leaves(*values: Any) -> Any:
         return subject.call(
             {leaf.position: v for leaf, v in zip(subject.leaves, values, strict=True)}
         )
 
-    _, pull = vjp(of_leaves, *(leaf.value[()] for leaf in subject.leaves))
+    _, pull = vjp(of_leaves, *(v[()] for v in _values(subject, at)))
     return Gradient(tuple(np.asarray(g) for g in pull(like_outputs(subject, weights))))
 
 
+def _values(subject: Subject, at: Sequence[Any] | None) -> list[Any]:
+    return [leaf.value for leaf in subject.leaves] if at is None else list(at)
+
+
 def their_gradient(
-    subject: Subject, backward: Callable[..., Any], weights: Sequence[Any]
+    subject: Subject,
+    backward: Callable[..., Any],
+    weights: Sequence[Any],
+    at: Sequence[Any] | None = None,
 ) -> Gradient:
-    """The gradient by a hand-written function.
+    """The gradient by a hand-written function, at the subject's point or where its leaves are.
 
     Raises:
         ArgumentsError: What it returned does not fit the arguments.
     """
-    given = subject.rebuilt({})
+    given = subject.rebuilt(
+        {}
+        if at is None
+        else {leaf.position: v[()] for leaf, v in zip(subject.leaves, at, strict=True)}
+    )
     if not subject.scalar:
         given = (like_outputs(subject, weights), *given)
     _check_call(backward, subject, len(given))

@@ -52,18 +52,44 @@ def extrapolated(
     Returns:
         The entry of the table whose neighbours agree best; infinitely uncertain for one quotient.
     """
-    best = Limit(math.nan, math.inf, 0)
+    start = 0
+    while True:  # at most once for each row
+        best = _best(rows, start, powers, noise)
+        finer = range(best.level + 1, len(rows))
+        against = any(_contradicts(rows[i], noise(i), best) for i in finer)
+        # Coarse steps can agree by chance, or on a slope that is only an average: over a kink, over
+        # many periods. Smaller steps see more, if they are clear of the noise.
+        if not against or not math.isfinite(best.error):
+            return best
+        start = best.level + 1
+
+
+def _contradicts(quotient: float, noise: float, limit: Limit) -> bool:
+    return abs(quotient - limit.value) > 5 * (limit.error + noise)
+
+
+def _best(
+    rows: Sequence[float], start: int, powers: Sequence[int], noise: Callable[[int], float]
+) -> Limit:
+    """The best entry of the table that is made of the rows from ``start`` on."""
+    best = second = Limit(math.nan, math.inf, 0)
     before: list[float] = []
-    for i, quotient in enumerate(rows):
+    for i, quotient in enumerate(rows[start:], start):
         row = [quotient]
-        for j, power in enumerate(powers[:i][: len(before)]):
+        for j, power in enumerate(powers[: len(before)]):
             row.append(row[j] + (row[j] - before[j]) / (FACTOR**power - 1))
+        here = Limit(math.nan, math.inf, i)
         for j in range(1, len(row)):
             spread = max(abs(row[j] - row[j - 1]), abs(row[j] - before[j - 1]))
             error = spread + 1.5 * noise(i)
-            if error < best.error:
-                best = Limit(row[j], error, i)
+            if error < here.error:
+                here = Limit(row[j], error, i)
+        best, second = sorted((best, second, here), key=lambda limit: limit.error)[:2]
         before = row
+    if math.isfinite(second.error):
+        # Neighbours can agree by chance; that the next best level agrees too is unlikelier.
+        apart = abs(best.value - second.value) / 5
+        return Limit(best.value, max(best.error, apart), best.level)
     return best
 
 
@@ -130,6 +156,17 @@ class Sweep:
             level -= 1
         return level if 0 < level < len(self.changes) else None
 
+    def coarse_fits(self, level: int, found: float) -> bool:
+        """Whether ``found`` is about the slope at some step before ``level``.
+
+        Then what looks flat at smaller steps are single treads of a staircase.
+        """
+        return any(
+            abs(up - down) / (2 * h) <= 0.05 * abs(found)
+            for h, up, down in self._both()
+            if h >= self.steps[level - 1]
+        )
+
     def grain(self) -> float:
         """The smallest change of the function that was seen."""
         return min((abs(c) for c in self.changes if c), default=0.0)
@@ -146,6 +183,24 @@ class Sweep:
             return None
         (h1, first), (h2, last) = spans[-4], spans[-1]
         return math.log(first / last) / math.log(h1 / h2)
+
+    def near_kink(self) -> tuple[float, float, float] | None:
+        """A kink that is too near to look inside: smallest such step, both sides' slopes less g.
+
+        The one-sided quotients differ by the same at step after step, which curvature never does.
+        """
+        gaps = [
+            (h, (up + down) / h, (up - down) / (2 * h))
+            for h, up, down in self._both()
+            if abs(up + down) > 60 * self.noise
+        ]
+        run = 1
+        found = None
+        for (_, before, _), (h, gap, slope) in itertools.pairwise(gaps):
+            run = run + 1 if abs(gap - before) <= 0.02 * abs(gap) else 1
+            if run >= 4:
+                found = h, slope - gap / 2, slope + gap / 2
+        return found
 
     def order(self) -> float | None:
         """The order at which centred quotients converge, from neighbouring differences."""

@@ -172,10 +172,36 @@ class _Run:
         """INCONCLUSIVE, for a reason that lies before any comparison."""
         return self._result(Verdict.INCONCLUSIVE, says, None, None, None, ())
 
-    def _gradient(self, weights: Sequence[Any]) -> Gradient:
+    def _gradient(self, weights: Sequence[Any], at: Sequence[Any] | None = None) -> Gradient:
         if self.backward is None:
-            return our_gradient(self.subject, weights)
-        return their_gradient(self.subject, self.backward, weights)
+            return our_gradient(self.subject, weights, at)
+        return their_gradient(self.subject, self.backward, weights, at)
+
+    def _shaken(self, weights: Sequence[Any]) -> list[Any] | None:
+        """The flat gradients after every argument was moved by a few units in the last place."""
+        rng = np.random.default_rng(self.seed)
+        # By three units: a shift by one may be rounded away in the first operation.
+        moved = [
+            np.asarray(x + rng.choice([-3.0, 3.0], x.shape) * np.where(x == 0, 0, np.spacing(x)))
+            for x in (leaf.value for leaf in self.subject.leaves)
+        ]
+        at = [
+            v.astype(leaf.value.dtype) for v, leaf in zip(moved, self.subject.leaves, strict=True)
+        ]
+        try:
+            gradient = self._gradient(weights, at)
+        except (ArithmeticError, ValueError):
+            return None
+        return self._flat(gradient)
+
+    def _flat(self, gradient: Gradient) -> list[Any]:
+        """The parts as flat arrays; zeros where a part has the wrong shape."""
+        return [
+            np.reshape(part, -1).astype(float)
+            if gradient.fits(n, leaf)
+            else np.zeros(leaf.value.size)
+            for n, (part, leaf) in enumerate(zip(gradient.parts, self.subject.leaves, strict=True))
+        ]
 
     def _derivative(self) -> str:
         if self.backward is None:
@@ -183,12 +209,9 @@ class _Run:
         return getattr(self.backward, "__name__", "backward").replace("<lambda>", "backward")
 
     def _probe(self, gradient: Gradient, weights: Sequence[Any]) -> Probe:
-        flat = [
-            np.reshape(part, -1) if gradient.fits(n, leaf) else np.zeros(leaf.value.size)
-            for n, (part, leaf) in enumerate(zip(gradient.parts, self.subject.leaves, strict=True))
-        ]
-        flat = [part.astype(float) for part in flat]
-        return Probe(self.subject, flat, weights, Tolerance(self.rtol, self.eps))
+        tolerance = Tolerance(self.rtol, self.eps)
+        shaken = lambda: self._shaken(weights)
+        return Probe(self.subject, self._flat(gradient), weights, tolerance, shaken)
 
     def _pattern(
         self, probe: Probe, gradient: Gradient, number: int, index: int | None

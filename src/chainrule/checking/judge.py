@@ -22,12 +22,14 @@ class Scale:
         own: A size that the derivative along the direction would normally have.
         natural: The size of derivatives here: of the whole gradient, or of the function's values.
         eps: Machine epsilon of the dtype in which the gradient was computed.
+        slack: How far rounding the arguments by a unit in the last place moves the gradient.
     """
 
     rtol: float
     own: float
     natural: float
     eps: float
+    slack: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def judge(sweep: Sweep, found: float, scale: Scale) -> Judged:
 
 
 def compared(sweep: Sweep, off: Limit, jump: Limit, found: float, scale: Scale) -> Judged:
-    """The verdict from the two limits: how far ``found`` is off, and by how much the sides differ."""
+    """The verdict from the two limits: how far off it is, and by how much the sides differ."""
     expected = found + off.value
     if not math.isfinite(expected):
         return _no_quotients(sweep, found)
@@ -91,13 +93,23 @@ def compared(sweep: Sweep, off: Limit, jump: Limit, found: float, scale: Scale) 
             verdict, says, expected, found, off.error, settled and smooth, order=sweep.order()
         )
 
-    if difference > max(tolerance, unsure):
+    slack = min(scale.slack, 100 * tolerance)
+    if difference > max(tolerance + slack, unsure):
         says = "differences of the function contradict it"
         return judged(Verdict.WRONG, says, unsure <= tolerance)
     if unsure <= 10 * tolerance:
         return judged(Verdict.PASS, "", unsure <= max(tolerance, 0.1 * own * scale.rtol))
     if negligible:
         return judged(Verdict.PASS, "", False)
+    near = sweep.near_kink()
+    if near is not None:
+        step, left, right = near
+        slack = 0.1 * abs(right - left)
+        if min(left, right) - slack <= 0 <= max(left, right) + slack:
+            return Judged(
+                Verdict.KINK, f"there is a kink within {step:.0e} of it", expected, found,
+                off.error, left=found + left, right=found + right,
+            )  # fmt: skip
     return judged(Verdict.INCONCLUSIVE, _why(sweep, off, difference), False)
 
 

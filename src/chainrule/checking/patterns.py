@@ -141,8 +141,10 @@ def pattern_of(evidence: Evidence, with_ones: Callable[[], Evidence] | None) -> 
         says = "it is right for a cotangent of ones: the cotangent is ignored"
         return Pattern("ignored cotangent", says)
     alone = len(evidence.right) == 1
-    tests = [_transposed, _overwritten, _factor] if alone else [_transposed, _factor, _overwritten]
-    for test in (*tests, _of_the_argument):
+    tests = (
+        [_overwritten, _factor] if alone else [_transposed, _factor, _of_the_argument, _overwritten]
+    )
+    for test in tests:
         pattern = test(evidence)
         if pattern is not None:
             return pattern
@@ -174,13 +176,13 @@ def _factor(e: Evidence) -> Pattern | None:
     for length, where in _lengths(e):
         if abs(factor / length - 1) <= slack:
             says = (
-                f"it is {length} times what is right, and {length} is the length of {where}: "
+                f"it is {length} times what is right, and {length} is {where}: "
                 "a factor 1/N was lost"
             )
             return Pattern("lost 1/N", says, float(length))
         if abs(factor * length - 1) <= slack:
             says = (
-                f"it is 1/{length} of what is right, and {length} is the length of {where}: "
+                f"it is 1/{length} of what is right, and {length} is {where}: "
                 "there is a factor 1/N too many"
             )
             return Pattern("extra 1/N", says, 1 / length)
@@ -214,15 +216,17 @@ def _lengths(e: Evidence) -> Iterator[tuple[int, str]]:
         for axis, length in enumerate(np.shape(value)):
             if length not in seen:
                 seen.add(length)
-                yield length, f"axis {axis} of {name}" if np.ndim(value) > 1 else name
+                where = f"axis {axis} of {name}" if np.ndim(value) > 1 else name
+                yield length, f"the length of {where}"
         if np.size(value) not in seen:
             seen.add(np.size(value))
-            yield np.size(value), f"all of {name}"
+            yield np.size(value), f"the number of elements of {name}"
     for shape in e.uses.shapes() if e.uses is not None else ():
         for length in (*shape, math.prod(shape)):
             if length not in seen:
                 seen.add(length)
-                yield length, "an array in the computation"
+                what = "the length of an axis" if length in shape else "the number of elements"
+                yield length, f"{what} of an array in the computation"
 
 
 def _overwritten(e: Evidence) -> Pattern | None:

@@ -10,7 +10,14 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from chainrule.cli.arguments import formula_value, loaded_function, looks_like_function, point
+from chainrule.cli.arguments import (
+    arguments_in_order,
+    array_reader,
+    formula_value,
+    loaded_function,
+    looks_like_function,
+    point,
+)
 from chainrule.errors import ChainruleError
 from chainrule.explanations.entry import CheckFailedError, explain
 
@@ -34,6 +41,21 @@ class Format(StrEnum):
     latex = "latex"
     markdown = "markdown"
     json = "json"
+
+
+class CheckFormat(StrEnum):
+    """How a check is printed."""
+
+    text = "text"
+    json = "json"
+
+
+class Dtype(StrEnum):
+    """What the arrays of a check are cast to."""
+
+    float16 = "float16"
+    float32 = "float32"
+    float64 = "float64"
 
 
 @app.callback()
@@ -82,6 +104,88 @@ def explain_command(
     except ChainruleError as error:
         _fail(str(error), 2)
     _print(explanation, form)
+
+
+EXIT_CODES = {"PASS": 0, "WRONG": 1, "KINK": 3, "INCONCLUSIVE": 4}
+
+
+@app.command("check", context_settings={"ignore_unknown_options": True})
+def check_command(
+    source: Annotated[str, typer.Argument(help="The function, file.py:f or package.module:f.")],
+    at: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="The point: x=1,y=pi/2; arrays as x=[1,2], W=W.npy, W=data.npz:W, W=normal(3,4)."
+        ),
+    ] = None,
+    backward: Annotated[
+        str | None,
+        typer.Option(help="The derivative to check, file.py:df; chainrule's own if left out."),
+    ] = None,
+    wrt: Annotated[
+        str | None, typer.Option(help="Arguments to check, separated by commas.")
+    ] = None,
+    eps: Annotated[
+        float | None, typer.Option(help="A fixed width for the centred difference; no sweep.")
+    ] = None,
+    rtol: Annotated[
+        float | None, typer.Option(help="Relative difference up to which numbers are equal.")
+    ] = None,
+    dtype: Annotated[
+        Dtype | None, typer.Option(help="Cast the floating-point values of --at.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of random directions and arrays.")] = 0,
+    form: Annotated[
+        CheckFormat, typer.Option("--format", help="What to print.")
+    ] = CheckFormat.text,
+) -> None:
+    """Check a derivative against differences of the function, and give a verdict.
+
+    Exit codes: 0 PASS, 1 WRONG, 2 bad input, 3 KINK, 4 INCONCLUSIVE.
+    """
+    from chainrule.checking.entry import check
+
+    try:
+        for name in filter(None, [source, backward]):
+            if not looks_like_function(name):
+                _fail(f"{name!r} does not name a function: write file.py:f", 2)
+        if seed < 0:
+            _fail(f"--seed takes a whole number from 0 on, not {seed}", 2)
+        given = point(at or [], array_reader(seed))
+        if dtype is not None:
+            given = {n: _cast(v, dtype.value) for n, v in given.items()}
+        with contextlib.redirect_stdout(sys.stderr):  # what the user's code prints
+            f = loaded_function(source)
+            df = None if backward is None else loaded_function(backward)
+            names = None if wrt is None else [n.strip() for n in wrt.split(",")]
+            arguments = arguments_in_order(f, given)
+            result = check(f, *arguments, backward=df, wrt=names, eps=eps, rtol=rtol, seed=seed)
+    except ChainruleError as error:
+        _fail(str(error), 2)
+    if form is CheckFormat.json:
+        _write(json.dumps(result.to_dict(), ensure_ascii=False, indent=2))
+    else:
+        _print_check(result)
+    raise typer.Exit(EXIT_CODES[result.verdict.value])
+
+
+def _cast(value: Any, dtype: str) -> Any:
+    import numpy as np
+
+    array = np.asarray(value)
+    return array.astype(dtype)[()] if array.dtype.kind == "f" else value
+
+
+def _print_check(result: Any) -> None:
+    from rich.console import Console
+
+    from chainrule.checking.report import page
+
+    console = Console(highlight=False)
+    if console.is_terminal:
+        console.print(page(result))
+    else:
+        _write(str(result))
 
 
 def _print(explanation: Any, form: Format) -> None:

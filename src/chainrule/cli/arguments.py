@@ -5,16 +5,17 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import inspect
 import re
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from chainrule.errors import ChainruleError, FormulaError
+from chainrule.errors import ArgumentsError, ChainruleError, FormulaError
 
 _FUNCTION = re.compile(r"(?P<module>[\w./\\~ -]+):(?P<name>[A-Za-z_]\w*)")
 
@@ -24,8 +25,16 @@ def looks_like_function(source: str) -> bool:
     return _FUNCTION.fullmatch(source.strip()) is not None
 
 
-def point(options: Sequence[str]) -> dict[str, Any]:
+Reader = Callable[[str, str], Any]
+"""What reads a value that is neither a number nor a list; ``None`` if it cannot either."""
+
+
+def point(options: Sequence[str], further: Reader | None = None) -> dict[str, Any]:
     """``["x=1", "y=2,z=[1,2]"]`` as values by name; a number may be written as ``pi/2``.
+
+    Args:
+        options: What was given to ``--at``.
+        further: Tried first on each value, with the name and what is written.
 
     Raises:
         FormulaError: A piece is not ``name=value``, or a name is given twice.
@@ -39,7 +48,8 @@ def point(options: Sequence[str]) -> dict[str, Any]:
             )
         if name in values:
             raise FormulaError(f"--at gives {name} twice")
-        values[name] = _value(name, value)
+        special = None if further is None else further(name, value)
+        values[name] = _value(name, value) if special is None else special
     return values
 
 
@@ -86,6 +96,65 @@ def _constant(name: str, written: str) -> float:
         raise FormulaError(f"--at: the value of {name} is not a number: {written!r}")
     with np.errstate(all="ignore"):
         return float(evaluate([program.output], {})[0])
+
+
+def array_reader(seed: int) -> Reader:
+    """A reader of arrays in files, ``X.npy`` and ``data.npz:X``, and random ones, ``normal(3,4)``.
+
+    Raises:
+        ChainruleError: The file cannot be read, or a shape is none.
+    """
+    rng = np.random.default_rng(seed)
+
+    def read(name: str, written: str) -> Any:
+        drawn = _RANDOM.fullmatch(written)
+        if drawn:
+            shape = [int(n) for n in drawn["shape"].split(",") if n.strip()]
+            if np.prod(shape, dtype=float) > 1e9:
+                raise ChainruleError(f"--at: {name} would have {np.prod(shape):.0e} elements")
+            return rng.standard_normal(shape) if drawn["law"] == "normal" else rng.random(shape)
+        path, _, key = written.partition(":")
+        if path.endswith((".npy", ".npz")):
+            return _from_array_file(name, path, key)
+        return None
+
+    return read
+
+
+_RANDOM = re.compile(r"(?P<law>normal|uniform)\(\s*(?P<shape>(\d+\s*,?\s*)*)\)")
+
+
+def _from_array_file(name: str, path: str, key: str) -> Any:
+    try:
+        loaded = np.load(Path(path).expanduser(), allow_pickle=False)
+        if path.endswith(".npz"):
+            if key not in loaded:
+                raise ValueError(f"it has the arrays {', '.join(loaded)}; write {path}:NAME")
+            loaded = loaded[key]
+    except (OSError, ValueError, EOFError) as error:
+        raise ChainruleError(f"--at: {name} could not be read from {path}: {error}") from error
+    return loaded
+
+
+def arguments_in_order(f: Callable[..., Any], given: Mapping[str, Any]) -> list[Any]:
+    """Values by name as positional arguments of ``f``, with the defaults of those left out.
+
+    Raises:
+        ArgumentsError: A parameter has no value, or there is none of a name that was given.
+    """
+    signature = inspect.signature(f)
+    try:
+        bound = signature.bind(**given)
+    except TypeError as error:
+        raise ArgumentsError(
+            f"the values of --at do not fit {getattr(f, '__name__', 'f')}{signature}: {error}."
+        ) from error
+    bound.apply_defaults()
+    if bound.kwargs:
+        raise ArgumentsError(
+            f"check passes arguments by position, and {next(iter(bound.kwargs))} takes none."
+        )
+    return list(bound.args)
 
 
 def formula_value(name: str, value: Any) -> float:
