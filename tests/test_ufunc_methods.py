@@ -144,7 +144,6 @@ def test_options_about_memory_make_no_difference():
         (lambda x: np.add.reduce(x, out=np.zeros(4)), "Assign the result"),
         (lambda x: np.hypot.reduce(x, out=np.zeros(4)), "Assign the result"),
         (lambda x: np.add.accumulate(x, out=np.zeros_like(X)), "Assign the result"),
-        (lambda x: np.add.at(x, [0], 1.0), "in place"),
         (lambda x: np.exp(x, signature="d->d"), "signature"),
     ],
 )

@@ -59,6 +59,9 @@ UNIT = numpy.array([-0.8, -0.3, 0.1, 0.45, 0.9])
 PLUS = numpy.array([0.2, 0.7, 1.6, 2.3, 4.1])
 HOLES = numpy.array([[False, True, False], [True, False, False]])
 INDICES = numpy.array([2, 0, 2])
+# Why a traced value is refused.
+NO_COMPLEX, COUNTS = "complex", "nothing to differentiate"
+NO_GRADIENT, IN_PLACE = "lose its gradient", "in place"
 TRUTH, WHOLE, SHAPE = "a truth value", "whole numbers", "no values"
 
 # --------------------------------------------------------------------------------- ufuncs, smooth
@@ -429,10 +432,82 @@ call(".argsort", lambda np, x: x.argsort(axis=1), M, flat=WHOLE)
 call(".all", lambda np, x: x.all(axis=1), M, flat=TRUTH)
 call(".any", lambda np, x: x.any(), M, flat=TRUTH)
 
-# --------------------------------------------------------------------------------------------- fft
+call(".argpartition", lambda np, x: np.sort(x.argpartition(2)[:2]), V, flat=WHOLE)
+call(".choose", lambda np, x, y: (x > 0).astype(int).choose([x, y]), V, W, vmap=False)
+call(".conjugate", lambda np, x: x.conjugate(), V)
+call(".item", lambda np, x: x[2].item() * 1.0, V, refused=NO_GRADIENT)
+call(".nonzero", lambda np, x: (x > 0).nonzero(), V, flat=WHOLE, vmap=False)
+call(".searchsorted", lambda np, x: np.sort(x).searchsorted([0.0, 0.5]), V, flat=WHOLE)
+call(".tolist", lambda np, x: np.stack(x.tolist()), V, refused=NO_GRADIENT)
 
-for _name in ("fft", "ifft", "rfft", "irfft", "fft2", "fftn"):
-    call(f"fft.{_name}", lambda np, x, f=_name: np.abs(getattr(np.fft, f)(x)) ** 2, M)
+# ------------------------------------------------------------------------------------ assignments
+
+
+def after(change: Callable[..., Any]) -> Callable[..., Any]:
+    """A copy of the first input after ``change(np, copy, *others)`` has written into it."""
+
+    def changed(np: Any, x: Any, *others: Any) -> Any:
+        out = np.copy(x)
+        change(np, out, *others)
+        return out * x
+
+    return changed
+
+
+call("copyto", after(lambda np, x, y: np.copyto(x, y, where=M > 0)), M, N)
+call("putmask", after(lambda np, x, y: np.putmask(x, M > 0, y)), M, N)
+call("place", after(lambda np, x, y: np.place(x, M > 0, y)), M, V)
+call("put", after(lambda np, x, y: np.put(x, [0, 5, 7], y[:3])), M, V)
+call(
+    "put_along_axis",
+    after(lambda np, x, y: np.put_along_axis(x, INDICES[:, None], y[:3, None], axis=1)),
+    M,
+    V,
+)
+call("fill_diagonal", after(lambda np, x, y: np.fill_diagonal(x, y[0])), M, V)
+call(".fill", after(lambda np, x, y: x.fill(y[1])), M, V)
+call(".put", after(lambda np, x, y: x.put([0, 5, 7], y[:3])), M, V)
+call(".sort", after(lambda np, x: x.sort(axis=1)), M)
+call(".partition", after(lambda np, x: x.partition(2)), V, refused=IN_PLACE)
+call("add.at", after(lambda np, x, y: np.add.at(x, [0, 2, 0], y[:3])), V, W)
+call("subtract.at", after(lambda np, x, y: np.subtract.at(x, [0, 2, 0], y[:3])), V, W)
+call("apply_along_axis", lambda np, x: np.apply_along_axis(lambda r: np.cumsum(r**2), 1, x), M)
+call("apply_over_axes", lambda np, x: np.apply_over_axes(np.sum, x, (0, 2)), T)
+call("einsum_path", lambda np, x, y: len(np.einsum_path("ij,jk", x, y)[0]), M, N.T, flat=SHAPE,
+     vmap=False)  # fmt: skip
+call("ix_", lambda np, x, y: np.ix_(x, y), V, W)
+call("lib.stride_tricks.sliding_window_view",
+     lambda np, x: np.lib.stride_tricks.sliding_window_view(x, 3), V)  # fmt: skip
+call("linspace", lambda np, x, y: np.linspace(x, y, 4), V, W)
+call("logspace", lambda np, x, y: np.logspace(x, y, 4), V[:2], W[:2])
+call("geomspace", lambda np, x, y: np.geomspace(x, y, 4), PLUS, PLUS[::-1] + 1)
+call("histogram", lambda np, x: np.histogram(x, 3)[0], V, refused=COUNTS)
+call("histogram2d", lambda np, x, y: np.histogram2d(x, y, 3)[0], V, W, refused=COUNTS)
+call("histogramdd", lambda np, x: np.histogramdd(x, 2)[0], M, refused=COUNTS)
+call("histogram_bin_edges", lambda np, x: np.histogram_bin_edges(x, 3), V, refused=COUNTS)
+
+# ------------------------------------------------------------------------------- complex results
+
+for _name in ("fft", "ifft", "rfft", "ihfft"):
+    call(
+        f"fft.{_name}",
+        lambda np, x, f=_name: np.abs(getattr(np.fft, f)(x)) ** 2,
+        V,
+        refused=NO_COMPLEX,
+    )
+for _name in ("fft2", "ifft2", "fftn", "ifftn", "rfft2", "rfftn"):
+    call(
+        f"fft.{_name}",
+        lambda np, x, f=_name: np.abs(getattr(np.fft, f)(x)) ** 2,
+        M,
+        refused=NO_COMPLEX,
+    )
+for _name in ("irfft", "hfft"):
+    call(f"fft.{_name}", lambda np, x, f=_name: getattr(np.fft, f)(x), V, refused=NO_COMPLEX)
+for _name in ("irfft2", "irfftn"):
+    call(f"fft.{_name}", lambda np, x, f=_name: getattr(np.fft, f)(x), M, refused=NO_COMPLEX)
 call("fft.fftshift", lambda np, x: np.fft.fftshift(x), M)
 call("fft.ifftshift", lambda np, x: np.fft.ifftshift(x), M)
-call("linspace", lambda np, x, y: np.linspace(x, y, 4), V, W)
+call("linalg.eig", lambda np, a: np.abs(np.linalg.eig(a)[0]), SQUARE, refused=NO_COMPLEX)
+call("linalg.eigvals", lambda np, a: np.abs(np.linalg.eigvals(a)), SQUARE, refused=NO_COMPLEX)
+call("sort_complex", lambda np, x: np.abs(np.sort_complex(x)), V, refused=NO_COMPLEX)

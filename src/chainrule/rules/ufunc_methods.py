@@ -2,7 +2,7 @@
 
 ``UFUNC_METHODS`` sends here whatever is not a plain call of a ufunc that is a row: calls with
 ``dtype=`` and the like, ufuncs that are put together from rows (``divmod``, ``modf``), and
-``reduce``, ``accumulate``, ``outer``, ``reduceat`` and ``at``. Nothing here is a row of its own.
+``reduce``, ``accumulate``, ``outer`` and ``reduceat``. Nothing here is a row of its own.
 """
 
 from __future__ import annotations
@@ -289,15 +289,7 @@ def _reduceat(ufunc: np.ufunc, args: tuple[Any, ...], options: dict[str, Any]) -
     return bind(SCATTER, (taken, segments), {"index": (*before, ARRAY), "shape": shape})
 
 
-def _at(ufunc: np.ufunc, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-    raise TraceError(
-        f"np.{ufunc.__name__}.at changes an array in place, and its earlier values would be lost.\n"
-        "Build the change as a value: for sums at places, write "
-        "(np.arange(n)[:, None] == index) @ values and add it."
-    )
-
-
 UFUNC_METHODS.update({
     "__call__": _call, "reduce": _reduce, "accumulate": _accumulate, "outer": _outer,
-    "reduceat": _reduceat, "at": _at,
+    "reduceat": _reduceat,
 })  # fmt: skip
