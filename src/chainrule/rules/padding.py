@@ -35,7 +35,7 @@ def _folded(y: Any, axis: int, before: int, after: int, mode: str) -> Any:
     y = np.moveaxis(y, axis, -1)
     length = y.shape[-1] - before - after
     places = np.pad(np.arange(length), (before, after), mode)  # type: ignore[call-overload]
-    out = y[..., before : before + length].copy()
+    out = y[..., before : before + length].copy("K")
     for start, stop in ((0, before), (before + length, len(places))):
         side = y[..., start:stop]
         pieces = stretches(places[start:stop])

@@ -18,15 +18,18 @@ from chainrule.rules.book import define, numpy_function
 def _overlapped(y: Any, axis: int) -> Any:
     """Windows, each laid one place after the one before it along ``axis``, added up."""
     rows = np.moveaxis(y, axis, -2)
-    *stack, count, window = rows.shape
-    out = np.zeros((*stack, count + window - 1), y.dtype)
+    count, window = rows.shape[-2:]
+    shape = list(y.shape[:-1])
+    shape[axis] = count + window - 1
+    out = np.zeros(shape, y.dtype)
+    sums = np.moveaxis(out, axis, -1)
     if window <= count:
         for k in range(window):
-            out[..., k : k + count] += rows[..., :, k]
+            sums[..., k : k + count] += rows[..., :, k]
     else:
         for k in range(count):
-            out[..., k : k + window] += rows[..., k, :]
-    return np.moveaxis(out, -1, axis)
+            sums[..., k : k + window] += rows[..., k, :]
+    return out
 
 
 WINDOWS: Primitive = define(
