@@ -89,6 +89,7 @@ TURNED = [
     *(call(f"rot90 {k}", lambda x, k=k: np.rot90(x, k), M) for k in range(-1, 5)),
     *(call(f"rot90 {k} axes", lambda x, k=k: np.rot90(x, k, (2, 0)), C) for k in range(4)),
     call("roll", lambda x: np.roll(x, 2), M),
+    call("roll vector", lambda x: np.roll(x, -2), (5,)),
     call("roll back", lambda x: np.roll(x, -5), M),
     call("roll axis", lambda x: np.roll(x, 1, axis=1), M),
     call("roll axes", lambda x: np.roll(x, (1, -2), axis=(0, 2)), C),
@@ -395,3 +396,31 @@ def test_attributes_about_size_are_those_of_the_array():
     seen = []
     cr.vjp(lambda x: seen.append((x.nbytes, x.itemsize)) or x, np.ones(M, np.float32))
     assert seen == [(48, 4)]
+
+
+@pytest.mark.parametrize(
+    ("f", "names"),
+    [
+        (lambda x: np.roll(x, 2), ["roll"]),
+        (lambda x: np.tile(x, 2), ["tile"]),
+        (lambda x: np.repeat(x, 2), ["repeat"]),
+        (lambda x: np.repeat(x, 2, axis=0), ["repeat"]),
+        (lambda x: np.flip(x), ["flip"]),
+        (lambda x: np.diag(x), ["diag"]),
+        (lambda x: np.pad(x, 1, "edge"), ["pad"]),
+        (lambda x: np.pad(x, 1), ["scatter"]),
+        (lambda x: np.hstack([x, x]), ["concatenate"]),
+        (lambda x: np.stack([x, x, x]), ["stack"]),
+        (lambda x: x.T.T, ["transpose", "transpose"]),
+        (lambda x: sliding_window_view(x, 2), ["sliding_window_view"]),
+    ],
+)
+def test_a_call_is_as_few_steps_as_it_reads(f, names):
+    tape = []
+
+    def kept(x):
+        tape.append(x.tape)
+        return f(x)
+
+    cr.vjp(kept, np.arange(3.0))
+    assert [record.op.name for record in tape[0].records if record.op is not None] == names

@@ -31,8 +31,6 @@ CREATORS: dict[Callable[..., Any], Callable[..., Any]] = {}
 # By the method's name ("reduce", "outer", ..., or "__call__" with options): what it does with
 # ``(ufunc, args, options)``; ``NotImplemented`` if it does not know this ufunc or option.
 UFUNC_METHODS: dict[str, Callable[..., Any]] = {}
-# For attributes of arrays that an operand does not have: what to do instead.
-ADVICE: dict[str, str] = {}
 # What a call of a generalised ufunc (``np.vecdot``) does, and of ``np.matmul`` with options.
 GENERALISED: dict[np.ufunc, Callable[..., Any]] = {}
 

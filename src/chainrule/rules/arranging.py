@@ -203,6 +203,8 @@ def _rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
 @numpy_function(np.roll)
 def _roll(a: Any, shift: Any, axis: Any = None) -> Any:
     if axis is None:
+        if np.ndim(a) == 1:
+            return _roll(a, shift, 0)
         return copied(reshape(_roll(ravel(a), shift, 0), shape_of(a)))
     axes = normalize_axis_tuple(axis, np.ndim(a), allow_duplicate=True)
     pairs = np.broadcast(shift, axes)

@@ -114,7 +114,7 @@ def _concatenate(
 ) -> Any:  # fmt: skip
     pieces = _pieces(arrays, dtype, casting, "concatenate", out)
     if axis is None:
-        return concatenate([ravel(piece) for piece in pieces])
+        return concatenate([along(piece, None)[0] for piece in pieces])
     return concatenate(pieces, axis)
 
 
@@ -271,7 +271,7 @@ def pick(x: Any, places: Any, axis: int) -> Any:
     return concatenate(parts, axis) if len(parts) > 1 else copied(parts[0])
 
 
-def _along(a: Any, axis: Any) -> tuple[Any, int]:
+def along(a: Any, axis: Any) -> tuple[Any, int]:
     """The array flattened for ``axis=None``, and the axis."""
     if axis is None:
         return (a if np.ndim(a) == 1 else ravel(a)), 0
@@ -281,14 +281,14 @@ def _along(a: Any, axis: Any) -> tuple[Any, int]:
 @numpy_function(np.delete)
 def _delete(arr: Any, obj: Any, axis: Any = None) -> Any:
     _plain(obj, "np.delete")
-    arr, axis = _along(gathered(arr), axis)
+    arr, axis = along(gathered(arr), axis)
     return pick(arr, np.delete(np.arange(shape_of(arr)[axis]), obj), axis)
 
 
 @numpy_function(np.insert)
 def _insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
     _plain(obj, "np.insert")
-    arr, axis = _along(gathered(arr), axis)
+    arr, axis = along(gathered(arr), axis)
     values = cast_into(gathered(values), arr, "np.insert")
     n, ndim = shape_of(arr)[axis], np.ndim(arr)
     index = np.arange(*obj.indices(n)) if isinstance(obj, slice) else np.asarray(obj)

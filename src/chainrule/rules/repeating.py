@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index
 
 from chainrule.errors import NotDifferentiableError
 from chainrule.graph.operand import Attrs, Operand, bind
@@ -15,7 +14,7 @@ from chainrule.graph.primitive import Linear, Primitive
 from chainrule.graph.tape import dtype_of, shape_of
 from chainrule.rules.arranging import copied
 from chainrule.rules.book import define, numpy_function
-from chainrule.rules.joining import gathered, pick
+from chainrule.rules.joining import along, gathered, pick
 from chainrule.rules.shapes import broadcast_to, ravel, reshape
 
 
@@ -64,9 +63,7 @@ def _tile(A: Any, reps: Any) -> Any:
 def _repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
     if isinstance(repeats, Operand):
         raise NotDifferentiableError("np.repeat takes whole numbers as its repeats.")
-    if axis is None:
-        a, axis = ravel(a), 0
-    axis = normalize_axis_index(axis, np.ndim(a))
+    a, axis = along(a, axis)
     counts = np.asarray(repeats)
     if counts.size != 1:
         return pick(a, np.repeat(np.arange(shape_of(a)[axis]), counts), axis)
