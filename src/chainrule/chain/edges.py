@@ -57,6 +57,9 @@ def pull(
     """Carry a cotangent of ``out`` back to argument ``position``; ``None`` if nothing flows."""
     edge = op.edge(position)
     cotangent, support = carried
+    if op.joint is not None:
+        part = op.joint.pull(cotangent, args, out, attrs)[position]
+        return None if part is None else (part, None)
     if isinstance(edge, Flat):
         return None
     if support is None and op.elementwise and type(edge) is Scale:  # by far the commonest case
@@ -90,6 +93,9 @@ def push(
     """Carry a tangent of argument ``position`` forward to ``out``; ``None`` if nothing flows."""
     edge = op.edge(position)
     tangent, support = carried
+    if op.joint is not None:
+        tangents = tuple(tangent if i == position else None for i in range(len(args)))
+        return op.joint.push(tangents, args, out, attrs), None
     if isinstance(edge, Flat):
         return None
     if isinstance(edge, ELEMENTWISE):

@@ -181,7 +181,8 @@ class Tape:
     """
 
     __slots__ = (
-        "branching", "closed", "cuts", "instead", "level", "record", "records", "staged", "watch",
+        "assigned", "branching", "closed", "cuts", "instead", "level", "record", "records",
+        "staged", "watch",
     )  # fmt: skip
 
     def __init__(self, recorder: Recorder | None = None, staged: bool = False) -> None:
@@ -195,6 +196,8 @@ class Tape:
         # Operands of other computations in whose place records of this one are used.
         self.instead: Callable[[Operand], Any] | None = None
         self.watch: Watch | None = None
+        # Whether handles may have moved on from the records they were.
+        self.assigned = False
         self.cuts: dict[tuple[str, int], Cut] = {}
 
     def input(self, value: Any) -> Traced:
@@ -218,7 +221,7 @@ class Tape:
         self.closed = True
         if self.watch is not None:
             self.watch.settle()
-            self.watch = None
+            self.watch, self.assigned = None, True
 
     def constant(self, value: Any) -> Traced:
         """A record that depends on nothing, for an array that is going to be assigned to."""

@@ -69,7 +69,7 @@ def trace_program(
         variables=tuple(point),
         names={i: p.name for i, p in located.items() if p.name is not None},
         places=located,
-        values={nodes[r.index].index: r.value for r in tape.records},
+        values={nodes[r.index].index: r.value for r in tape.records if r.index in nodes},
         function=lambda at: _call(f, _arguments(bound, at)),
         branches=lambda at: _branches(f, bound, at, tape, nodes),
     )
@@ -172,7 +172,8 @@ def _run(
     inputs = {name: tape.input(value) for name, value in point.items()}
     try:
         with running(tape):
-            result = _call(f, _arguments(bound, inputs))
+            # The function has handles of its own, which it may assign to.
+            result = _call(f, _arguments(bound, {n: x.alias() for n, x in inputs.items()}))
     finally:
         if origins is not None:
             origins.release()
@@ -185,7 +186,9 @@ def _lifted(tape: Tape, inputs: Mapping[str, Traced]) -> tuple[dict[int, Node], 
     nodes = {record.index: graph.input(name) for name, record in inputs.items()}
     for record in tape.records:
         if record.op is not None:
-            args = tuple(nodes[a.index] if isinstance(a, Traced) else a for a in record.args)
+            args = tuple(
+                nodes.get(a.index, a.value) if isinstance(a, Traced) else a for a in record.args
+            )
             nodes[record.index] = Node(graph, record.op, args, record.attrs, "")
     return nodes, graph
 

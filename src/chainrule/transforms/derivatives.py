@@ -42,9 +42,14 @@ def trace(
             lambda leaf, n=n: tape.input(differentiable(leaf, lambda: _leaf_name(f, args, n, leaf))),
             args[n],
         )
+    inputs = [traced[n] for n in argnums]
+    count = len(tape.records)
     with running(tape):
         result = f(*traced, **kwargs)
-    return tape, result, [traced[n] for n in argnums]
+    if tape.assigned:  # perhaps to an argument, whose handle is that of a later record then
+        first = iter(tape.records[:count])
+        inputs = map_leaves(lambda _: next(first), inputs)
+    return tape, result, inputs
 
 
 def _argument(f: Callable[..., Any], n: int) -> str:

@@ -20,6 +20,7 @@ from chainrule.transforms.derivatives import jvp, vjp
 from chainrule.transforms.staging import (
     Staged,
     composite,
+    explained,
     is_float,
     items,
     linear_parts,
@@ -72,10 +73,11 @@ def scan(
     body = stage(step, (state, examples), "scan")
     carry_out, y = body.rebuild(body.results)
     _same_carry(state, flatten(carry_out)[0], init)
-    if not body.outside and not any(isinstance(v, Operand) for v in (*state, *series)) and count:
+    used = (*body.outside, *state, *series)
+    if count and (explained(used) or not any(isinstance(v, Operand) for v in used)):
         return _plainly(f, init, xs, count, reverse)
     results = bind(
-        SCAN, (*body.outside, *state, *series),
+        SCAN, used,
         {"body": body, "count": count, "carried": len(state), "backwards": reverse},
     )  # fmt: skip
     found = items(results, len(body.results) + len(state))[: len(body.results)]
@@ -289,14 +291,13 @@ def while_loop(
     body = stage(lambda values: body_fun(rebuild(values)), (state,), "while_loop")
     test = stage(lambda values: cond_fun(rebuild(values)), (state,), "while_loop")
     _same_carry(state, list(body.results), init_val)
-    if not any(isinstance(v, Operand) for v in (*body.outside, *test.outside, *state)):
+    used = (*body.outside, *test.outside, *state)
+    if explained(used) or not any(isinstance(v, Operand) for v in used):
         value = rebuild(state)
         while cond_fun(value):
             value = body_fun(value)
         return map_leaves(_array, value)
-    results = bind(
-        WHILE, (*body.outside, *test.outside, *state), {"body": body, "test": test}
-    )
+    results = bind(WHILE, used, {"body": body, "test": test})
     return rebuild(items(results, 2 * len(state) + 1)[: len(state)])
 
 

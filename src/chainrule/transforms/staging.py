@@ -150,6 +150,11 @@ ITEM = Primitive(
 )  # fmt: skip
 
 
+def explained(values: Sequence[Any]) -> bool:
+    """Whether the computation is going to be explained: then its loops are shown step by step."""
+    return any(type(v) is Traced and v.tape.record is not None for v in values)
+
+
 def is_float(value: Any) -> bool:
     """Whether a leaf has a derivative."""
     return dtype_of(value).kind == "f"
