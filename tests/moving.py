@@ -172,3 +172,22 @@ def assert_a_batch_is_one_by_one(one):
     gradients = cr.vmap(cr.grad(loss))(*batches)
     for k, parts in enumerate(zip(*batches, strict=True)):
         np.testing.assert_allclose(gradients[k], cr.grad(loss)(*parts), atol=1e-14)
+
+
+def assert_the_same_in_a_staged_loop(one):
+    """The gradient of two rounds of ``scan``, whose body is recorded once, is that of a loop."""
+    args = arguments(one)
+    expected = outputs(one.f(*args))
+    weights = [numbers(np.shape(leaf), 60 + i) for i, leaf in enumerate(expected)]
+
+    def step(carry, *args):
+        leaves = outputs(one.f(*(arg * carry for arg in args)))
+        parts = [np.sum(w * leaf * leaf) for leaf, w in zip(leaves, weights, strict=True)]
+        return sum(parts, carry + np.sum(args[0])).astype(np.float64)
+
+    staged = lambda *args: cr.scan(lambda c, _: (step(c, *args), None), 1.0, length=2)[0]
+    looped = lambda *args: step(step(args[0].dtype.type(1.0), *args), *args)
+    places = tuple(range(len(args)))
+    found, wanted = cr.grad(staged, places)(*args), cr.grad(looped, places)(*args)
+    for gradient, plain in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(gradient, plain, rtol=1e-11, atol=1e-11)

@@ -7,6 +7,7 @@ from moving import (
     assert_both_modes,
     assert_dtype_is_kept,
     assert_second_order,
+    assert_the_same_in_a_staged_loop,
     assert_value,
     call,
     numbers,
@@ -206,3 +207,8 @@ def test_large_joins_are_differentiated_in_one_pass():
     x = numbers((400, 3))
     f = lambda x: np.sum(np.stack([row * i for i, row in enumerate(x)]) ** 2)
     np.testing.assert_allclose(cr.grad(f)(x), 2 * x * (np.arange(400.0) ** 2)[:, None], rtol=1e-14)
+
+
+@each_call
+def test_a_loop_that_is_recorded_once_has_the_same_gradient(one):
+    assert_the_same_in_a_staged_loop(one)

@@ -7,6 +7,7 @@ from moving import (
     assert_both_modes,
     assert_dtype_is_kept,
     assert_second_order,
+    assert_the_same_in_a_staged_loop,
     assert_value,
     call,
     numbers,
@@ -181,3 +182,8 @@ def test_what_cannot_be_padded_is_refused_with_a_reason(f, error, says):
     with pytest.raises(error) as caught:
         cr.vjp(f, np.ones(M))
     assert says in str(caught.value)
+
+
+@each_call
+def test_a_loop_that_is_recorded_once_has_the_same_gradient(one):
+    assert_the_same_in_a_staged_loop(one)

@@ -7,6 +7,7 @@ from moving import (
     assert_both_modes,
     assert_dtype_is_kept,
     assert_second_order,
+    assert_the_same_in_a_staged_loop,
     assert_value,
     call,
     numbers,
@@ -424,3 +425,8 @@ def test_a_call_is_as_few_steps_as_it_reads(f, names):
 
     cr.vjp(kept, np.arange(3.0))
     assert [record.op.name for record in tape[0].records if record.op is not None] == names
+
+
+@each_call
+def test_a_loop_that_is_recorded_once_has_the_same_gradient(one):
+    assert_the_same_in_a_staged_loop(one)
