@@ -21,8 +21,9 @@ from typing import Any
 
 import numpy as np
 
-FACTOR = 4.0
-"""Each step of a sweep is this much smaller than the one before."""
+FACTOR = 3.7
+"""Each step of a sweep is this much smaller than the one before; no power of two, so that the
+rounding of values is not the same at step after step."""
 FIRST_STEP = 0.0437
 """First step, for numbers around 1; no round number, so that no period fits into it."""
 MOST_LEVELS = 30

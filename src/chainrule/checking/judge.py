@@ -20,7 +20,8 @@ class Scale:
     Attributes:
         rtol: Relative difference that is allowed.
         own: A size that the derivative along the direction would normally have.
-        natural: The size of derivatives here: of the whole gradient, or of the function's values.
+        natural: The size of derivatives here: the largest in the gradient of the leaf.
+        size: The size of the function's values, over that of the leaf.
         eps: Machine epsilon of the dtype in which the gradient was computed.
         slack: How far rounding the arguments by a unit in the last place moves the gradient.
     """
@@ -28,6 +29,7 @@ class Scale:
     rtol: float
     own: float
     natural: float
+    size: float
     eps: float
     slack: float = 0.0
 
@@ -74,7 +76,7 @@ def compared(sweep: Sweep, off: Limit, jump: Limit, found: float, scale: Scale) 
     if not math.isfinite(expected):
         return _no_quotients(sweep, found)
     own = max(abs(found), abs(expected), scale.own)
-    tolerance = scale.rtol * own + 64 * scale.eps * scale.natural
+    tolerance = scale.rtol * own + 64 * scale.eps * max(scale.natural, scale.size)
     unsure = SAFETY * off.error
     kink = abs(jump.value)
     if kink > max(SAFETY * jump.error, 10 * max(tolerance, scale.rtol * kink)):
@@ -86,14 +88,15 @@ def compared(sweep: Sweep, off: Limit, jump: Limit, found: float, scale: Scale) 
     # A kink of less than a twentieth of the derivative could still hide in the steps so far.
     smooth = SAFETY * jump.error <= 0.05 * max(own, 1e-2 * scale.natural)
     difference = abs(off.value)
-    negligible = own <= 1e-2 * scale.natural and off.error <= scale.rtol * scale.natural
+    small = own <= 1e-2 * scale.natural and off.error <= scale.rtol * scale.natural
+    negligible = small or own + unsure <= 0.1 * scale.rtol * scale.size
 
     def judged(verdict: Verdict, says: str, settled: bool) -> Judged:
         return Judged(
             verdict, says, expected, found, off.error, settled and smooth, order=sweep.order()
         )
 
-    slack = min(scale.slack, 100 * tolerance)
+    slack = min(scale.slack, 100 * tolerance, 0.05 * own)
     if difference > max(tolerance + slack, unsure):
         says = "differences of the function contradict it"
         return judged(Verdict.WRONG, says, unsure <= tolerance)

@@ -142,7 +142,7 @@ class Probe:
     def _noise_along(self, line: Line, direction: Direction, sweep: Sweep) -> float:
         """The noise of the function's values: very near the point, and within the steps used."""
         best = sweep.centred()
-        near = sweep.steps[best.level] / 16 if math.isfinite(best.error) else 0.0
+        near = sweep.steps[best.level] / 17.3 if math.isfinite(best.error) else 0.0
         if direction.indices.size == 1:
             return max(line.noise(), line.noise(near))
         # Measured once for all groups of a leaf's elements.
@@ -190,7 +190,7 @@ class Probe:
         own = float(np.linalg.norm(along[np.isfinite(along)])) if along.size > 1 else 0.0
         size = line.size() / max(1.0, float(np.max(np.abs(line.start), initial=0.0)))
         eps = float(np.finfo(self.subject.leaves[direction.leaf].value.dtype).eps)
-        return Scale(rtol, own, max(largest, own, size), eps)
+        return Scale(rtol, own, max(largest, own), size, eps)
 
 
 class Line:
