@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,19 @@ from chainrule.rules.book import define, numpy_function
 from chainrule.rules.shapes import INDEX, astype, broadcast_to, ravel, reshape, transpose
 
 
-def _piece(ct: Any, *pieces: Any, axis: int, position: int) -> Any:
+def _piece(
+    ct: Any, *pieces: Any, axis: int, starts: tuple[int, ...] | None = None, position: int
+) -> Any:
     """The part of a concatenation that one of its pieces became."""
     axis %= np.ndim(ct)
-    start = sum([shape_of(piece)[axis] for piece in pieces[:position]])
+    start = (_starts(pieces, axis) if starts is None else starts)[position]
     part = slice(start, start + shape_of(pieces[position])[axis])
     return bind(INDEX, (ct,), {"index": (slice(None),) * axis + (part,)})
+
+
+def _starts(pieces: Sequence[Any], axis: int) -> tuple[int, ...]:
+    """Where each piece of a concatenation begins."""
+    return tuple(accumulate((shape_of(piece)[axis] for piece in pieces[:-1]), initial=0))
 
 
 def _layer(ct: Any, *pieces: Any, axis: int, position: int) -> Any:
@@ -43,7 +51,7 @@ def _stack_of_batches(
 
 
 CONCATENATE = define(
-    "concatenate", lambda *pieces, axis: np.concatenate(pieces, axis),
+    "concatenate", lambda *pieces, axis, starts=None: np.concatenate(pieces, axis),
     Linear(_piece, positional=True),
     elementwise=False, structure="blocks", axes=("axis",),
 )
@@ -74,7 +82,11 @@ def concatenate(pieces: Sequence[Any], axis: int = 0) -> Any:
     if np.ndim(pieces[0]) == 0:
         raise ValueError("zero-dimensional arrays cannot be concatenated")
     axis = normalize_axis_index(axis, np.ndim(pieces[0]))
-    return bind(CONCATENATE, tuple(pieces), {"axis": axis})
+    if any(np.ndim(piece) != np.ndim(pieces[0]) for piece in pieces):
+        raise ValueError("all the input arrays must have the same number of dimensions")
+    # Counted once, and not again for the gradient of each of many pieces.
+    starts = _starts(pieces, axis)
+    return bind(CONCATENATE, tuple(pieces), {"axis": axis, "starts": starts})
 
 
 def _stacked(pieces: Sequence[Any], axis: int) -> Any:
