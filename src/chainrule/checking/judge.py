@@ -81,7 +81,8 @@ def compared(sweep: Sweep, off: Limit, jump: Limit, found: float, scale: Scale) 
     kink = abs(jump.value)
     if kink > max(SAFETY * jump.error, 10 * max(tolerance, scale.rtol * kink)):
         return _at_kink(off, jump, found, unsure + tolerance)
-    if unsure > 10 * tolerance:
+    enough = max(tolerance, min(10 * tolerance, 0.2 * own))
+    if unsure > enough:
         broken = _broken(sweep, found, expected)
         if broken is not None:
             return broken
@@ -100,7 +101,7 @@ def compared(sweep: Sweep, off: Limit, jump: Limit, found: float, scale: Scale) 
     if difference > max(tolerance + slack, unsure):
         says = "differences of the function contradict it"
         return judged(Verdict.WRONG, says, unsure <= tolerance)
-    if unsure <= 10 * tolerance:
+    if unsure <= enough:
         return judged(Verdict.PASS, "", unsure <= max(tolerance, 0.1 * own * scale.rtol))
     if negligible:
         return judged(Verdict.PASS, "", False)
