@@ -19,7 +19,7 @@ from chainrule.graph.tape import dtype_of
 from chainrule.rules.batching import ARRAY
 from chainrule.rules.book import define, numpy_function
 from chainrule.rules.cumulative import array_of, refuse_out
-from chainrule.rules.ordering import ARGSORT, ARGWHERE, SEARCHSORTED
+from chainrule.rules.ordering import ARGSORT, ARGWHERE, SEARCHSORTED, refuse_unknown
 from chainrule.rules.piecewise import WHERE
 from chainrule.rules.reductions import ALL
 from chainrule.rules.shapes import (
@@ -88,6 +88,7 @@ def _chosen_places(condition: Any) -> Any:
 def _compress(condition: Any, a: Any, axis: Any = None, out: Any = None) -> Any:
     refuse_out("compress", out)
     condition = array_of(condition)
+    refuse_unknown("compress", condition)
     if np.ndim(condition) != 1:
         raise ValueError("condition must be a 1-d array")
     return take(a, _chosen_places(condition), axis)
@@ -102,6 +103,7 @@ METHODS["compress"] = _compress_method
 
 @numpy_function(np.extract)
 def _extract(condition: Any, arr: Any) -> Any:
+    refuse_unknown("extract", condition)
     return take(arr, _chosen_places(reshape(array_of(condition), (-1,))))
 
 
@@ -152,6 +154,7 @@ def _select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
 def _piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> Any:
     """Each function is called on the elements where its condition holds, and on no others."""
     x = array_of(x)
+    refuse_unknown("piecewise", x, *condlist if isinstance(condlist, list | tuple) else [condlist])
     count = len(funclist)
     if np.ndim(condlist) == 0 or (np.ndim(condlist[0]) == 0 and np.ndim(x) != 0):
         condlist = [condlist]  # a single condition, as NumPy takes it

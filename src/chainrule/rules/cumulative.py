@@ -127,6 +127,11 @@ def _product_before(products: Any, axis: int, reverse: bool) -> Any:
     return _before(products, axis, reverse) + first.astype(dtype_of(products))
 
 
+def _times(carried: Any, factor: Any) -> Any:
+    """Their product, and 0 where a tangent or cotangent of 0 meets an infinity or a NaN."""
+    return carried * np.where(np.isfinite(factor) | np.not_equal(carried, 0), factor, 0)
+
+
 SHIFT: Primitive = define(
     "shift", _shift,
     Linear(lambda ct, x, axis, by: shift(ct, axis, -by), selects=True),
@@ -136,10 +141,10 @@ RECURRENCE: Primitive = define(
     "recurrence", _recurrence,
     Custom(
         push=lambda t, a, b, out, axis, reverse=False:
-            bind(RECURRENCE, (a, t * _before(out, axis, reverse)),
+            bind(RECURRENCE, (a, _times(t, _before(out, axis, reverse))),
                  {"axis": axis, "reverse": reverse}),
         pull=lambda ct, a, b, out, axis, reverse=False:
-            _recurrence_transpose(ct, a, axis, reverse) * _before(out, axis, reverse),
+            _times(_recurrence_transpose(ct, a, axis, reverse), _before(out, axis, reverse)),
     ),
     Linear(lambda ct, a, b, axis, reverse=False: _recurrence_transpose(ct, a, axis, reverse)),
     elementwise=False, structure="triangular", axes=("axis",), ulps=64.0,
@@ -154,10 +159,11 @@ CUMPROD: Primitive = define(
     "cumprod", lambda x, axis, reverse=False: _along(np.cumprod, x, axis, reverse),
     Custom(
         push=lambda t, x, out, axis, reverse=False:
-            bind(RECURRENCE, (x, t * _product_before(out, axis, reverse)),
+            bind(RECURRENCE, (x, _times(t, _product_before(out, axis, reverse))),
                  {"axis": axis, "reverse": reverse}),
         pull=lambda ct, x, out, axis, reverse=False:
-            _recurrence_transpose(ct, x, axis, reverse) * _product_before(out, axis, reverse),
+            _times(_recurrence_transpose(ct, x, axis, reverse),
+                   _product_before(out, axis, reverse)),
     ),
     elementwise=False, structure="triangular", axes=("axis",),
 )  # fmt: skip
@@ -330,7 +336,7 @@ def _gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> A
                 "at least (edge_order + 1) elements are required."
             )
         uneven = np.ndim(h) == 1
-        found.append((_uneven if uneven else _even)(f, h, along, edge_order))
+        found.append(cast((_uneven if uneven else _even)(f, h, along, edge_order), f))
     return found[0] if len(axes) == 1 else tuple(found)
 
 

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from chainrule.errors import TraceError
-from chainrule.graph.operand import METHODS, bind
+from chainrule.graph.operand import METHODS, Operand, bind, concrete
 from chainrule.graph.primitive import Flat, Linear, Primitive
 from chainrule.graph.tape import dtype_of
+from chainrule.graph.versions import assigned
 from chainrule.rules.book import define, numpy_function
 from chainrule.rules.cumulative import LATEST_RECORD, array_of, refuse_out
 from chainrule.rules.reductions import normal_axis
@@ -64,6 +65,15 @@ def _unique(x: Any, what: str, axis: int | None, equal_nan: bool) -> Any:
 
 
 UNIQUE = places("unique", _unique)
+
+
+def refuse_unknown(name: str, *values: Any) -> None:
+    """An array whose length depends on values cannot be made where those are not known."""
+    if any(isinstance(concrete(value), Operand) for value in values):
+        raise TraceError(
+            f"np.{name} inside vmap or a staged loop: the length of the result would differ from "
+            "value to value.\nWrite np.where(condition, x, 0), or call it outside."
+        )
 
 
 def _add_along(x: Any, indices: Any, axis: int, length: int) -> Any:
@@ -183,18 +193,13 @@ def _partition(
     return take_along_axis(a, _argpartition(a, kth, axis), axis)
 
 
-def _in_place(name: str) -> None:
-    def refused(self: Any, *_args: Any, **_options: Any) -> Any:
-        raise TraceError(
-            f"x.{name}() rearranges x in place, which would overwrite a value that the derivative "
-            f"needs.\nWrite x = np.{name}(x)."
-        )
-
-    METHODS[name] = refused
+def _partition_in_place(
+    self: Operand, kth: Any, axis: int = -1, kind: str = "introselect", order: Any = None
+) -> None:
+    assigned(self, lambda a: _partition(a, kth, axis, kind, order))
 
 
-_in_place("sort")
-_in_place("partition")
+METHODS["partition"] = _partition_in_place
 
 
 @numpy_function(np.lexsort)
@@ -234,11 +239,13 @@ def _digitize(x: Any, bins: Any, right: bool = False) -> Any:
 
 @numpy_function(np.argwhere)
 def _argwhere(a: Any) -> Any:
+    refuse_unknown("argwhere", a)
     return bind(ARGWHERE, (a,))
 
 
 @numpy_function(np.flatnonzero)
 def _flatnonzero(a: Any) -> Any:
+    refuse_unknown("flatnonzero", a)
     return bind(ARGWHERE, (reshape(a, (-1,)),))[:, 0]
 
 
@@ -249,6 +256,7 @@ def _nonzero(a: Any) -> Any:
             "Calling nonzero on 0d arrays is not allowed. Use np.atleast_1d(scalar).nonzero() "
             "instead."
         )
+    refuse_unknown("nonzero", a)
     found = bind(ARGWHERE, (a,))
     return tuple(found[:, i] for i in range(np.ndim(a)))
 
@@ -259,6 +267,7 @@ def _unique_values(
     return_counts: bool = False, axis: Any = None, *, equal_nan: bool = True, sorted: bool = True,
 ) -> Any:  # fmt: skip
     x = array_of(ar)
+    refuse_unknown("unique", x)
     if axis is None:
         flat, along = reshape(x, (-1,)), 0
     else:

@@ -151,8 +151,11 @@ def _logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
 
 def _probabilities(x: Any, out: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """e^(x − out), and 0 if all of them are e^(−∞) = 0."""
-    return np.exp(x - np.where(out == -np.inf, 0.0, out))
+    """Softmax of x, and 0 if all of them are e^(−∞) = 0.
+
+    It is e^(x − out), but the rounding of ``out`` must not come in: it can be larger than 1.
+    """
+    return np.where(np.equal(out, -np.inf), 0, bind(SOFTMAX, (x,), {"axis": axis}))
 
 
 def _powers(x: Any, axis: Any) -> tuple[Any, Any]:
