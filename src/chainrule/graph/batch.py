@@ -42,6 +42,9 @@ class Batched(Operand):
     def __repr__(self) -> str:
         return f"Batched(shape={self.shape}, batch={shape_of(self.stack)[0]})"
 
+    def __format__(self, spec: str) -> str:
+        return repr(self)  # a message that is printed on the way is no reason to stop
+
     def __bool__(self) -> bool:
         raise TraceError(
             "a branch on a value inside vmap: it may turn out differently for each value of the "

@@ -196,6 +196,11 @@ def _whole_number(name: str, row: Primitive) -> None:
         if np.shape(self) != ():
             raise TypeError(f"only a traced scalar can be made an int by {name}")
         below = concrete(self)
+        if isinstance(below, Operand) and name == "int":  # Python takes nothing else from int()
+            raise TraceError(
+                "int() of a value inside vmap or a recorded loop: it is not the same every time.\n"
+                "Write np.trunc(x), which stays a value."
+            )
         return bind(row, (self,)) if isinstance(below, Operand) else int(row.evaluate(below))
 
     setattr(Operand, f"__{name}__", method)
