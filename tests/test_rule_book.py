@@ -9,6 +9,7 @@ The samples live in ``samples/``, one module per family of rows.
 """
 
 import dataclasses
+import functools
 import itertools
 
 import numpy as np
@@ -26,7 +27,15 @@ from oracles import (
     off,
     shifted_layouts,
 )
-from samples import INF, Made, all_structured, array, collected, elementwise
+from samples import (
+    INF,
+    Made,
+    all_structured,
+    array,
+    collected,
+    elementwise,
+    of_long_families,
+)
 
 import chainrule as cr
 from chainrule.chain import reverse
@@ -44,10 +53,16 @@ pytestmark = [
 ]
 
 ELEMENTWISE, STRUCTURED, CONVENTIONS = elementwise(), all_structured(), collected("CONVENTIONS")
+LONG = of_long_families()
 
 
 def points(name):
     return ELEMENTWISE[name][1]
+
+
+def exact_points(name):
+    """The points at which mpmath is asked."""
+    return points(name)[:: 3 if name in LONG and len(points(name)) > 6 else 1]
 
 
 def columns(name):
@@ -173,10 +188,20 @@ def worst_complex_step(row, name, i):
     return worst
 
 
+@functools.cache
+def exact_derivative(name, point, i):
+    return float(mp_derivative(MP30, BOOK[name], point, i))
+
+
+@functools.cache
+def exact_second_derivative(name, point, i, j):
+    return float(mp_second(MP30, BOOK[name], point, i, j))
+
+
 def worst_mp(row, name, i):
     return max(
-        off(grad(applied(row), i)(*floats(p)), float(mp_derivative(MP30, row, p, i)))
-        for p in points(name)
+        off(grad(applied(row), i)(*floats(p)), exact_derivative(name, p, i))
+        for p in exact_points(name)
     )
 
 
@@ -261,7 +286,8 @@ def worst_second(row, name):
 
 
 def test_every_row_has_samples():
-    assert set(ELEMENTWISE) | set(STRUCTURED) == set(BOOK)
+    assert sorted(set(BOOK) - set(ELEMENTWISE) - set(STRUCTURED)) == []
+    assert sorted((set(ELEMENTWISE) | set(STRUCTURED)) - set(BOOK)) == []
     assert all(BOOK[name].elementwise for name in ELEMENTWISE)
     assert not any(BOOK[name].elementwise for name in STRUCTURED)
 
@@ -313,7 +339,7 @@ CANCELLING = ("logaddexp", "logaddexp2")
 @each_elementwise_row
 def test_the_stated_rounding_bound_holds_all_over_the_domain(name):
     row = BOOK[name]
-    found = many_points(row, points(name)[0])
+    found = many_points(row, points(name)[0])[:: 7 if name in LONG else 1]
     assert found
     for point in found:
         value = row.evaluate(*floats(point))
@@ -376,14 +402,14 @@ def test_forward_and_backward_of_an_array_operation_are_transposes(name, i):
 def test_second_derivatives_agree_with_mpmath_in_every_order_of_modes(name, i):
     row = BOOK[name]
     f = applied(row)
-    for point, j in itertools.product(points(name), differentiable(row, arity(name))):
+    for point, j in itertools.product(exact_points(name), differentiable(row, arity(name))):
         at = floats(point)
         first = lambda v, at=at, j=j: grad(f, i)(*replaced(at, j, v))
         along = lambda v, at=at: cr.jvp(lambda u: f(*replaced(at, i, u)), (v,), (1.0,))[1]
         reverse_twice = cr.grad(first)(at[j])
         forward_over_reverse = cr.jvp(first, (at[j],), (1.0,))[1]
         scale = 1e-3 + abs(float(first(at[j]))) / max(1e-3, abs(point[j]))
-        expected = float(mp_second(MP30, row, point, i, j))
+        expected = exact_second_derivative(name, point, min(i, j), max(i, j))
         assert off(reverse_twice, expected, scale) < 1e-10
         assert off(forward_over_reverse, reverse_twice, scale) < 1e-12
         if i == j:
@@ -779,7 +805,7 @@ def symbolic_derivative(row, count, i):
 def test_the_derivative_in_symbols_is_exact_to_25_digits(name, i):
     row = BOOK[name]
     expression = symbolic_derivative(row, arity(name), i)
-    for point in points(name):
+    for point in exact_points(name):
         at = {f"x{k}": MP50.mpf(p) if isinstance(p, float) else p for k, p in enumerate(point)}
         (value,) = evaluate_precisely(MP50, [expression], at)
         expected = mp_derivative(MP50, row, point, i)

@@ -139,6 +139,20 @@ def collected(table: str) -> dict[str, Any]:
     return found
 
 
+# mpmath takes long over the functions of these families.
+LONG = ("bessel", "gamma", "integrals", "probability", "hypergeometric")
+
+
+def of_long_families() -> set[str]:
+    """The rows for which mpmath takes long: it is asked at fewer points."""
+    return {
+        name
+        for module in modules()
+        if module.__name__.rpartition(".")[2] in LONG
+        for name in getattr(module, "ELEMENTWISE", {})
+    }
+
+
 def elementwise() -> dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]:
     """``ELEMENTWISE`` of all families; every point is a tuple of arguments."""
     return {
