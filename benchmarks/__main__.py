@@ -5,10 +5,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from benchmarks import chains, explaining, startup
+from benchmarks import chains, explaining, overhead, startup
 from benchmarks.table import Row, machine, table
 
-SUITES = {"startup": startup.rows, "explaining": explaining.rows, "chains": chains.rows}
+SUITES = {
+    "startup": startup.rows,
+    "explaining": explaining.rows,
+    "chains": chains.rows,
+    "overhead": overhead.rows,
+}
 
 
 def main(names: list[str]) -> int:

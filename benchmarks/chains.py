@@ -1,79 +1,33 @@
-"""Long scalar chains: time and memory per operation of the tape, and what recording names costs."""
+"""Long scalar chains: explaining them, and what it costs to note where an operation was written."""
 
 from __future__ import annotations
 
 import gc
 import statistics
 import time
-import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 import chainrule as cr
-from benchmarks.table import Row, alternating, installed
+from benchmarks.table import Row, alternating
 from chainrule.sources.names import Origins
 from chainrule.transforms.derivatives import trace
 
 
-def chain(operations: int, library: Any = np) -> Callable[[Any], Any]:
+def chain(operations: int) -> Callable[[Any], Any]:
     def f(x: Any) -> Any:
         h = x
         for _ in range(operations // 2):
-            h = library.sin(h) * 1.0001
+            h = np.sin(h) * 1.0001
         return h
 
     return f
 
 
 def rows() -> list[Row]:
-    return [*_gradients(), *_explanations(), _recording()]
-
-
-def _gradients() -> list[Row]:
-    found = []
-    for n in (1_000, 10_000, 100_000):
-        works: dict[str, Callable[[], object]] = {"ours": lambda n=n: cr.grad(chain(n))(0.5)}
-        if installed("autograd"):
-            works["autograd"] = _autograd(n)
-        if installed("torch"):
-            works["torch eager"] = _torch(n)
-        times = alternating(list(works.values()), runs=9 if n < 100_000 else 3)
-        per = {name: f"{1e6 * t / n:.2f} µs" for name, t in zip(works, times, strict=True)}
-        beside = ", ".join(f"{k}: {v}" for k, v in per.items() if k != "ours")
-        ratios = ", ".join(f"{times[0] / t:.2f}" for t in times[1:])
-        what = f"gradient of {n:,} operations, per operation"
-        found.append(Row(what, f"{per['ours']}, {_memory(n):.0f} bytes", beside, ratios))
-    return found
-
-
-def _autograd(n: int) -> Callable[[], object]:
-    import autograd
-    import autograd.numpy as anp
-
-    gradient = autograd.grad(chain(n, anp))
-    return lambda: gradient(0.5)
-
-
-def _torch(n: int) -> Callable[[], object]:
-    import torch
-
-    f = chain(n, torch)
-
-    def run() -> None:
-        x = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
-        f(x).backward()
-
-    return run
-
-
-def _memory(n: int) -> float:
-    tracemalloc.start()
-    cr.grad(chain(n))(0.5)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    return peak / n
+    return [*_explanations(), _recording()]
 
 
 def _explanations() -> list[Row]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from chainrule.chain.edges import Carried, pull, push, push_together
 from chainrule.chain.supports import unite
-from chainrule.graph.tape import Traced
+from chainrule.graph.tape import NUMBERS, Traced
 
 
 FLOAT64 = np.float64
@@ -66,33 +66,32 @@ def _of_scalars(
         Whether this was such a case. It does what ``pull`` does, without the questions it asks.
     """
     cotangent, support = here
-    if type(cotangent) is not FLOAT64 or support is not None or record.attrs:
+    if support is not None or type(cotangent) is not FLOAT64 or record.attrs:
         return False
     level, args = record.level, record.args
     if len(slopes) != len(args):
         return False
-    values = [a.value if type(a) is Traced and a.level == level else a for a in args]
-    parts = []
-    for slope, value, arg in zip(slopes, values, args):
-        if type(arg) is not Traced or arg.level != level:
-            continue
-        if type(value) is not FLOAT64 or slope is None:
-            return False
-        if type(slope) is not float:
-            try:
-                slope = slope(*values, record.value)
-            except (ZeroDivisionError, OverflowError):
+    values = []
+    reached = []
+    for arg, slope in zip(args, slopes, strict=True):
+        if type(arg) is Traced and arg.level == level:
+            reached.append((arg.index, slope))
+            arg = arg.value
+            if type(arg) is not FLOAT64:
                 return False
-        part = cotangent * slope
-        if type(part) is not FLOAT64:
+        elif type(arg) not in NUMBERS:
             return False
-        parts.append((arg.index, part))
+        values.append(arg)
+    try:
+        parts = [
+            (index, cotangent * (s if type(s) is float else s(*values, record.value)))
+            for index, s in reached
+        ]
+    except (ZeroDivisionError, OverflowError):
+        return False
     for index, part in parts:
         before = carried.get(index)
-        if before is None:
-            carried[index] = (part, None)
-        else:
-            carried[index] = (before[0] + part, None)
+        carried[index] = (part if before is None else before[0] + part, None)
     return True
 
 

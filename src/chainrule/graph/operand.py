@@ -73,7 +73,11 @@ class Operand:
         if method == "__call__" and not kwargs:
             primitive = UFUNCS.get(ufunc) or SCIPY_UFUNCS.get(ufunc.__name__)
             if primitive is not None:
-                return bind(primitive, args)
+                owner, level = self, self.level
+                for arg in args:
+                    if isinstance(arg, Operand) and arg.level > level:
+                        owner, level = arg, arg.level
+                return owner.apply(primitive, args, NO_ATTRS)
         return _uncommon_ufunc(ufunc, method, args, kwargs)
 
     def __array_function__(

@@ -173,15 +173,15 @@ class Primitive:
     ulps: float = 1.0
 
     # What walking over a tape asks of every row, answered once.
-    slopes: tuple[Partial | float | None, ...] | None = field(init=False, default=None)
+    slopes: tuple[Partial | float, ...] | None = field(init=False, default=None)
     joint: Custom | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         first = self.edges[0] if self.edges else None
         if isinstance(first, Custom) and first.joint:
             object.__setattr__(self, "joint", first)
-        if self.elementwise and self.edges:
-            slopes = tuple(e.partial if isinstance(e, Scale) else None for e in self.edges)
+        if self.elementwise and all(isinstance(e, Scale) for e in self.edges):
+            slopes = tuple(e.partial for e in self.edges if isinstance(e, Scale))
             object.__setattr__(self, "slopes", slopes)
 
     def __repr__(self) -> str:

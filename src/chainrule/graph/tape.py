@@ -21,6 +21,9 @@ from chainrule.graph.operand import NO_ATTRS, Attrs, Operand, bind
 from chainrule.graph.places import place_of_call, place_of_error, sentence
 from chainrule.graph.primitive import Flat, Primitive
 
+# Numbers that nobody can change, and these together with arrays: what no computation is part of.
+NUMBERS = frozenset((float, int, bool, np.float64, np.float32, np.float16, np.int64, np.bool_))
+PLAIN = NUMBERS | {np.ndarray}
 # A loop may cut many times in one line: this many of its values are remembered.
 _REMEMBERED = 20
 # Later tapes lie inside earlier ones. Level 0 is left to graph nodes, which lie under every tape.
@@ -66,34 +69,39 @@ class Traced(Operand):
         """Compute ``primitive`` on the values and record it on this tape."""
         level = self.level
         tape = self.tape
-        if tape.closed:
-            raise _leaked(primitive)
-        if tape.watch is not None:
-            tape.watch.used(args)
-        if tape.instead is not None:
-            instead = tape.instead
-            args = tuple(
-                [instead(a) if isinstance(a, Operand) and a.level != level else a for a in args]
-            )
-        values = tuple([a.value if type(a) is Traced and a.level == level else a for a in args])
+        if tape.special:
+            args = tape.looked_at(primitive, args)
+        values = []
+        plain, kept = True, True
+        for a in args:
+            kind = type(a)
+            if kind is Traced and a.level == level:
+                a = a.value
+                plain = plain and type(a) in PLAIN
+            elif kind not in NUMBERS:
+                kept = False
+                plain = plain and kind in PLAIN
+            values.append(a)
         if tape.staged:
             return self._stage(primitive, values, args, attrs)
-        value = bind(primitive, values, attrs)
+        if plain:
+            value = primitive.evaluate(*values, **attrs) if attrs else primitive.evaluate(*values)
+        else:
+            value = bind(primitive, tuple(values), attrs)
         if not primitive.recorded:
             tape.note_cut(primitive, args)
             return value
-        for a in args:
-            kind = type(a)
-            if kind is np.ndarray or (isinstance(a, Operand) and a.level != level):
-                args = tuple(map(_kept, args))
-                break
+        if not kept:
+            args = tuple(
+                [a if type(a) is Traced and a.level == level else _kept(a) for a in args]
+            )
         record = tape.record
         if record is not None:
-            record(3)  # apply, bind, and the operator or protocol method
+            record(2)  # apply, and the operator or ufunc
         return Traced(tape, value, primitive, args, attrs)
 
     def _stage(
-        self, primitive: Primitive, values: tuple[Any, ...], args: tuple[Any, ...], attrs: Attrs
+        self, primitive: Primitive, values: list[Any], args: tuple[Any, ...], attrs: Attrs
     ) -> Any:
         """Record everything, also conditions and whole numbers: the next run has other values."""
         value = primitive.evaluate(*map(example, values), **attrs)
@@ -184,24 +192,70 @@ class Tape:
     """
 
     __slots__ = (
-        "assigned", "branching", "closed", "cuts", "instead", "level", "record", "records",
-        "staged", "watch",
+        "_closed", "_instead", "_watch", "assigned", "branching", "cuts", "level", "record",
+        "records", "special", "staged",
     )  # fmt: skip
 
     def __init__(self, recorder: Recorder | None = None, staged: bool = False) -> None:
         self.level = next(levels)
         self.records: list[Traced] = []
         self.record = None if recorder is None else recorder.record
-        self.closed = False
         self.staged = staged
         # On a staged tape: whether the values are those of this one run, so that they may be asked.
         self.branching = False
-        # Operands of other computations in whose place records of this one are used.
-        self.instead: Callable[[Operand], Any] | None = None
-        self.watch: Watch | None = None
         # Whether handles may have moved on from the records they were.
         self.assigned = False
         self.cuts: dict[tuple[str, int], Cut] = {}
+        self._closed = False
+        self._watch: Watch | None = None
+        self._instead: Callable[[Operand], Any] | None = None
+        # Whether any of the three above is set: one question for every operation instead of three.
+        self.special = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether the function has returned, so that a record in use is a leak."""
+        return self._closed
+
+    @closed.setter
+    def closed(self, closed: bool) -> None:
+        self._closed = closed
+        self._settle()
+
+    @property
+    def watch(self) -> Watch | None:
+        """Who looks at the arguments of every operation."""
+        return self._watch
+
+    @watch.setter
+    def watch(self, watch: Watch | None) -> None:
+        self._watch = watch
+        self._settle()
+
+    @property
+    def instead(self) -> Callable[[Operand], Any] | None:
+        """Gives the records that are used in place of operands of other computations."""
+        return self._instead
+
+    @instead.setter
+    def instead(self, instead: Callable[[Operand], Any] | None) -> None:
+        self._instead = instead
+        self._settle()
+
+    def _settle(self) -> None:
+        self.special = self._closed or self._watch is not None or self._instead is not None
+
+    def looked_at(self, primitive: Primitive, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The arguments of an operation after the questions that are rarely asked."""
+        if self._closed:
+            raise _leaked(primitive)
+        if self._watch is not None:
+            self._watch.used(args)
+        instead = self._instead
+        if instead is None:
+            return args
+        own = self.level
+        return tuple([instead(a) if isinstance(a, Operand) and a.level != own else a for a in args])
 
     def input(self, value: Any) -> Traced:
         """A new independent variable; an array is copied, as its owner may change it."""
@@ -281,7 +335,7 @@ def running(tape: Tape) -> Iterator[None]:
     element with a sequence", it says what was meant.
     """
     try:
-        with fronts():
+        with fronts(tape):
             yield
     except Exception as error:
         meant = error.__cause__ if isinstance(error.__cause__, TraceError) else error

@@ -16,10 +16,10 @@ from chainrule.graph.node import Graph, Node
 from chainrule.graph.operand import (
     FUNCTIONS,
     METHODS,
+    NO_ATTRS,
     SCIPY_UFUNCS,
     UFUNCS,
     Operand,
-    bind,
     concrete,
 )
 from chainrule.graph.primitive import Convention, Domain, Edge, Notation, Primitive
@@ -91,13 +91,22 @@ def _scalars(evaluate: Callable[..., Any]) -> Callable[..., Any]:
 def _connect_operator(row: Primitive, operator: str) -> None:
     """Make Python's operator on any operand mean ``row``."""
 
-    def method(self: Operand, *others: Any) -> Any:
-        return bind(row, (self, *others))
+
+    def unary(self: Operand) -> Any:
+        return self.apply(row, (self,), NO_ATTRS)
+
+    # What ``bind`` does, in one call less: arithmetic is what computations are made of.
+    def binary(self: Operand, other: Any) -> Any:
+        if isinstance(other, Operand) and other.level > self.level:
+            return other.apply(row, (self, other), NO_ATTRS)
+        return self.apply(row, (self, other), NO_ATTRS)
 
     def reflected(self: Operand, other: Any) -> Any:
-        return bind(row, (other, self))
+        if isinstance(other, Operand) and other.level > self.level:
+            return other.apply(row, (other, self), NO_ATTRS)
+        return self.apply(row, (other, self), NO_ATTRS)
 
-    setattr(Operand, f"__{operator}__", method)
+    setattr(Operand, f"__{operator}__", unary if len(row.edges) == 1 else binary)
     if len(row.edges) == 2 and row.recorded:
         setattr(Operand, f"__r{operator}__", reflected)
 
