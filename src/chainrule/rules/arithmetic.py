@@ -34,7 +34,7 @@ MULTIPLY = define(
     operator="mul", analytic=True,
     mpmath=lambda mp, x, y: x * y, sympy=lambda sp, x, y: x * y,
 )
-DIVIDE = define(
+DIVIDE: Primitive = define(
     "divide", operator.truediv,
     Scale(lambda x, y, out: 1 / y),
     Scale(lambda x, y, out: -out / y),

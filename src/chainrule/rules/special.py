@@ -9,11 +9,16 @@ from typing import Any
 import numpy as np
 
 from chainrule.graph.node import PI, Graph
-from chainrule.graph.operand import bind
-from chainrule.graph.primitive import Scale
+from chainrule.graph.operand import SCIPY_UFUNCS, bind, symbolic
+from chainrule.graph.primitive import Primitive, Scale
+from chainrule.graph.tape import dtype_of
 from chainrule.rules.book import constant, define
-from chainrule.rules.exponential import SIGMOID
-from chainrule.rules.powers import SQRT
+from chainrule.rules.exponential import EXP2, EXPM1, LOG1P, SIGMOID
+from chainrule.rules.piecewise import ROUND
+from chainrule.rules.powers import CBRT, SQRT
+from chainrule.rules.scipy_values import from_scipy
+from chainrule.rules.shapes import reshape
+from chainrule.rules.ufunc_methods import ufunc_call
 
 
 def _pi(graph: Graph) -> Any:
@@ -23,6 +28,7 @@ def _pi(graph: Graph) -> Any:
 _SQRT_HALF = math.sqrt(0.5)
 _two_over_sqrt_pi = constant(2 / math.sqrt(math.pi), lambda graph: 2 / np.sqrt(_pi(graph)))
 _sqrt_two = constant(math.sqrt(2.0), lambda graph: graph.apply(SQRT, (2.0,)))
+_degree = constant(math.pi / 180, lambda graph: _pi(graph) / 180)
 _sqrt_two_pi = constant(math.sqrt(2 * math.pi), lambda graph: np.sqrt(2 * _pi(graph)))
 
 
@@ -80,3 +86,75 @@ LOGIT = define(
     domain=(lambda x: (x > 0) & (x < 1), "an argument between 0 and 1"),
     mpmath=lambda mp, x: mp.log(x) - mp.log1p(-x), sympy=lambda sp, x: sp.log(x / (1 - x)),
 )  # fmt: skip
+
+# Gauss and Laguerre's rule for the slope of erfcx far out: ∫ u·f(u)·e^(−u) du.
+_u, _w = np.polynomial.laguerre.laggauss(24)
+_U, _UW = _u, _w * _u / np.sum(_w * _u)
+
+
+def _erfcx_slope(x: Any, out: Any) -> Any:
+    """2x·erfcx(x) − 2/√π; for large x, where the two are nearly equal, as one integral."""
+    direct = 2 * x * out - _two_over_sqrt_pi(x)
+    if symbolic(x):
+        return direct
+    dtype = dtype_of(x)
+    far = x > 3
+    y = reshape(np.where(far, x, 6.0), (*np.shape(x), 1))
+    decay = np.exp(-((_U.astype(dtype) / (2 * y)) ** 2))
+    integral = np.sum(_UW.astype(dtype) * decay, axis=-1)
+    y = np.where(far, x, 6.0)
+    return np.where(far, -integral / (math.sqrt(math.pi) * y * y), direct)
+
+
+ERFCX: Primitive = define(
+    "erfcx", from_scipy("erfcx"), Scale(_erfcx_slope), scipy="erfcx", ulps=2048.0,
+    mpmath=lambda mp, x: mp.exp(x * x) * mp.erfc(x),
+    sympy=lambda sp, x: sp.exp(x**2) * sp.erfc(x),
+)
+ERFI = define(
+    "erfi", from_scipy("erfi"), Scale(lambda x, out: _two_over_sqrt_pi(x) * np.exp(x**2)),
+    scipy="erfi", ulps=2048.0,
+    mpmath=lambda mp, x: mp.erfi(x), sympy=lambda sp, x: sp.erfi(x),
+)
+ERFINV = define(
+    "erfinv", from_scipy("erfinv"), Scale(lambda x, out: np.exp(out**2) / _two_over_sqrt_pi(x)),
+    text="erf⁻¹", latex=r"\operatorname{erf}^{-1}", scipy="erfinv", ulps=64.0,
+    domain=(lambda x: np.abs(x) < 1, "an argument between −1 and 1"),
+    mpmath=lambda mp, x: mp.erfinv(x), sympy=lambda sp, x: sp.erfinv(x),
+)
+ERFCINV = define(
+    "erfcinv", from_scipy("erfcinv"), Scale(lambda x, out: -np.exp(out**2) / _two_over_sqrt_pi(x)),
+    text="erfc⁻¹", latex=r"\operatorname{erfc}^{-1}", scipy="erfcinv", ulps=math.inf,  # 0 at 1
+    domain=(lambda x: (x > 0) & (x < 2), "an argument between 0 and 2"),
+    mpmath=lambda mp, x: mp.erfinv(1 - x), sympy=lambda sp, x: sp.erfcinv(x),
+)
+COSM1 = define(
+    "cosm1", from_scipy("cosm1"), Scale(lambda x, out: -np.sin(x)), scipy="cosm1", ulps=math.inf,
+    mpmath=lambda mp, x: -2 * mp.sin(x / 2) ** 2, sympy=lambda sp, x: sp.cos(x) - 1,
+)
+
+
+def _in_degrees(name: str, mp_name: str, slope: Any) -> Primitive:
+    """A trigonometric function of an angle in degrees."""
+    return define(
+        name, from_scipy(name), Scale(lambda x, out: slope(x, out) * _degree(x)),
+        scipy=name, ulps=math.inf,
+        domain=(lambda x: np.remainder(x, 90) != 0, "an angle that is no multiple of 90°")
+        if mp_name in ("tan", "cot") else None,
+        mpmath=lambda mp, x: getattr(mp, mp_name)(x * mp.pi / 180),
+    )  # fmt: skip
+
+
+SINDG: Primitive = _in_degrees("sindg", "sin", lambda x, out: bind(COSDG, (x,)))
+COSDG: Primitive = _in_degrees("cosdg", "cos", lambda x, out: -bind(SINDG, (x,)))
+TANDG = _in_degrees("tandg", "tan", lambda x, out: 1 + out**2)
+COTDG = _in_degrees("cotdg", "cot", lambda x, out: -(1 + out**2))
+# SciPy's twins of what is a row already.
+SCIPY_UFUNCS.update({
+    "exp2": EXP2, "expm1": EXPM1, "log1p": LOG1P, "cbrt": CBRT, "round": ROUND,
+})  # fmt: skip
+
+
+@ufunc_call("radian")
+def _radian(degrees: Any, minutes: Any, seconds: Any) -> Any:
+    return np.radians(degrees + minutes / 60 + seconds / 3600)
