@@ -540,3 +540,15 @@ def test_a_masked_array_is_declined():
 
 def test_zero_to_the_power_zero_has_an_infinite_slope_in_the_exponent():
     assert cr.grad(lambda x: x**x)(0.0) == -np.inf
+
+
+def test_what_is_picked_out_of_an_array_is_added_to_its_gradient_and_to_nobody_elses():
+    def f(x):
+        a = 2 * x
+        b = a + a[::-1]
+        shared = b
+        return np.sum(b[[0, 0, 1]]) + a[0] * b[1] + np.sum(shared * b) + b[b > 7].sum() + x[2]
+
+    x, h = np.array([1.0, 2.0, 3.0]), 1e-6
+    differences = [(f(x + h * e) - f(x - h * e)) / (2 * h) for e in np.eye(3)]
+    np.testing.assert_allclose(cr.grad(f)(x), differences, rtol=1e-7)

@@ -9,6 +9,8 @@ import numpy as np
 
 from chainrule.chain.edges import Carried, pull, push, push_together
 from chainrule.chain.supports import unite
+from chainrule.graph.operand import Operand
+from chainrule.graph.primitive import Linear
 from chainrule.graph.tape import NUMBERS, Traced
 
 
@@ -30,6 +32,8 @@ def reverse(
         not the same as a cotangent of zero.
     """
     carried: dict[int, Carried] = dict(seeds)
+    # Records whose cotangent is an array that nobody else has: parts may be added to it in place.
+    owned: set[int] = set()
     with np.errstate(all="ignore"):
         for index in range(max(seeds, default=-1), -1, -1):
             here = carried.get(index)
@@ -51,10 +55,40 @@ def reverse(
                     if part is not None and type(arg) is Traced and arg.level == level:
                         add_path(carried, arg.index, (part, None))
                 continue
+            if op.picks is not None and not keep:
+                source = record.args[0]
+                if type(source) is not Traced or source.level != level:
+                    continue
+                if not _added_in_place(op.picks, record, args, here, carried, owned):
+                    add_path(carried, source.index, pull(op, 0, args, out, attrs, here))
+                    owned.add(source.index)
+                continue
             for position, arg in enumerate(record.args):
                 if type(arg) is Traced and arg.level == level:
                     add_path(carried, arg.index, pull(op, position, args, out, attrs, here))
     return carried
+
+
+def _added_in_place(
+    edge: Linear, record: Traced, args: tuple[Any, ...], here: Carried,
+    carried: dict[int, Carried], owned: set[int],
+) -> bool:  # fmt: skip
+    """Add what was picked out of an array to the array's own cotangent, without a copy of it.
+
+    A loop over the elements of an array takes time in proportion to their number this way.
+    """
+    source = record.args[0].index
+    cotangent, support = here
+    if source not in owned or support is not None or isinstance(cotangent, Operand):
+        return False
+    total, reached = carried[source]
+    if type(total) is not np.ndarray or total.dtype != cotangent.dtype:
+        return False
+    assert edge.add_into is not None
+    edge.add_into(total, cotangent, *args, **record.attrs)
+    if reached is not None:
+        edge.add_into(reached, np.ones(np.shape(cotangent), bool), *args, **record.attrs)
+    return True
 
 
 def _of_scalars(

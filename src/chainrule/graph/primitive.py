@@ -46,11 +46,14 @@ class Linear:
     ``selects`` the map is a selection (index, take, pad): its transpose reaches only some places.
     With ``positional`` the primitive takes any number of arguments and is linear in all of them
     together (concatenate, stack): the transpose is told which one is meant by ``position=``.
+    ``add_into(total, cotangent, *args, **attrs)`` adds the transpose to an array in place, where it
+    touches few of its elements.
     """
 
     transpose: Callable[..., Any]
     selects: bool = False
     positional: bool = False
+    add_into: Callable[..., None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,11 +178,14 @@ class Primitive:
     # What walking over a tape asks of every row, answered once.
     slopes: tuple[Partial | float, ...] | None = field(init=False, default=None)
     joint: Custom | None = field(init=False, default=None)
+    picks: Linear | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         first = self.edges[0] if self.edges else None
         if isinstance(first, Custom) and first.joint:
             object.__setattr__(self, "joint", first)
+        if isinstance(first, Linear) and first.add_into is not None:
+            object.__setattr__(self, "picks", first)
         if self.elementwise and all(isinstance(e, Scale) for e in self.edges):
             slopes = tuple(e.partial for e in self.edges if isinstance(e, Scale))
             object.__setattr__(self, "slopes", slopes)

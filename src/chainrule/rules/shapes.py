@@ -128,6 +128,14 @@ def _index(x: Any, *arrays: Any, index: tuple[Any, ...]) -> Any:
     return x[joined_index(index, arrays)]
 
 
+def _add_at(total: Any, ct: Any, x: Any, *arrays: Any, index: tuple[Any, ...]) -> None:
+    """Add to the places of an index, each as often as it is named."""
+    if arrays:
+        np.add.at(total, joined_index(index, arrays), ct)
+    else:
+        total[joined_index(index, ())] += ct
+
+
 def _scatter(x: Any, *arrays: Any, index: tuple[Any, ...], shape: tuple[int, ...]) -> Any:
     """Zeros of ``shape`` with ``x`` added at the index: the transpose of indexing."""
     out = np.zeros(shape, np.result_type(x))
@@ -168,7 +176,7 @@ INDEX: Primitive = define(
     Linear(
         lambda ct, x, *arrays, index:
             bind(SCATTER, (ct, *arrays), {"index": index, "shape": np.shape(x)}),
-        selects=True,
+        selects=True, add_into=_add_at,
     ),
     Flat("an index"),
     elementwise=False, structure="selection", batch=batching.index, view=True,
