@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from chainrule.errors import ArgumentsError
 
-# What is certainly a leaf, so that the commonest ones are recognised first.
-_LEAVES = frozenset((np.ndarray, np.float64, np.float32, float, int, bool, str))
+# Types that were found to be leaves, so that they are recognised at once.
+_LEAVES: set[type] = {np.ndarray, np.float64, np.float32, float, int, bool, str}
 _REGISTERED: dict[type, tuple[Callable[[Any], tuple[Any, Any]], Callable[[Any, Any], Any]]] = {}
 
 
@@ -45,27 +45,38 @@ def register_pytree_node(
     if nodetype in _REGISTERED or issubclass(nodetype, dict | list | tuple):
         raise ArgumentsError(f"{nodetype.__name__} is registered as a pytree already")
     _REGISTERED[nodetype] = (flatten_func, unflatten_func)
+    _LEAVES.discard(nodetype)
 
 
-def _children(tree: Any) -> list[tuple[str, Any]] | None:
-    """Label and subtree of each child, or ``None`` for a leaf."""
+def _children(tree: Any) -> Sequence[Any] | None:
+    """The subtrees, or ``None`` for a leaf."""
     kind = type(tree)
     if kind in _LEAVES:
         return None
     if tree is None:
-        return []
+        return ()
     if kind in _REGISTERED:
-        children, _ = _REGISTERED[kind][0](tree)
-        return [(f"[{i}]", child) for i, child in enumerate(children)]
+        return tuple(_REGISTERED[kind][0](tree)[0])
     if isinstance(tree, dict):
-        return [(f"[{key!r}]", tree[key]) for key in sorted(tree, key=str)]
-    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        return [(f".{name}", child) for name, child in zip(tree._fields, tree, strict=True)]
+        return [tree[key] for key in sorted(tree, key=str)]
     if isinstance(tree, list | tuple):
-        return [(f"[{i}]", child) for i, child in enumerate(tree)]
+        return tree
     if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
-        return [(f".{f.name}", getattr(tree, f.name)) for f in dataclasses.fields(tree)]
+        return [getattr(tree, f.name) for f in dataclasses.fields(tree)]
+    if kind is not type:
+        _LEAVES.add(kind)
     return None
+
+
+def _labels(tree: Any, count: int) -> list[str]:
+    """How each of the subtrees is reached: ``['W']``, ``[0]``, ``.weight``."""
+    if isinstance(tree, dict):
+        return [f"[{key!r}]" for key in sorted(tree, key=str)]
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return [f".{name}" for name in tree._fields]
+    if dataclasses.is_dataclass(tree) and type(tree) not in _REGISTERED:
+        return [f".{f.name}" for f in dataclasses.fields(tree)]
+    return [f"[{i}]" for i in range(count)]
 
 
 def _rebuild(tree: Any, children: list[Any]) -> Any:
@@ -95,7 +106,7 @@ def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     if children is None:
         yield path, tree
         return
-    for label, child in children:
+    for label, child in zip(_labels(tree, len(children)), children, strict=True):
         yield from leaves(child, path + label)
 
 
@@ -106,7 +117,8 @@ def flatten(tree: Any) -> tuple[list[Any], Callable[[Iterable[Any]], Any]]:
     >>> rebuild(10 * v for v in values)
     {'a': (10, 20), 'b': None}
     """
-    found = [leaf for _, leaf in leaves(tree)]
+    found: list[Any] = []
+    map_leaves(found.append, tree)
 
     def rebuild(values: Iterable[Any]) -> Any:
         rest = iter(values)
@@ -127,22 +139,24 @@ def map_leaves(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
     children = _children(tree)
     if children is None:
         return function(tree, *others)
+    if not others:
+        return _rebuild(tree, [map_leaves(function, child) for child in children])
     beside = [_beside(tree, children, other) for other in others]
     mapped = [
-        map_leaves(function, child, *(b[i] for b in beside))
-        for i, (_, child) in enumerate(children)
+        map_leaves(function, child, *(b[i] for b in beside)) for i, child in enumerate(children)
     ]
     return _rebuild(tree, mapped)
 
 
-def _beside(tree: Any, children: list[tuple[str, Any]], other: Any) -> list[Any]:
+def _beside(tree: Any, children: Sequence[Any], other: Any) -> Sequence[Any]:
     """The children of a tree that should be built like ``tree``."""
     found = _children(other)
-    if found is None or [label for label, _ in found] != [label for label, _ in children]:
+    count = len(children)
+    if found is None or len(found) != count or _labels(other, count) != _labels(tree, count):
         raise ArgumentsError(
             f"the trees do not fit each other: {_sketch(other)} where {_sketch(tree)} is expected"
         )
-    return [child for _, child in found]
+    return found
 
 
 def _sketch(tree: Any) -> str:
@@ -150,7 +164,8 @@ def _sketch(tree: Any) -> str:
     children = _children(tree)
     if tree is None or children is None:
         return "None" if tree is None else f"a leaf ({type(tree).__name__})"
-    return f"a {type(tree).__name__} with {', '.join(label for label, _ in children) or 'nothing'}"
+    named = ", ".join(_labels(tree, len(children))) or "nothing"
+    return f"a {type(tree).__name__} with {named}"
 
 
 def map_prefix(function: Callable[[Any, Any], Any], prefix: Any, tree: Any) -> Any:
@@ -168,7 +183,6 @@ def map_prefix(function: Callable[[Any, Any], Any], prefix: Any, tree: Any) -> A
     if children is None or len(children) != len(entries):
         raise ArgumentsError(f"{_sketch(prefix)} is no prefix of {_sketch(tree)}")
     mapped = [
-        map_prefix(function, entry, child)
-        for (_, entry), (_, child) in zip(entries, children, strict=True)
+        map_prefix(function, entry, child) for entry, child in zip(entries, children, strict=True)
     ]
     return _rebuild(tree, mapped)
