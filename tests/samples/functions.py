@@ -410,7 +410,25 @@ call("special.log_softmax", lambda np, x: np.special.log_softmax(x, axis=1), M)
 call("special.boxcox", lambda np, x, y: np.special.boxcox(x, y), PLUS, W)
 call("special.cbrt", lambda np, x: np.special.cbrt(x), V)
 call("special.huber", lambda np, x: np.special.huber(0.5, x), V)
-call("special.comb", lambda np, x: np.special.binom(x, 1.5), PLUS)
+call("special.binom", lambda np, x: np.special.binom(x, 1.5), PLUS)
+
+for _name in ("exp2", "exp10", "expm1", "cosm1", "erfi", "sindg", "cosdg", "tandg", "exp1", "expi",
+              "log1p", "spence", "cotdg", "round", "gammasgn"):  # fmt: skip
+    call(f"special.{_name}", lambda np, x, f=_name: getattr(np.special, f)(x), PLUS)
+call("special.owens_t", lambda np, x, y: np.special.owens_t(x, y), V, W)
+call("special.poch", lambda np, x, y: np.special.poch(x, y), PLUS, PLUS[::-1])
+call("special.pseudo_huber", lambda np, x, y: np.special.pseudo_huber(x, y), PLUS, V)
+call("special.boxcox1p", lambda np, x, y: np.special.boxcox1p(x, y), PLUS, UNIT)
+call("special.inv_boxcox", lambda np, x, y: np.special.inv_boxcox(x, y), UNIT, UNIT[::-1])
+call("special.inv_boxcox1p", lambda np, x, y: np.special.inv_boxcox1p(x, y), UNIT, UNIT[::-1])
+for _name in ("yv", "kv", "ive", "kve", "jn", "yn", "kn", "expn"):
+    call(f"special.{_name}", lambda np, x, f=_name: getattr(np.special, f)(2, x), PLUS)
+for _name in ("sici", "shichi", "fresnel"):
+    call(f"special.{_name}", lambda np, x, f=_name: getattr(np.special, f)(x), PLUS)
+call("special.betaincc", lambda np, x: np.special.betaincc(1.5, 2.5, x), (UNIT + 1) / 2)
+call("special.hyp1f1", lambda np, x: np.special.hyp1f1(0.5, 1.5, x), V)
+call("special.hyp2f1", lambda np, x: np.special.hyp2f1(0.5, 1.5, 2.5, x), UNIT / 2)
+call("special.radian", lambda np, x: np.special.radian(x, 2 * x, 3.0), V)
 
 # ----------------------------------------------------------------------------- methods of arrays
 
@@ -433,7 +451,7 @@ call(".all", lambda np, x: x.all(axis=1), M, flat=TRUTH)
 call(".any", lambda np, x: x.any(), M, flat=TRUTH)
 
 call(".argpartition", lambda np, x: np.sort(x.argpartition(2)[:2]), V, flat=WHOLE)
-call(".choose", lambda np, x, y: (x > 0).astype(int).choose([x, y]), V, W, vmap=False)
+call(".choose", lambda np, x, y: (x > 0).astype(int).choose([x, y]), V, W, refused="plain NumPy")
 call(".conjugate", lambda np, x: x.conjugate(), V)
 call(".item", lambda np, x: x[2].item() * 1.0, V, refused=NO_GRADIENT)
 call(".nonzero", lambda np, x: (x > 0).nonzero(), V, flat=WHOLE, vmap=False)
@@ -508,6 +526,13 @@ for _name in ("irfft2", "irfftn"):
     call(f"fft.{_name}", lambda np, x, f=_name: getattr(np.fft, f)(x), M, refused=NO_COMPLEX)
 call("fft.fftshift", lambda np, x: np.fft.fftshift(x), M)
 call("fft.ifftshift", lambda np, x: np.fft.ifftshift(x), M)
+for _name in ("hankel1", "hankel1e", "hankel2", "hankel2e"):
+    _hankel = lambda np, x, f=_name: np.abs(getattr(np.special, f)(2, x))
+    call(f"special.{_name}", _hankel, PLUS, refused="complex")
+call("special.wofz", lambda np, x: np.abs(np.special.wofz(x)), V, refused="complex")
+for _name in ("sph_harm", "sph_harm_y"):
+    _harmonic = lambda np, x, f=_name: np.abs(getattr(np.special, f)(2, 1, x, x))
+    call(f"special.{_name}", _harmonic, PLUS, refused="complex")
 call("linalg.eig", lambda np, a: np.abs(np.linalg.eig(a)[0]), SQUARE, refused=NO_COMPLEX)
 call("linalg.eigvals", lambda np, a: np.abs(np.linalg.eigvals(a)), SQUARE, refused=NO_COMPLEX)
 call("sort_complex", lambda np, x: np.abs(np.sort_complex(x)), V, refused=NO_COMPLEX)

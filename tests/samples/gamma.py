@@ -24,6 +24,7 @@ ELEMENTWISE = {
     "betainc": (sp.betainc, BETAS),
     "betaincc": (lambda a, b, x: sp.betainc(b, a, 1 - x), BETAS),
     "poch": (sp.poch, ((0.5, 0.3), (3.0, 2.0), (20.0, 0.01), (0.2, 30.0), (1e-3, 8.0))),
+    "binom": (sp.binom, ((3.0, 1.2), (7.5, 2.0), (20.0, 19.3), (0.9, 0.3))),
     "zeta": (sp.zeta, ((1.3, 0.4), (2.0, 1.0), (3.7, 25.0), (12.0, 0.9), (30.0, 2.0))),
     "riemann_zeta": (sp.zeta, (0.3, 0.9, 1.2, 2.0, 5.5, 20.0)),
     "zeta_derivative": (

@@ -213,6 +213,14 @@ POCH = define(
     domain=(lambda z, m: (z > 0) & (m > 0), "positive arguments"),
     mpmath=lambda mp, z, m: mp.rf(z, m), sympy=lambda sp, z, m: sp.rf(z, m),
 )
+BINOM = define(
+    "binom", from_scipy("binom"),
+    Scale(lambda n, k, out: -out * digamma_difference(n - k + 1, k)),
+    Scale(lambda n, k, out: out * (digamma(n - k + 1) - digamma(k + 1))),
+    latex=r"\operatorname{binom}", scipy="binom", ulps=4096.0,
+    domain=(lambda n, k: (k >= 0) & (n >= k), "0 ≤ k ≤ n"),
+    mpmath=lambda mp, n, k: mp.binomial(n, k), sympy=lambda sp, n, k: sp.binomial(n, k),
+)
 
 # ------------------------------------------------------------------------------------------- zeta
 
