@@ -20,7 +20,7 @@ def register_pytree_node(
     flatten_func: Callable[[Any], tuple[Iterable[Any], Any]],
     unflatten_func: Callable[[Any, tuple[Any, ...]], Any],
 ) -> None:
-    """Make instances of a class trees, so that functions can be differentiated with respect to them.
+    """Make the instances of a class trees, so that one can differentiate with respect to them.
 
     Args:
         nodetype: The class.

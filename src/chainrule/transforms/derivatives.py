@@ -14,6 +14,7 @@ from chainrule.chain import forward, reverse
 from chainrule.errors import ArgumentsError, NotDifferentiableError
 from chainrule.graph.operand import Operand
 from chainrule.graph.tape import Recorder, Tape, Traced, dtype_of, levels, running, shape_of
+from chainrule.graph.versions import refreshed
 from chainrule.transforms.absent import warn_of_absent
 from chainrule.tree import flatten, leaves, map_leaves
 
@@ -38,17 +39,19 @@ def trace(
             raise TypeError(
                 f"argnums={n}, but {name} was called with {len(args)} positional argument(s)"
             )
-        traced[n] = map_leaves(
-            lambda leaf, n=n: tape.input(differentiable(leaf, lambda: _leaf_name(f, args, n, leaf))),
-            args[n],
-        )
+
+        def enter(leaf: Any, n: int = n) -> Traced:
+            return tape.input(differentiable(leaf, lambda: _leaf_name(f, args, n, leaf)))
+
+        traced[n] = map_leaves(enter, args[n])
     inputs = [traced[n] for n in argnums]
-    count = len(tape.records)
+    places = map_leaves(lambda x: x.index, inputs)
     with running(tape):
         result = f(*traced, **kwargs)
+        if tape.watch is not None:
+            result = map_leaves(refreshed, result)
     if tape.assigned:  # perhaps to an argument, whose handle is that of a later record then
-        first = iter(tape.records[:count])
-        inputs = map_leaves(lambda _: next(first), inputs)
+        inputs = map_leaves(lambda place: tape.records[place], places)
     return tape, result, inputs
 
 

@@ -81,8 +81,8 @@ def scan(
         {"body": body, "count": count, "carried": len(state), "backwards": reverse},
     )  # fmt: skip
     found = items(results, len(body.results) + len(state))[: len(body.results)]
-    final = rebuild_state(found[: len(state)])
-    return final, map_leaves(lambda _, it=iter(found[len(state) :]): next(it), y)
+    _, rebuild_y = flatten(y)
+    return rebuild_state(found[: len(state)]), rebuild_y(found[len(state) :])
 
 
 def _plainly(f: Any, init: Any, xs: Any, count: int, reverse: bool) -> tuple[Any, Any]:
@@ -140,7 +140,8 @@ def _same_carry(before: Sequence[Any], after: Sequence[Any], init: Any) -> None:
 
 def _scanned(*args: Any, body: Staged, count: int, carried: int, backwards: bool) -> Bundle:
     outer = len(body.outside)
-    outside, state, series = args[:outer], list(args[outer : outer + carried]), args[outer + carried :]
+    first = outer + carried
+    outside, state, series = args[:outer], list(args[outer:first]), args[first:]
     before: list[list[Any]] = []
     given: list[list[Any]] = []
     for i in range(count)[::-1] if backwards else range(count):
@@ -151,9 +152,9 @@ def _scanned(*args: Any, body: Staged, count: int, carried: int, backwards: bool
     if backwards:
         before.reverse()
         given.reverse()
-    shapes = body.results[carried:]
-    ys = [_stacked([g[k] for g in given], like) for k, like in enumerate(shapes)]
-    history = [_stacked([b[k] for b in before], like) for k, like in enumerate(body.results[:carried])]
+    carry_like, y_like = body.results[:carried], body.results[carried:]
+    ys = [_stacked([g[k] for g in given], like) for k, like in enumerate(y_like)]
+    history = [_stacked([b[k] for b in before], like) for k, like in enumerate(carry_like)]
     return Bundle((*state, *ys, *history))
 
 
@@ -219,7 +220,7 @@ def _pull_scan(cotangent: Any, args: Any, out: Any, attrs: Any) -> list[Any]:
         sums, ct_state = both
         state, x, ct_y, ct_b = here
         f, values, _ = linear_parts(body, (*outside, *state, *x))
-        results, pull = vjp(lambda *v: _only_floats(f(*v)), *values)
+        _, pull = vjp(lambda *v: _only_floats(f(*v)), *values)
         wanted = [c for c, r in zip((*ct_state, *ct_y), body.results, strict=True) if is_float(r)]
         parts = list(pull(wanted))
         of_outer, rest = parts[: len(outer)], parts[len(outer) :]

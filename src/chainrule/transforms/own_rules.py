@@ -1,4 +1,4 @@
-"""What users say about derivatives themselves: a rule of their own, no derivative, recomputation."""
+"""What users say about derivatives: a rule of their own, no derivative, recomputation."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from chainrule.graph.bundle import Bundle
 from chainrule.graph.operand import Operand, bind, concrete
 from chainrule.graph.primitive import Custom, Flat, Notation, Primitive
 from chainrule.graph.tape import Tape, Traced, example, running, shape_of
+from chainrule.graph.versions import refreshed
 from chainrule.transforms.derivatives import jvp, vjp
 from chainrule.transforms.staging import (
     composite,
@@ -270,7 +271,7 @@ def _first_run(f: Any, given: Sequence[Any]) -> tuple[list[Any], list[Any], Any]
     tape.branching = True
     inputs = [tape.input(example(v)) for v in given]
     with running(tape):
-        results, rebuild = flatten(f(inputs))
+        results, rebuild = flatten(map_leaves(refreshed, f([x.alias() for x in inputs])))
     outside: dict[tuple[int, int], Any] = {}
     for value in [*(a for r in tape.records for a in r.args), *results]:
         if isinstance(value, Operand) and value.level != tape.level:
@@ -281,7 +282,7 @@ def _first_run(f: Any, given: Sequence[Any]) -> tuple[list[Any], list[Any], Any]
 
 
 class _StandIns:
-    """Records that are used where a function takes operands from outside, in the order of first use.
+    """Records in place of the operands that a function takes from outside, in order of first use.
 
     The function does the same as in its first run, so the order is the same, also for what it
     computes from outside values alone.
@@ -305,7 +306,7 @@ def _replayed(run: _Run, outside: Sequence[Any], given: Sequence[Any]) -> tuple[
     inputs = [tape.input(v) for v in given]
     tape.instead = _StandIns(taken)
     with _reopened(run.outside), running(tape):
-        results, _ = flatten(run.f(inputs))
+        results, _ = flatten(map_leaves(refreshed, run.f([x.alias() for x in inputs])))
     results = [
         tape.instead(r) if isinstance(r, Operand) and r.level != tape.level else r for r in results
     ]
