@@ -16,6 +16,7 @@ from chainrule.chain.supports import (
     contract,
     indicator,
     moved,
+    nowhere,
     restrict,
     select,
     times,
@@ -74,6 +75,8 @@ def pull(
         value, support = _elementwise(edge, slope, cotangent, support)
         value, support = _as_argument(value, support, args[position])
     elif isinstance(edge, Custom):
+        if support is not None and certainly(np.logical_not(support)):
+            return nowhere(args[position])
         options = {**attrs, "support": support} if edge.reached else attrs
         value, support = edge.pull(cotangent, *args, out, **options), None
     elif isinstance(edge, Bilinear):
@@ -106,6 +109,8 @@ def push(
             value, support = _linear(lambda t: summed(t, **attrs), value, support)
         value = broadcast_to(value, shape_of(out))
     elif isinstance(edge, Custom):
+        if support is not None and certainly(np.logical_not(support)):
+            return nowhere(out)
         value, support = edge.push(tangent, *args, out, **attrs), None
     elif isinstance(edge, Bilinear):
         value, support = _push_bilinear(op, position, args, attrs, carried)

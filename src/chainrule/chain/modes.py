@@ -100,7 +100,7 @@ def _of_scalars(
         Whether this was such a case. It does what ``pull`` does, without the questions it asks.
     """
     cotangent, support = here
-    if support is not None or type(cotangent) is not FLOAT64 or record.attrs:
+    if support is not None or record.attrs or not _is_scalar(cotangent):
         return False
     level, args = record.level, record.args
     if len(slopes) != len(args):
@@ -111,22 +111,26 @@ def _of_scalars(
         if type(arg) is Traced and arg.level == level:
             reached.append((arg.index, slope))
             arg = arg.value
-            if type(arg) is not FLOAT64:
+            if not _is_scalar(arg):
                 return False
-        elif type(arg) not in NUMBERS:
+        elif type(arg) not in NUMBERS and not _is_scalar(arg):
             return False
         values.append(arg)
     try:
-        parts = [
-            (index, cotangent * (s if type(s) is float else s(*values, record.value)))
-            for index, s in reached
-        ]
+        slopes = [s if type(s) is float else s(*values, record.value) for _, s in reached]
     except (ZeroDivisionError, OverflowError):
         return False
-    for index, part in parts:
+    for (index, _), slope in zip(reached, slopes, strict=True):
+        # What is not multiplied is not recorded, where this is part of a higher derivative.
+        part = cotangent if type(slope) is float and slope == 1.0 else cotangent * slope
         before = carried.get(index)
         carried[index] = (part if before is None else before[0] + part, None)
     return True
+
+
+def _is_scalar(value: Any) -> bool:
+    """Whether this is a float64, or a float64 in another computation."""
+    return type(value) is FLOAT64 or (type(value) is Traced and type(value.value) is FLOAT64)
 
 
 def forward(records: Sequence[Traced], seeds: Mapping[int, Carried]) -> dict[int, Carried]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.graph.operand import Operand, bind, concrete, symbolic
+from chainrule.graph.tape import dtype_of, shape_of
 from chainrule.rules.piecewise import WHERE
 
 Support = Any
@@ -40,6 +41,12 @@ def restrict(weight: Any, support: Support) -> Support:
     if isinstance(passes, np.ndarray | np.bool_) and passes.all():
         return None
     return passes
+
+
+def nowhere(like: Any) -> tuple[Any, Support]:
+    """A tangent or cotangent that arrives, and is zero everywhere for certain."""
+    shape = shape_of(like)
+    return np.zeros(shape, dtype_of(like))[()], np.zeros(shape, bool)[()]
 
 
 def unite(a: Support, b: Support) -> Support:

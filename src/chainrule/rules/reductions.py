@@ -9,6 +9,7 @@ NaN wins, as it does in the value; those that lose are not multiplied with anyth
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any
 
@@ -17,7 +18,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from chainrule.graph.operand import METHODS, Operand, bind
 from chainrule.graph.primitive import Convention, Custom, Flat, Linear, Mask, Primitive, Scale
-from chainrule.graph.tape import dtype_of
+from chainrule.graph.tape import dtype_of, shape_of
 from chainrule.rules.book import define, numpy_function
 from chainrule.rules.cumulative import array_of, converted, exclusive_cumprod, refuse_out
 from chainrule.rules.piecewise import WHERE
@@ -30,7 +31,7 @@ def spread(cotangent: Any, x: Any, axis: Any = None, keepdims: bool = False, **_
     """Transpose of a sum: every element that went into it receives the cotangent."""
     if not keepdims:
         cotangent = reshape(cotangent, reduced_shape(x, axis, keepdims=True))
-    return broadcast_to(cotangent, np.shape(x))
+    return broadcast_to(cotangent, shape_of(x))
 
 
 def summed(x: Any, axis: Any = None, keepdims: bool = False, **_more: Any) -> Any:
@@ -58,14 +59,17 @@ def reduced_axes(axis: Any, ndim: int) -> tuple[int, ...]:
 
 def reduced_shape(x: Any, axis: Any, keepdims: bool) -> tuple[int, ...]:
     """Shape of the reduction."""
-    reduced = reduced_axes(axis, np.ndim(x))
-    kept = [1 if i in reduced else n for i, n in enumerate(np.shape(x))]
-    return tuple(n for i, n in enumerate(kept) if keepdims or i not in reduced)
+    shape = shape_of(x)
+    reduced = reduced_axes(axis, len(shape))
+    if keepdims:
+        return tuple([1 if i in reduced else n for i, n in enumerate(shape)])
+    return tuple([n for i, n in enumerate(shape) if i not in reduced])
 
 
 def count(x: Any, axis: Any) -> int:
     """How many elements go into each output of the reduction."""
-    return int(np.prod([np.shape(x)[a] for a in reduced_axes(axis, np.ndim(x))], dtype=int))
+    shape = shape_of(x)
+    return math.prod([shape[a] for a in reduced_axes(axis, len(shape))])
 
 
 def last_axis_of(x: Any, axis: Any) -> Any:
@@ -117,12 +121,19 @@ def _extreme(name: str, evaluate: Any, **facts: Any) -> Primitive:
     )  # fmt: skip
 
 
+def _mean_of(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """What ``np.mean`` gives, without its way there where that is all the same."""
+    if dtype_of(x) in (np.float64, np.float32) and (size := count(x, axis)):
+        return np.add.reduce(x, axis, None, None, keepdims) / dtype_of(x).type(size)
+    return np.mean(x, axis=axis, keepdims=keepdims)
+
+
 SUM = define(
-    "sum", lambda x, axis=None, keepdims=False: np.sum(x, axis=axis, keepdims=keepdims),
+    "sum", lambda x, axis=None, keepdims=False: np.add.reduce(x, axis, None, None, keepdims),
     Linear(spread), elementwise=False, structure="row of ones", axes=("axis",), latex=r"\sum",
 )
 MEAN = define(
-    "mean", lambda x, axis=None, keepdims=False: np.mean(x, axis=axis, keepdims=keepdims),
+    "mean", _mean_of,
     Linear(lambda ct, x, axis=None, keepdims=False:
            spread(ct / count(x, axis), x, axis, keepdims)),
     elementwise=False, structure="row of 1/n", axes=("axis",),
@@ -237,7 +248,7 @@ COUNT_NONZERO = _condition("count_nonzero", np.count_nonzero)
 
 def reduced(row: Primitive, x: Any, axis: Any, keepdims: Any, **attrs: Any) -> Any:
     """``row`` of ``x``, its axes in normal form."""
-    axis = normal_axis(axis, np.ndim(x))
+    axis = normal_axis(axis, len(shape_of(x)))
     return bind(row, (x,), {"axis": axis, "keepdims": _truth(keepdims), **attrs})
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from chainrule.graph.operand import Operand, bind, concrete
 from chainrule.graph.primitive import Flat, Linear, Primitive
-from chainrule.graph.tape import dtype_of, shape_of
+from chainrule.graph.tape import PLAIN, dtype_of, shape_of
 from chainrule.rules import batching
 from chainrule.rules.batching import ARRAY
 from chainrule.rules.book import define, numpy_function
@@ -55,7 +55,9 @@ def transpose(x: Any, axes: Any = None) -> Any:
 
 def broadcast_to(x: Any, shape: tuple[int, ...]) -> Any:
     """``np.broadcast_to(x, shape)`` on arrays and operands alike."""
-    return x if shape_of(x) == shape else bind(BROADCAST, (x,), {"shape": shape})
+    if shape_of(x) == shape:
+        return x
+    return _broadcast(x, shape) if type(x) in PLAIN else bind(BROADCAST, (x,), {"shape": shape})
 
 
 def cast(x: Any, like: Any) -> Any:
