@@ -402,7 +402,8 @@ def test_forward_and_backward_of_an_array_operation_are_transposes(name, i):
 def test_second_derivatives_agree_with_mpmath_in_every_order_of_modes(name, i):
     row = BOOK[name]
     f = applied(row)
-    for point, j in itertools.product(exact_points(name), differentiable(row, arity(name))):
+    some = exact_points(name)[:: 2 if len(exact_points(name)) > 6 else 1]
+    for point, j in itertools.product(some, differentiable(row, arity(name))):
         at = floats(point)
         first = lambda v, at=at, j=j: grad(f, i)(*replaced(at, j, v))
         along = lambda v, at=at: cr.jvp(lambda u: f(*replaced(at, i, u)), (v,), (1.0,))[1]
@@ -881,3 +882,33 @@ def test_a_derivative_that_forgets_what_it_depends_on_is_found(name, i):
     wrong = forgetful(BOOK[name], i)
     if wrong is not None and not isinstance(BOOK[name].edge(i), Linear):
         assert worst_second(wrong, name) > 1e-4
+
+
+def test_a_rule_that_writes_into_what_it_is_given_is_found():
+    def careless(ct, x, axis, keepdims):
+        ct *= 2.0
+        return np.broadcast_to(ct / 2.0, np.shape(x))
+
+    row = dataclasses.replace(BOOK["sum"], edges=(Linear(careless),))
+    f = lambda v: bind(row, (v,), {"axis": 0, "keepdims": False})
+    right = lambda v: bind(BOOK["sum"], (v,), {"axis": 0, "keepdims": False})
+    assert_the_same_in_any_layout(right, array(3, 4))
+    with pytest.raises((AssertionError, ValueError), match=r"written to|read-only|not equal"):
+        assert_the_same_in_any_layout(f, array(3, 4))
+
+
+def test_a_rule_that_depends_on_how_an_array_lies_in_memory_is_found():
+    def careless(x):
+        return np.frombuffer(x.tobytes("A"))
+
+    row = dataclasses.replace(BOOK["reshape"], evaluate=careless, edges=(Flat("wrong"),))
+    with pytest.raises(AssertionError):
+        assert_the_same_in_any_layout(lambda v: bind(row, (v,)), array(3, 4))
+
+
+@needs_vmap
+def test_a_row_that_mistakes_the_batch_for_an_axis_of_its_own_is_found():
+    row = dataclasses.replace(BOOK["sum"], axes=(), elementwise=True)
+    f = lambda v: bind(row, (v,), {"axis": 0, "keepdims": False})
+    with pytest.raises(AssertionError):
+        assert_vmap_is_the_loop(f, (array(3, 3),), (0,), (), rtol=1e-10)
