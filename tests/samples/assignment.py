@@ -44,5 +44,6 @@ STRUCTURED = {
         analytic=False,  # what is written is brought into the array's dtype
         emptied=False,
     ),
+    "flat": (np.ravel, [case(array(2, 3)), case(array(3)), case(array(0, 2))]),
     "last_written": (left_over, [places(s, i) for s, i in INTO]),
 }

@@ -18,26 +18,50 @@ from chainrule.graph.bundle import Bundle
 from chainrule.graph.operand import Attrs, Operand, bind
 from chainrule.graph.primitive import Primitive
 from chainrule.graph.tape import dtype_of, shape_of
+from chainrule.graph.versions import View, refresh, view
 
 
 class Batched(Operand):
     """The values of a batch, in the first axis of ``stack``."""
 
-    __slots__ = ("stack",)
+    __slots__ = ("source", "stack", "version")
 
     def __init__(self, level: int, stack: Any) -> None:
         self.level = level
         self.stack = stack
+        # How often it was assigned to, and what it may be a view of: primitive, array, attributes
+        # and how often the array had been assigned to.
+        self.version = 0
+        self.source: tuple[Primitive, Batched, Attrs, int] | None = None
 
     def apply(self, primitive: Primitive, args: tuple[Any, ...], attrs: Attrs) -> Any:
         """Compute ``primitive`` for the whole batch."""
+        for arg in args:
+            if type(arg) is Batched and arg.source is not None:
+                refresh(arg)
         batched = tuple([isinstance(a, Batched) and a.level == self.level for a in args])
         stacks = tuple([a.stack if b else a for a, b in zip(args, batched, strict=True)])
         size = shape_of(self.stack)[0]
         found = apply_to_batch(primitive, size, stacks, batched, attrs)
         if isinstance(found, Bundle):
             return Bundle(Batched(self.level, stack) for stack in found)
-        return Batched(self.level, found)
+        result = Batched(self.level, found)
+        if primitive.view and len(args) == 1:
+            result.source = (primitive, self, attrs, self.version)
+        return result
+
+    @property
+    def view(self) -> View | None:
+        """Which array NumPy would show here."""
+        if self.source is None:
+            return None
+        primitive, base, attrs, version = self.source
+        return view(base, primitive, attrs, base.version != version)
+
+    def become(self, new: Batched) -> None:
+        """Be what ``new`` is from here on."""
+        self.level, self.stack, self.source = new.level, new.stack, new.source
+        self.version += 1
 
     def __repr__(self) -> str:
         return f"Batched(shape={self.shape}, batch={shape_of(self.stack)[0]})"
@@ -64,8 +88,7 @@ class Batched(Operand):
 
     def constant(self, value: Any) -> Batched:
         """A plain array as a part of this computation: the same for every value of the batch."""
-        size = shape_of(self.stack)[0]
-        return Batched(self.level, np.repeat(np.asarray(value)[None], size, axis=0))
+        return Batch(self.level, shape_of(self.stack)[0]).constant(value)
 
     def alias(self) -> Batched:
         """Another handle of the same values."""
@@ -90,6 +113,20 @@ class Batched(Operand):
     def dtype(self) -> np.dtype[Any]:
         """Dtype of the values."""
         return dtype_of(self.stack)
+
+
+class Batch:
+    """The run of a function of batched values."""
+
+    staged = True
+
+    def __init__(self, level: int, size: int) -> None:
+        self.level = level
+        self.size = size
+
+    def constant(self, value: Any) -> Batched:
+        """A plain array as a part of this computation: the same for every value of the batch."""
+        return Batched(self.level, np.repeat(np.asarray(value)[None], self.size, axis=0))
 
 
 def apply_to_batch(

@@ -1,4 +1,4 @@
-"""Functions that NumPy does not let us answer: ``np.array([u, v])`` of traced values.
+"""What holds while a function runs: NumPy's creation functions, and which computation is innermost.
 
 ``np.array`` asks each element for plain numbers and has no protocol for "a traced one". While a
 function is being traced, these few names of NumPy's namespace therefore stand for functions that
@@ -10,12 +10,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import RLock
-from typing import Any
+from threading import RLock, local
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from chainrule.graph.operand import Operand
+from chainrule.graph.operand import CREATORS, Operand
 
 # By the name in NumPy: what to do with an argument that is or holds an operand.
 FRONTS: dict[str, Callable[..., Any]] = {}
@@ -24,6 +24,42 @@ _lock = RLock()
 _inside = 0
 _originals: dict[str, Callable[..., Any]] = {}
 _dispatchers: dict[str, Callable[..., Any]] = {}
+
+
+class Computation(Protocol):
+    """A run of a function: the tape that records it, or the batch that it computes."""
+
+    level: int
+    # Whether one run of the function stands for many: its body must not change what is outside.
+    staged: bool
+    constant: Callable[[Any], Any]
+
+
+class Running(NamedTuple):
+    """A computation that is going on.
+
+    Attributes:
+        computation: It.
+        begun: How many records the tapes around it had when it began, by their level.
+    """
+
+    computation: Computation
+    begun: dict[int, int]
+
+
+class _Stack(local):
+    """The computations that are going on in a thread, the innermost last."""
+
+    def __init__(self) -> None:
+        self.runs: list[Running] = []
+
+
+_stack = _Stack()
+
+
+def innermost() -> Running | None:
+    """The innermost computation that is going on in this thread."""
+    return _stack.runs[-1] if _stack.runs else None
 
 
 def holds_operand(value: Any) -> bool:
@@ -36,7 +72,10 @@ def holds_operand(value: Any) -> bool:
 def _front(original: Callable[..., Any], adapter: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def dispatched(*args: Any, **kwargs: Any) -> Any:
-        if any(map(holds_operand, args)):
+        if kwargs and isinstance(kwargs.get("like"), Operand):
+            # NumPy would hand this over under the name of the front, which nobody knows.
+            return CREATORS[original](kwargs.pop("like"), *args, **kwargs)
+        if any(map(holds_operand, args)) or any(map(holds_operand, kwargs.values())):
             return adapter(*args, **kwargs)
         return original(*args, **kwargs)
 
@@ -44,7 +83,7 @@ def _front(original: Callable[..., Any], adapter: Callable[..., Any]) -> Callabl
 
 
 @contextmanager
-def fronts() -> Iterator[None]:
+def fronts(computation: Computation) -> Iterator[None]:
     """While a function is traced: NumPy's creation functions take traced values."""
     global _inside  # noqa: PLW0603 - how many traces are running, in all threads
     with _lock:
@@ -55,9 +94,14 @@ def fronts() -> Iterator[None]:
                     _originals[name], _dispatchers[name] = original, _front(original, adapter)
                 setattr(np, name, _dispatchers[name])
         _inside += 1
+    runs = _stack.runs
+    around = (run.computation for run in runs)
+    begun = {c.level: len(c.records) for c in around if hasattr(c, "records")}
+    runs.append(Running(computation, begun))
     try:
         yield
     finally:
+        runs.pop()
         with _lock:
             _inside -= 1
             if _inside == 0:

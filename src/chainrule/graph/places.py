@@ -1,4 +1,4 @@
-"""Where in the user's own code something happened: the innermost line that is not ours or NumPy's."""
+"""Where in the user's code something happened: the innermost line that is not ours or NumPy's."""
 
 from __future__ import annotations
 

@@ -1,23 +1,42 @@
-"""Assignment to traced arrays: the user's object moves on to a new record.
+"""Assignment to traced arrays, and their views: what an array is at each moment.
 
 In NumPy, ``a[i] = v`` changes the array that ``a`` names. Here the value stays as it was, for the
 derivative needs it, and the object ``a`` becomes the handle of a new record. Records made before
 refer to what ``a`` was; when the function has returned they are told so, all at once.
 
-Views are the catch: after ``row = a[0]``, NumPy would change ``a`` by ``row[1] = v`` and ``row`` by
-``a[0, 1] = v``. Neither happens here, so a view that would show the difference is an error.
+A view is known by the operation that made it: ``row = a[0]`` is index 0 of whatever ``a`` is. So
+``row[1] = v`` is an assignment to ``a``, and a view of an array that was assigned to is made again
+when it is next used.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from chainrule.errors import TraceError
-from chainrule.graph.tape import Tape, Traced, shape_of
+from chainrule.graph.fronts import innermost
+from chainrule.graph.operand import Attrs, Operand, bind
+from chainrule.graph.primitive import Primitive
+from chainrule.graph.tape import Tape, Traced, example, shape_of
 
 _SLOTS = ("tape", "level", "value", "op", "args", "attrs", "index")
+
+# How to write through a view: ``write(array, new, attrs)`` is the array with ``new`` in the places
+# that the view shows. NumPy does not let anybody write through those that are not listed.
+WRITING: dict[Primitive, Callable[[Any, Any, Attrs], Any]] = {}
+
+
+class View(NamedTuple):
+    """``primitive`` of ``base`` shows the memory of ``base``."""
+
+    base: Any
+    primitive: Primitive
+    attrs: Attrs
+    stale: bool
 
 
 class Versions:
@@ -26,136 +45,184 @@ class Versions:
     def __init__(self, tape: Tape) -> None:
         self.tape = tape
         self.before: dict[int, list[Traced]] = {}
-        # Arrays of which a view was changed by ``+=``; assigning it back makes that good.
-        self.owed: dict[int, Traced] = {}
         # Objects whose identity is a key above must not make room for others.
         self.kept_alive: list[Traced] = []
 
     def used(self, args: tuple[Any, ...]) -> None:
-        """Raise if an argument is not what NumPy would have in its place."""
+        """Make views again whose arrays have been assigned to."""
         for arg in args:
-            if type(arg) is not Traced or arg.tape is not self.tape:
-                continue
-            if id(arg) in self.owed:
-                raise _changed_through_view()
-            view = arg
-            while is_view(view):
-                base = view.args[0]
-                if type(base) is not Traced or base.level != view.level:
-                    break
-                if base.index > view.index:
-                    raise _stale_view()
-                view = base
+            if type(arg) is Traced:
+                refresh(arg)
 
     def settle(self) -> None:
         """Make every record refer to what its arguments were when it was made."""
+        before, level = self.before, self.tape.level
         for record in self.tape.records:
-            if any(type(a) is Traced and a.index >= record.index for a in record.args):
-                record.args = tuple([self._then(a, record) for a in record.args])
+            if any(
+                type(a) is Traced and (a.level != level or a.index >= record.index)
+                for a in record.args
+            ):
+                record.args = tuple(
+                    [self._then(a, record) if id(a) in before else a for a in record.args]
+                )
 
     def _then(self, arg: Any, record: Traced) -> Any:
-        if type(arg) is not Traced or arg.level != record.level or arg.index < record.index:
+        if arg.level == record.level and arg.index < record.index:
             return arg
         before = self.before[id(arg)]
         return before[bisect_left(before, record.index, key=lambda old: old.index) - 1]
 
 
+def view_of(value: Any) -> View | None:
+    """Of which array NumPy would have a view here; ``None`` for an array of its own."""
+    if type(value) is not Traced:
+        return value.view if isinstance(value, Operand) and hasattr(value, "stack") else None
+    op = value.op
+    if op is None or not op.view or len(value.args) != 1:  # indexing with arrays makes a copy
+        return None
+    records = value.tape.records
+    if value.index >= len(records) or records[value.index] is not value:
+        return None  # kept as it was, for a derivative
+    base = value.args[0]
+    stale = base.tape is not value.tape or base.index > value.index
+    return view(base, op, value.attrs, stale)
+
+
+def view(base: Any, op: Primitive, attrs: Attrs, stale: bool) -> View | None:
+    """``op`` of ``base`` as a view, if NumPy would not make a copy."""
+    if is_number(base):
+        return None
+    index = attrs.get("index")
+    if index is not None and Ellipsis not in index and all(type(i) is int for i in index):
+        if len(index) == len(shape_of(base)):
+            return None  # one element: a number
+    elif op.shapes and "shape" in attrs:
+        memory = np.asarray(example(base))
+        if not memory.flags.c_contiguous and not np.may_share_memory(
+            memory, op.evaluate(memory, **attrs)
+        ):
+            return None  # the elements do not lie in that order
+    return View(base, op, attrs, stale)
+
+
 def is_view(value: Any) -> bool:
     """Whether NumPy would have a view of another array here, and not an array of its own."""
-    if type(value) is not Traced or value.op is None or not value.op.view:
-        return False
-    return len(value.args) == 1 and value.shape != ()  # indexing with arrays makes a copy
+    return view_of(value) is not None
 
 
-def assigned(handle: Any, make: Callable[[Any], Any], value: Any = None) -> None:
+def refresh(value: Any) -> None:
+    """Make a view again if its array has been assigned to since."""
+    chain = []
+    found = view_of(value)
+    while found is not None:
+        chain.append(value)
+        value = found.base
+        found = view_of(value)
+    for value in reversed(chain):
+        found = view_of(value)
+        if found is not None and found.stale:
+            _move_on(value, bind(found.primitive, (found.base,), found.attrs))
+
+
+def refreshed(value: Any) -> Any:
+    """A result of a function as it is when the function returns."""
+    if isinstance(value, Operand):
+        refresh(value)
+    return value
+
+
+def assigned(handle: Any, make: Callable[[Any], Any]) -> None:
     """Move ``handle`` on to ``make(handle)``: what it is after an assignment in place.
 
     Raises:
-        TraceError: ``handle`` is a view of another traced array, which NumPy would change too.
+        TraceError: The array belongs to another computation than the function that assigns to it.
+        ValueError: NumPy would not write through this view either.
     """
-    if not isinstance(handle, Traced):
-        new = make(handle)
-        if type(new) is not type(handle) or new.level != handle.level:
-            raise TraceError(
-                "a value of an inner computation is assigned to an array of an outer one.\n"
-                "Make the array inside: a = a.copy()."
-            )
-        handle.stack = new.stack
+    refresh(handle)
+    new = make(handle.alias())
+    found = view_of(handle)
+    while found is not None:
+        write = WRITING.get(found.primitive)
+        if write is None:
+            raise ValueError("assignment destination is read-only")
+        handle = found.base
+        new = write(handle.alias(), new, found.attrs)
+        found = view_of(handle)
+    _not_from_outside(handle)
+    _move_on(handle, new)
+
+
+def owner(value: Any) -> Any:
+    """The array whose memory NumPy would show here."""
+    found = view_of(value)
+    while found is not None:
+        value = found.base
+        found = view_of(value)
+    return value
+
+
+def is_number(value: Any) -> bool:
+    """Whether NumPy would have a number here, which nothing changes, and not an array."""
+    return not shape_of(value) and not is_view(value)
+
+
+def _not_from_outside(handle: Any) -> None:
+    """Where one run of a function stands for many, what it changes outside would change once."""
+    run = innermost()
+    if run is None or not run.computation.staged or type(handle) is not Traced:
         return
-    if is_view(handle):
-        raise _changing_a_view()
-    versions = _versions_of(handle.tape)
-    if versions.owed.get(id(handle)) is value is not None:
-        del versions.owed[id(handle)]
-    old = handle.alias()
-    new = make(old)
-    if type(new) is not Traced:
-        raise TypeError("an assignment makes a traced value")  # pragma: no cover - by construction
-    for slot in _SLOTS:
-        setattr(handle, slot, getattr(new, slot))
-    handle.tape.records[handle.index] = handle
-    if handle.tape is old.tape:
-        old.tape.records[old.index] = old
-        versions.before.setdefault(id(handle), []).append(old)
-        versions.kept_alive.append(handle)
+    if handle.index < run.begun.get(handle.level, 0):
+        raise TraceError(
+            "an array from outside is assigned to in a function of which one run stands for many "
+            "(the body of a loop, checkpoint, vmap).\nMake the array inside, or carry it along: "
+            "scan and fori_loop hand the carry from step to step."
+        )
 
 
-def changed_in_place(handle: Any, make: Callable[[Any], Any]) -> Any:
-    """What ``handle += …`` gives: the handle itself, or a new value where it is a view.
-
-    Python assigns the result of ``a[0] += v`` back to ``a[0]``, which is as it should be; of
-    ``row += v`` it is not assigned back, and using ``a`` is an error from there on.
-    """
-    if not shape_of(handle):
-        return make(handle)  # numbers are immutable: the name is bound to a new one
-    if not is_view(handle):
-        assigned(handle, make)
-        return handle
-    new = make(handle)
-    base = handle.args[0]
-    while is_view(base):
-        base = base.args[0]
-    if isinstance(base, Traced) and isinstance(new, Traced):
-        versions = _versions_of(handle.tape)
-        versions.owed[id(base)] = new
-        versions.kept_alive.append(base)
-    return new
-
-
-def _versions_of(tape: Tape) -> Any:
+def _move_on(handle: Any, new: Any) -> None:
+    """From here on, ``handle`` is what ``new`` is."""
+    if type(new) is not type(handle):
+        raise TraceError(
+            "a value of an inner computation is assigned to an array of an outer one (vmap inside "
+            "of grad, or the other way round).\nMake the array inside, of values there: "
+            "np.zeros(n, like=x), np.stack, np.where."
+        )
+    _lie_like(new, handle)
+    if type(handle) is not Traced:
+        handle.become(new)
+        return
+    tape = handle.tape
     if tape.watch is None:
         tape.watch = Versions(tape)
-    return tape.watch
+    old = handle.alias()
+    for slot in _SLOTS:
+        setattr(handle, slot, getattr(new, slot))
+    tape.records[handle.index] = handle
+    tape.records[old.index] = old
+    versions: Any = tape.watch
+    versions.before.setdefault(id(handle), []).append(old)
+    versions.kept_alive.append(handle)
 
 
-def same_place(handle: Any, new: Any) -> Any:
-    """``new`` if it fits into ``handle``'s array, as NumPy demands of an operation in place."""
-    if shape_of(new) != shape_of(handle):
-        raise ValueError(
-            f"an operation in place gives shape {shape_of(new)} for an array of shape "
-            f"{shape_of(handle)}"
-        )
-    return new
+def _lie_like(new: Any, old: Any) -> None:
+    """The array that was written into stays where it is: its elements keep their order in memory.
+
+    That is what decides whether ``np.ravel`` of it is a view.
+    """
+    _, before = _memory(old)
+    holder, after = _memory(new)
+    if type(before) is not np.ndarray or type(after) is not np.ndarray or not after.ndim:
+        return
+    flags, wanted = after.flags, before.flags
+    if flags.c_contiguous != wanted.c_contiguous or flags.f_contiguous != wanted.f_contiguous:
+        laid = np.empty_like(before)
+        laid[...] = after
+        setattr(holder, "value" if type(holder) is Traced else "stack", laid)
 
 
-def _changing_a_view() -> TraceError:
-    return TraceError(
-        "assignment to a view of a traced array: NumPy would change that array too, and here its "
-        "gradient would be lost.\nAssign to the array itself (a[0, 1] = v instead of row = a[0]; "
-        "row[1] = v), or make a copy first (row = a[0].copy())."
-    )
-
-
-def _changed_through_view() -> TraceError:
-    return TraceError(
-        "a view of this traced array was changed in place (row = a[0]; row += v): NumPy would have "
-        "changed the array too.\nWrite a[0] += v, or make a copy first (row = a[0].copy())."
-    )
-
-
-def _stale_view() -> TraceError:
-    return TraceError(
-        "a view is used whose traced array was assigned to after it was made: NumPy would show the "
-        "new values in it, here it has the old ones.\nTake the view again (row = a[0]) after the "
-        "assignment, or make a copy before it (row = a[0].copy())."
-    )
+def _memory(value: Any) -> tuple[Any, Any]:
+    """The array under all computations, and the operand that holds it."""
+    holder = None
+    while isinstance(value, Operand):
+        holder, value = value, value.value if type(value) is Traced else value.stack
+    return holder, value

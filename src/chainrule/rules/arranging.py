@@ -66,10 +66,15 @@ def _reshape_method(self: Operand, *shape: Any, order: str = "C", copy: bool | N
 @numpy_function(np.ravel, method="ravel")
 def _ravel(a: Any, order: str = "C") -> Any:
     order = _order(a, order, "CFAK")
+    memory = np.asarray(example(a))
     if order == "K":
-        strides = example(a).strides
-        return ravel(transpose(a, sorted(range(np.ndim(a)), key=lambda i: -abs(strides[i]))))
-    return ravel(a) if order == "C" else ravel(transpose(a))
+        strides = memory.strides
+        axes = sorted(range(np.ndim(a)), key=lambda i: -abs(strides[i]))
+        a, memory = transpose(a, axes), memory.transpose(axes)
+    elif order == "F":
+        a, memory = transpose(a), memory.T
+    # A view where the elements lie one behind the other; ``reshape`` makes more views than that.
+    return ravel(a) if memory.flags.c_contiguous else copied(ravel(a))
 
 
 @numpy_function(np.transpose, np.permute_dims)
@@ -232,6 +237,8 @@ def _copy(a: Any, order: str = "K", subok: bool = False) -> Any:
 
 
 def _copy_method(self: Operand, order: str = "C") -> Any:
+    if order == "C" and not np.asarray(example(self)).flags.c_contiguous:
+        return reshape(copied(ravel(self)), shape_of(self))  # its elements in the order of indices
     return copied(self)
 
 
@@ -312,7 +319,6 @@ METHODS |= {
 _ATTRIBUTES: dict[str, Callable[[Any], Any]] = {
     "T": transpose,
     "mT": _matrix_transpose,
-    "flat": ravel,
     "real": _real,
     "imag": _imag,
     "itemsize": lambda x: x.dtype.itemsize,

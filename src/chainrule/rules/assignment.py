@@ -14,19 +14,32 @@ import numpy as np
 from chainrule.errors import TraceError
 from chainrule.graph.operand import METHODS, UFUNC_METHODS, UFUNCS, Operand, bind
 from chainrule.graph.primitive import Flat, Linear
-from chainrule.graph.tape import dtype_of, shape_of
-from chainrule.graph.versions import assigned, changed_in_place, same_place
+from chainrule.graph.tape import dtype_of, example, shape_of
+from chainrule.graph.versions import (
+    WRITING,
+    assigned,
+    is_number,
+    is_view,
+    owner,
+    view_of,
+)
 from chainrule.rules import batching
+from chainrule.rules.arranging import FLIP
 from chainrule.rules.book import define, numpy_function
+from chainrule.rules.joining import gathered
 from chainrule.rules.shapes import (
     INDEX,
+    RESHAPE,
     SCATTER,
+    TRANSPOSE,
     broadcast_to,
     cast,
     joined_index,
+    ravel,
     reshape,
     split_index,
     sum_to,
+    transpose,
 )
 
 
@@ -99,8 +112,51 @@ def replaced(x: Any, index: Any, value: Any) -> Any:
     return bind(REPLACE, (x, cast(value, x), *arrays), {"index": template})
 
 
+# ``a.flat`` is no array: it can be written through even where the elements do not lie in order.
+FLAT = define(
+    "flat", lambda x: np.asarray(x).reshape(-1),
+    Linear(lambda ct, x: reshape(ct, shape_of(x))), elementwise=False, structure="permutation",
+    batch=batching.flat, view=True,
+)  # fmt: skip
+
+
+def _flat(self: Operand) -> Any:
+    inside = len(shape_of(self)) > 1 and not np.asarray(example(self)).flags.c_contiguous
+    return bind(FLAT, (self,)) if inside else ravel(self)
+
+
+setattr(Operand, "flat", property(_flat))  # noqa: B010 - declared where the rows are known
+
+WRITING.update({
+    INDEX: lambda array, new, attrs: bind(REPLACE, (array, new), attrs),
+    RESHAPE: lambda array, new, attrs: reshape(new, shape_of(array)),
+    TRANSPOSE: lambda array, new, attrs: transpose(new, np.argsort(attrs["axes"])),
+    FLIP: lambda array, new, attrs: bind(FLIP, (new,), attrs),
+    FLAT: lambda array, new, attrs: reshape(new, shape_of(array)),
+})  # fmt: skip
+
+
 def _setitem(self: Operand, index: Any, value: Any) -> None:
-    assigned(self, lambda a: replaced(a, index, value), value)
+    # ``a[i] += v`` writes through the view ``a[i]``, and then Python assigns it to its own place.
+    view = view_of(value)
+    if view is not None and view.base is self and view.primitive is INDEX:
+        template, arrays = split_index(index)
+        if not arrays and template == view.attrs["index"]:
+            return
+    if _reads_what_it_writes(self, index, value):
+        raise TraceError(
+            "a[mask] = v where v is a view of a: NumPy reads v while it writes into it.\n"
+            "Make a copy first: v = v.copy()."
+        )
+    assigned(self, lambda a: replaced(a, index, value))
+
+
+def _reads_what_it_writes(target: Operand, index: Any, value: Any) -> bool:
+    """Whether NumPy would not see to it that the value is as it was before."""
+    parts = index if isinstance(index, tuple) else (index,)
+    if not any(getattr(part, "dtype", None) == np.bool_ for part in parts):
+        return False
+    return bool(shape_of(value)) and is_view(value) and owner(value) is owner(target)
 
 
 setattr(Operand, "__setitem__", _setitem)  # noqa: B010 - declared where the rows are known
@@ -108,7 +164,20 @@ setattr(Operand, "__setitem__", _setitem)  # noqa: B010 - declared where the row
 
 def _in_place(name: str, operation: Callable[[Any, Any], Any]) -> None:
     def method(self: Operand, other: Any) -> Any:
-        return changed_in_place(self, lambda a: cast(same_place(a, operation(a, other)), a))
+        if is_number(self):
+            return operation(self, other)  # the name is bound to the result
+
+        def make(a: Any) -> Any:
+            new = operation(a, other)
+            if shape_of(new) != shape_of(a):
+                raise ValueError(
+                    f"an operation in place gives shape {shape_of(new)} for an array of shape "
+                    f"{shape_of(a)}"
+                )
+            return cast(new, a)
+
+        assigned(self, make)
+        return self
 
     setattr(Operand, f"__{name}__", method)
 
@@ -134,7 +203,8 @@ def _at(ufunc: Any, args: tuple[Any, ...], options: Any) -> Any:
         def added(x: Any) -> Any:
             place = shape_of(bind(INDEX, (x, *arrays), {"index": template}))
             attrs = {"index": template, "shape": shape_of(x)}
-            change = bind(SCATTER, (cast(broadcast_to(values[0], place), x), *arrays), attrs)
+            value = broadcast_to(gathered(values[0]), place)
+            change = bind(SCATTER, (cast(value, x), *arrays), attrs)
             return UFUNCS[ufunc].evaluate(x, change)
 
         return assigned(a, added)
@@ -146,7 +216,17 @@ def _at(ufunc: Any, args: tuple[Any, ...], options: Any) -> Any:
 UFUNC_METHODS["at"] = _at
 
 
+def _an_array(method: str, target: Any) -> None:
+    """NumPy's numbers have these methods too, and they do nothing."""
+    if is_number(target):
+        raise TraceError(
+            f"a.{method}() of a traced number: an array of no dimensions would change, a number "
+            "would not.\nGive the new value a name instead."
+        )
+
+
 def _fill(self: Operand, value: Any) -> None:
+    _an_array("fill", self)
     _setitem(self, ..., value)
 
 
@@ -180,6 +260,7 @@ def _place(arr: Any, mask: Any, vals: Any) -> None:
 @numpy_function(np.put, method="put")
 def _put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
     _traced_target("np.put", a)
+    _an_array("put", a)
     places = np.asarray(ind).ravel()
     size = int(np.size(a))
     if mode != "raise":
@@ -199,7 +280,7 @@ def _put_along_axis(arr: Any, indices: Any, values: Any, axis: Any) -> None:
     def put(x: Any) -> Any:
         if axis is None:
             return reshape(replaced(reshape(x, (-1,)), indices, values), shape_of(x))
-        where = np.ix_(*map(np.arange, shape_of(indices)))
+        where = np.ix_(*map(np.arange, shape_of(x)))  # indices may be broadcast
         at = axis % len(shape_of(x))
         return replaced(x, (*where[:at], indices, *where[at + 1 :]), values)
 

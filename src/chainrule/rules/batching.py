@@ -6,6 +6,7 @@ Each function is a row's ``batch``: the batch is the first axis of the arguments
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +27,11 @@ Flags = tuple[bool, ...]
 def transpose(row: Primitive, size: int, args: Sequence[Any], batched: Flags, attrs: Attrs) -> Any:
     """The batch stays in front."""
     return bind(row, tuple(args), {"axes": (0, *(a + 1 for a in attrs["axes"]))})
+
+
+def flat(row: Primitive, size: int, args: Sequence[Any], batched: Flags, attrs: Attrs) -> Any:
+    """One row for each value of the batch."""
+    return np.reshape(args[0], (size, math.prod(shape_of(args[0])[1:])))
 
 
 def matmul(row: Primitive, size: int, args: Any, batched: Flags, attrs: Attrs) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.graph.fronts import FRONTS
+from chainrule.graph.fronts import FRONTS, innermost
 from chainrule.graph.operand import CREATORS, Operand
 from chainrule.graph.tape import dtype_of, shape_of
 from chainrule.rules.arranging import copied
@@ -19,9 +19,19 @@ from chainrule.rules.book import numpy_function
 from chainrule.rules.joining import gathered
 from chainrule.rules.shapes import astype, broadcast_to, cast, reshape
 
+
 def _beside(operand: Operand, array: Any) -> Any:
-    """A new array as a part of the computation, if there can be a derivative in it."""
-    return operand.constant(array) if array.dtype.kind == "f" and array.shape else array
+    """A new array as a part of the computation, if there can be a derivative in it.
+
+    It belongs to the innermost computation that is going on, so that all values there are may be
+    assigned to it.
+    """
+    if array.dtype.kind != "f" or not array.shape:
+        return array
+    run = innermost()
+    if run is None or run.computation.level < operand.level:
+        return operand.constant(array)
+    return run.computation.constant(array)
 
 
 def _shape(shape: Any) -> tuple[int, ...]:
@@ -51,7 +61,7 @@ def _full_like(
     sizes = shape_of(a) if shape is None else _shape(shape)
     if not isinstance(fill_value, Operand):
         return _beside(a, np.full(sizes, fill_value, wanted))
-    return broadcast_to(astype(fill_value, wanted), sizes)
+    return copied(broadcast_to(astype(fill_value, wanted), sizes))
 
 
 def _new_array(function: Any) -> None:
@@ -67,8 +77,8 @@ for _function in (np.zeros, np.ones, np.empty, np.eye, np.identity, np.tri, np.a
 
 def _full(like: Operand, shape: Any, fill_value: Any, dtype: Any = None, **kwargs: Any) -> Any:
     if isinstance(fill_value, Operand):
-        filled = broadcast_to(fill_value, _shape(shape))
-        return filled if dtype is None else astype(filled, np.dtype(dtype))
+        filled = fill_value if dtype is None else astype(fill_value, np.dtype(dtype))
+        return copied(broadcast_to(filled, _shape(shape)))
     return _beside(like, np.full(shape, fill_value, dtype))
 
 

@@ -17,7 +17,8 @@ from chainrule.graph.bundle import Bundle
 from chainrule.graph.operand import Operand, bind
 from chainrule.graph.primitive import Custom, Notation, Primitive
 from chainrule.graph.tape import Tape, Traced, dtype_of, example, levels, running, shape_of
-from chainrule.tree import flatten
+from chainrule.graph.versions import refreshed
+from chainrule.tree import flatten, map_leaves
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,7 +82,7 @@ def stage(f: Callable[..., Any], examples: Sequence[Any], name: str) -> Staged:
     given, rebuild = flatten(tuple(examples))
     inputs = [tape.input(_array(example(leaf))) for leaf in given]
     with running(tape), np.errstate(all="ignore"):
-        result = f(*rebuild(inputs))
+        result = map_leaves(refreshed, f(*rebuild([x.alias() for x in inputs])))
     outside: dict[tuple[int, int], Any] = {}
     results, rebuild_result = flatten(result)
     for value in [*(a for r in tape.records for a in r.args), *results]:
