@@ -80,7 +80,10 @@ def pull(
         options = {**attrs, "support": support} if edge.reached else attrs
         value, support = edge.pull(cotangent, *args, out, **options), None
     elif isinstance(edge, Bilinear):
-        value, support = _pull_bilinear(edge, position, args, attrs, carried)
+        if support is None:
+            value = edge.transpose(cotangent, *args, **attrs)
+        else:
+            value, support = _pull_bilinear(edge, position, args, attrs, carried)
     else:
         transpose = edge.transpose
         options = {**attrs, "position": position} if edge.positional else attrs

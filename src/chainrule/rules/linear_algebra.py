@@ -21,6 +21,8 @@ from chainrule.rules.shapes import ravel, reshape, sum_to, transpose
 
 def swap(x: Any) -> Any:
     """The last two axes swapped: the transposes of a stack of matrices."""
+    if type(x) is np.ndarray:
+        return x.swapaxes(-1, -2)
     ndim = np.ndim(x)
     return transpose(x, (*range(ndim - 2), ndim - 1, ndim - 2))
 
@@ -51,6 +53,8 @@ def _full(ct: Any, a: Any, b: Any) -> Any:
 
 
 def _matmul_left(ct: Any, a: Any, b: Any) -> Any:
+    if len(shape_of(a)) == len(shape_of(b)) == 2:
+        return matmul(ct, swap(b))
     left, right = _as_matrices(a, b)
     ct = _full(ct, a, b)
     if shape_of(left)[:-2] == shape_of(ct)[:-2]:
@@ -59,6 +63,8 @@ def _matmul_left(ct: Any, a: Any, b: Any) -> Any:
 
 
 def _matmul_right(ct: Any, a: Any, b: Any) -> Any:
+    if len(shape_of(a)) == len(shape_of(b)) == 2:
+        return matmul(swap(a), ct)
     left, right = _as_matrices(a, b)
     ct = _full(ct, a, b)
     if shape_of(right)[:-2] == shape_of(ct)[:-2]:
