@@ -13,7 +13,6 @@ from chainrule.graph.operand import Operand
 from chainrule.graph.primitive import Linear
 from chainrule.graph.tape import NUMBERS, Traced
 
-
 FLOAT64 = np.float64
 
 
@@ -117,10 +116,10 @@ def _of_scalars(
             return False
         values.append(arg)
     try:
-        slopes = [s if type(s) is float else s(*values, record.value) for _, s in reached]
+        factors = [s if type(s) is float else s(*values, record.value) for _, s in reached]
     except (ZeroDivisionError, OverflowError):
         return False
-    for (index, _), slope in zip(reached, slopes, strict=True):
+    for (index, _), slope in zip(reached, factors, strict=True):
         # What is not multiplied is not recorded, where this is part of a higher derivative.
         part = cotangent if type(slope) is float and slope == 1.0 else cotangent * slope
         before = carried.get(index)

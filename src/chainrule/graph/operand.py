@@ -48,14 +48,17 @@ class Operand:
     __hash__ = None  # type: ignore[assignment]
 
     level: int
-    # Whether ``concrete`` looks through to the value below.
-    transparent = False
     # Whether this stands for a value in general, not for one at a point.
     symbol = False
 
     def apply(self, primitive: Primitive, args: tuple[Any, ...], attrs: Attrs) -> Any:
         """Perform ``primitive`` where this operand lives."""
         raise NotImplementedError  # pragma: no cover - both subclasses define it
+
+    @property
+    def transparent(self) -> bool:
+        """Whether the value may be looked at by ``concrete``."""
+        return False
 
     def example(self) -> Any:
         """One plain value (or operand further out) of this shape and dtype."""
@@ -139,7 +142,7 @@ def concrete(value: Any) -> Any:
     What must not be looked at stays an operand: a batch, a value inside a staged loop.
     """
     while isinstance(value, Operand) and value.transparent:
-        value = value.value  # type: ignore[attr-defined]
+        value = value.value
     return value
 
 
@@ -160,16 +163,28 @@ def _uncommon_ufunc(ufunc: np.ufunc, method: str, args: tuple[Any, ...], kwargs:
         options = {"axis": 0} | {k: v for k, v in kwargs.items() if v is not np._NoValue}
         return FUNCTIONS[ufunc](*args, **options)
     if kwargs.get("out") is not None:
-        raise TraceError(
-            f"np.{ufunc.__name__}(..., out=...) overwrites a value that the derivative needs.\n"
-            "Assign the result to a name instead."
-        )
+        raise refused_out(f"np.{ufunc.__name__}", kwargs["out"])
     if method == "__call__" and ufunc in GENERALISED:
         return GENERALISED[ufunc](*args, **kwargs)
     if kwargs:
         options_given = ", ".join(kwargs)
         raise TraceError(f"np.{ufunc.__name__} of a traced value does not take {options_given}.")
     return _no_rule(f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}"))
+
+
+def refused_out(name: str, out: Any) -> TraceError:
+    """The error for ``out=``, and for ``a += x`` of a plain array ``a``, which NumPy does with it."""
+    targets = out if isinstance(out, tuple) else (out,)
+    if any(isinstance(target, np.ndarray) for target in targets):
+        return TraceError(
+            f"{name} in place (a += x, or out=) would put a traced value into a plain array, and "
+            "its gradient would be lost.\nMake the array part of the computation: np.zeros_like(x) "
+            "or np.zeros(n, like=x) of a traced x; or assign the result to a new name: a = a + x."
+        )
+    return TraceError(
+        f"{name}(..., out=...) overwrites a value that the derivative needs.\n"
+        "Assign the result to a name instead."
+    )
 
 
 def _no_rule(name: str) -> NoReturn:

@@ -17,7 +17,7 @@ import numpy as np
 from chainrule.graph.node import PI, E, Node, ancestors
 from chainrule.notation.names import latex_name, text_name
 from chainrule.notation.numbers import latex_number, proper_fraction, text_number
-from chainrule.rules.shapes import ARRAY
+from chainrule.rules.batching import ARRAY
 
 # How tightly an expression holds together; an operand that holds less gets parentheses.
 COMPARISON, SUM, PRODUCT, POWER, ATOM = range(5)

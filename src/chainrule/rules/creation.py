@@ -48,8 +48,8 @@ def _constant_like(function: Any) -> None:
         return _beside(a, function(prototype, dtype=dtype, shape=shape))
 
 
-for _function in (np.zeros_like, np.ones_like, np.empty_like):
-    _constant_like(_function)
+for _alike in (np.zeros_like, np.ones_like, np.empty_like):
+    _constant_like(_alike)
 
 
 @numpy_function(np.full_like)
@@ -71,8 +71,8 @@ def _new_array(function: Any) -> None:
     CREATORS[function] = creator
 
 
-for _function in (np.zeros, np.ones, np.empty, np.eye, np.identity, np.tri, np.arange):
-    _new_array(_function)
+for _new in (np.zeros, np.ones, np.empty, np.eye, np.identity, np.tri, np.arange):
+    _new_array(_new)
 
 
 def _full(like: Operand, shape: Any, fill_value: Any, dtype: Any = None, **kwargs: Any) -> Any:
@@ -122,10 +122,11 @@ def _also_without_front(function: Callable[..., Any], adapter: Callable[..., Any
     )
 
 
-for _function, _adapter in {
+_MADE_OF_LISTS: dict[Any, Callable[..., Any]] = {
     np.array: _array, np.asarray: _asarray, np.asanyarray: _asarray,
     np.ascontiguousarray: _asarray, np.asfortranarray: _asarray,
-}.items():  # fmt: skip
+}  # fmt: skip
+for _function, _adapter in _MADE_OF_LISTS.items():
     _also_without_front(_function, _adapter)
 
 

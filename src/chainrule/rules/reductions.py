@@ -121,15 +121,19 @@ def _extreme(name: str, evaluate: Any, **facts: Any) -> Primitive:
     )  # fmt: skip
 
 
+# What ``np.sum`` comes to in the end.
+_add_up: Any = np.add.reduce
+
+
 def _mean_of(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """What ``np.mean`` gives, without its way there where that is all the same."""
     if dtype_of(x) in (np.float64, np.float32) and (size := count(x, axis)):
-        return np.add.reduce(x, axis, None, None, keepdims) / dtype_of(x).type(size)
+        return _add_up(x, axis=axis, keepdims=keepdims) / dtype_of(x).type(size)
     return np.mean(x, axis=axis, keepdims=keepdims)
 
 
 SUM = define(
-    "sum", lambda x, axis=None, keepdims=False: np.add.reduce(x, axis, None, None, keepdims),
+    "sum", lambda x, axis=None, keepdims=False: _add_up(x, axis=axis, keepdims=keepdims),
     Linear(spread), elementwise=False, structure="row of ones", axes=("axis",), latex=r"\sum",
 )
 MEAN = define(

@@ -231,9 +231,7 @@ def _check_tangents(transform: str, primals: Any, tangents: Any) -> None:
             f"{transform} takes primals and tangents as tuples: {transform}(f, (x,), (dx,))"
         )
     if len(primals) != len(tangents):
-        raise ArgumentsError(
-            f"{transform} got {len(primals)} primals but {len(tangents)} tangents"
-        )
+        raise ArgumentsError(f"{transform} got {len(primals)} primals but {len(tangents)} tangents")
 
 
 def _leaves_like(tree: Any, other: Any) -> list[Any]:
@@ -315,7 +313,7 @@ def differentiable(leaf: Any, where: Callable[[], str]) -> Any:
     """The leaf as something to differentiate with respect to, or an error that says why not."""
     if type(leaf) is np.ndarray and leaf.dtype.kind == "f":
         return leaf[()]
-    if isinstance(leaf, Operand) and leaf.dtype.kind == "f":  # type: ignore[attr-defined]
+    if isinstance(leaf, Operand) and leaf.dtype.kind == "f":
         return leaf
     if isinstance(leaf, float):
         return np.float64(leaf)
@@ -326,7 +324,7 @@ def differentiable(leaf: Any, where: Callable[[], str]) -> Any:
         )
     kind, array = "O", leaf
     if isinstance(leaf, Operand):
-        kind = leaf.dtype.kind  # type: ignore[attr-defined]
+        kind = leaf.dtype.kind
     else:
         with contextlib.suppress(ValueError, TypeError):
             array = np.asarray(leaf)
@@ -366,7 +364,7 @@ def _is_real_scalar(value: Any) -> bool:
     if isinstance(value, dict | list | tuple):
         return False
     array = value if isinstance(value, Operand) else np.asarray(value)
-    return array.shape == () and array.dtype.kind == "f"  # type: ignore[union-attr]
+    return array.shape == () and array.dtype.kind == "f"
 
 
 def _describe(value: Any) -> str:

@@ -156,5 +156,3 @@ def hvp(
     nums = tuple(range(len(primals)))
     _, product = jvp(grad(f, argnums=nums), tuple(primals), tuple(tangents))
     return product[0] if len(nums) == 1 else product
-
-

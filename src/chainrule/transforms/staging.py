@@ -188,5 +188,3 @@ def refuse_operands(value: Any, what: str) -> None:
             f"{what} uses a traced value that is not among its arguments, so its gradient would be "
             "lost.\nPass it as an argument."
         )
-
-
