@@ -436,3 +436,41 @@ def test_a_branch_that_ends_elsewhere_is_not_mentioned():
     explained = cr.explain("where(x > 0, x^2, 0)", at={"x": 1e-9})
     assert explained.notes == ()
     assert explained.check.outcome == "verified"
+
+
+def test_a_loop_is_explained_iteration_by_iteration():
+    def f(x):
+        y = cr.fori_loop(0, 3, lambda i, v: np.sin(v) * x, x)
+        return y**2
+
+    steps = cr.explain(f)(0.5).steps
+    assert [text(s.expression) for s in steps][:3] == ["sin(x)", "u₁·x", "sin(u₂)"]
+    assert len(steps) == 7
+
+
+def test_a_checkpoint_is_looked_into_and_a_rule_of_ones_own_is_one_step():
+    @cr.custom_rule(pull=lambda ct, x, out: ct * np.cos(x))
+    def sine(x):
+        return np.sin(x)
+
+    def f(x):
+        a = cr.checkpoint(lambda v: np.exp(v) + 1)(x)
+        b = sine(a)
+        return b * x
+
+    explained = cr.explain(f)(0.5)
+    assert explained.check.outcome == "verified"
+    b = next(s for s in explained.steps if s.name == "b")
+    assert b.partials[0].value == pytest.approx(np.cos(np.exp(0.5) + 1))
+
+
+def test_assignment_to_elements_is_explained():
+    def f(x):
+        p = np.zeros_like(x)
+        p[0] = x[0]
+        p[1] = p[0] * x[1]
+        return np.sum(p)
+
+    explained = cr.explain(f)(np.array([1.5, 2.0]))
+    assert explained.check.outcome == "verified"
+    assert explained.derivatives[0].value.tolist() == [3.0, 1.5]
