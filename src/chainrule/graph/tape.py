@@ -15,10 +15,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from chainrule.errors import ChainruleError, TraceError
+from chainrule.errors import TraceError
 from chainrule.graph.fronts import fronts
-from chainrule.graph.operand import NO_ATTRS, Attrs, Operand, bind
-from chainrule.graph.places import place_of_call, place_of_error, sentence
+from chainrule.graph.operand import NO_ATTRS, Attrs, Operand
+from chainrule.graph.places import located, place_of_call
 from chainrule.graph.primitive import Flat, Primitive
 
 # Numbers that nobody can change, and these together with arrays: what no computation is part of.
@@ -72,29 +72,31 @@ class Traced(Operand):
         if tape.special:
             args = tape.looked_at(primitive, args)
         values = []
-        plain, kept = True, True
+        kept = True
+        below: Operand | None = None  # the innermost of the computations around this one
         for a in args:
             kind = type(a)
             if kind is Traced and a.level == level:
                 a = a.value
-                plain = plain and type(a) in PLAIN
+                kind = type(a)
             elif kind not in NUMBERS:
                 kept = False
-                plain = plain and kind in PLAIN
+            if kind not in PLAIN and isinstance(a, Operand) and (
+                below is None or a.level > below.level
+            ):
+                below = a
             values.append(a)
         if tape.staged:
             return self._stage(primitive, values, args, attrs)
-        if plain:
-            value = primitive.evaluate(*values, **attrs) if attrs else primitive.evaluate(*values)
+        if below is not None:
+            value = below.apply(primitive, tuple(values), attrs)
         else:
-            value = bind(primitive, tuple(values), attrs)
+            value = primitive.evaluate(*values, **attrs) if attrs else primitive.evaluate(*values)
         if not primitive.recorded:
             tape.note_cut(primitive, args)
             return value
         if not kept:
-            args = tuple(
-                [a if type(a) is Traced and a.level == level else _kept(a) for a in args]
-            )
+            args = tuple([a if type(a) is Traced and a.level == level else _kept(a) for a in args])
         record = tape.record
         if record is not None:
             record(2)  # apply, and the operator or ufunc
@@ -105,7 +107,9 @@ class Traced(Operand):
     ) -> Any:
         """Record everything, also conditions and whole numbers: the next run has other values."""
         value = primitive.evaluate(*map(example, values), **attrs)
-        return Traced(self.tape, value, primitive, tuple(map(_kept, args)), attrs)
+        level = self.level
+        kept = [a if type(a) is Traced and a.level == level else _kept(a) for a in args]
+        return Traced(self.tape, value, primitive, tuple(kept), attrs)
 
     @property
     def transparent(self) -> bool:
@@ -329,28 +333,9 @@ def _leaked(primitive: Primitive) -> TraceError:
 
 @contextmanager
 def running(tape: Tape) -> Iterator[None]:
-    """While the function runs whose computation ``tape`` records; closes the tape at the end.
-
-    An error says in which of the user's lines it happened. Where NumPy says "setting an array
-    element with a sequence", it says what was meant.
-    """
+    """While the function runs whose computation ``tape`` records; closes the tape at the end."""
     try:
-        with fronts(tape):
+        with located(), fronts(tape):
             yield
-    except Exception as error:
-        meant = error.__cause__ if isinstance(error.__cause__, TraceError) else error
-        place = place_of_error(error.__traceback__)
-        if place is not None and isinstance(meant, ChainruleError):
-            meant.locate(sentence(place))
-        elif place is not None:
-            _note_once(error, f"while differentiating, at {sentence(place)}")
-        if meant is not error:
-            raise meant.with_traceback(error.__traceback__) from None
-        raise
     finally:
         tape.close()
-
-
-def _note_once(error: Exception, note: str) -> None:
-    if note not in getattr(error, "__notes__", ()):
-        error.add_note(note)
