@@ -104,6 +104,12 @@ class Operand:
         return lambda *args, **kwargs: method(self, *args, **kwargs)
 
     def __array__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        if self.dtype.kind in "iub":  # type: ignore[attr-defined]
+            raise TraceError(
+                "a whole number of a batch or of a recorded loop cannot be stored in a plain NumPy "
+                "array, nor be its index: it stands for many.\n"
+                "Write np.take(table, i, axis=0) instead of table[i]."
+            )
         raise TraceError(
             "a traced value cannot be stored in a plain NumPy array: its gradient would be lost.\n"
             "Make the array part of the computation: np.zeros_like(x) or np.zeros(n, like=x) of a "
@@ -119,6 +125,15 @@ class Operand:
         )
 
     __complex__ = __float__
+
+    def __index__(self) -> NoReturn:
+        raise TraceError(
+            "a traced value is no whole number for Python to count with (range(n), an index of a "
+            "list or of a plain array, a shape).\n"
+            "Take elements with np.take(table, i). A number that is not differentiated does not "
+            "have to be traced: leave it out of argnums and in_axes, or write int(n) where no "
+            "vmap or recorded loop is around."
+        )
 
     def __iter__(self) -> Any:
         return (self[i] for i in range(len(self)))  # type: ignore[index]
@@ -173,7 +188,7 @@ def _uncommon_ufunc(ufunc: np.ufunc, method: str, args: tuple[Any, ...], kwargs:
 
 
 def refused_out(name: str, out: Any) -> TraceError:
-    """The error for ``out=``, and for ``a += x`` of a plain array ``a``, which NumPy does with it."""
+    """The error for ``out=``, and for ``a += x`` of a plain array ``a``, which NumPy does by it."""
     targets = out if isinstance(out, tuple) else (out,)
     if any(isinstance(target, np.ndarray) for target in targets):
         return TraceError(

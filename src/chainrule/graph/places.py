@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import linecache
+import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from types import CodeType, FrameType, TracebackType
 
 import numpy as np
 
+from chainrule.errors import ChainruleError, TraceError
+
+# What NumPy says of an array of objects in a function that is made for numbers.
+_OF_OBJECTS = re.compile(
+    r"which has no callable|dtype\('O'\)|not supported for the input types|object arrays"
+)
 _PACKAGES = (str(Path(__file__).parents[1]), str(Path(np.__file__).parent))
 
 
@@ -43,3 +52,41 @@ def sentence(place: tuple[str, int]) -> str:
     file, line = place
     code = linecache.getline(file, line).strip()
     return f"{Path(file).name}:{line}" + (f": {code}" if code else "")
+
+
+@contextmanager
+def located() -> Iterator[None]:
+    """Errors say in which of the user's lines they happened.
+
+    Where NumPy stumbles over a traced value in a plain array, they say what was meant.
+    """
+    try:
+        yield
+    except Exception as error:
+        meant = _meant(error)
+        place = place_of_error(error.__traceback__)
+        if place is not None and isinstance(meant, ChainruleError):
+            meant.locate(sentence(place))
+        elif place is not None:
+            _note_once(error, f"while differentiating, at {sentence(place)}")
+        if meant is not error:
+            raise meant.with_traceback(error.__traceback__) from None
+        raise
+
+
+def _meant(error: Exception) -> Exception:
+    """The error that says what went wrong, where NumPy's does not."""
+    if isinstance(error.__cause__, TraceError):
+        return error.__cause__  # "setting an array element with a sequence"
+    if isinstance(error, TypeError) and _OF_OBJECTS.search(str(error)):
+        return TraceError(
+            f"NumPy was given an array of objects, which it cannot compute with ({error}).\n"
+            "Make an array of traced values with np.stack([u, v]) or np.array([u, v]), without "
+            "dtype=object, or fill np.zeros(n, like=x)."
+        )
+    return error
+
+
+def _note_once(error: Exception, note: str) -> None:
+    if note not in getattr(error, "__notes__", ()):
+        error.add_note(note)

@@ -211,11 +211,17 @@ def _lie_like(new: Any, old: Any) -> None:
     """
     _, before = _memory(old)
     holder, after = _memory(new)
-    if type(before) is not np.ndarray or type(after) is not np.ndarray or not after.ndim:
+    if type(before) is not np.ndarray or type(after) is not np.ndarray or not before.size:
         return
-    flags, wanted = after.flags, before.flags
+    batches = after.shape[: after.ndim - before.ndim]  # of what is written into an array of none
+    if after.shape != batches + before.shape:
+        return
+    flags, wanted = after[(0,) * len(batches)].flags if all(batches) else after.flags, before.flags
     if flags.c_contiguous != wanted.c_contiguous or flags.f_contiguous != wanted.f_contiguous:
-        laid = np.empty_like(before)
+        outermost = sorted(range(before.ndim), key=lambda i: -before.strides[i])
+        laid = np.empty(batches + tuple(before.shape[i] for i in outermost), after.dtype)
+        behind = [len(batches) + outermost.index(i) for i in range(before.ndim)]
+        laid = laid.transpose((*range(len(batches)), *behind))
         laid[...] = after
         setattr(holder, "value" if type(holder) is Traced else "stack", laid)
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import TraceError
-from chainrule.graph.operand import METHODS, UFUNC_METHODS, UFUNCS, Operand, bind
+from chainrule.graph.operand import METHODS, UFUNC_METHODS, UFUNCS, Operand, bind, concrete
 from chainrule.graph.primitive import Flat, Linear
 from chainrule.graph.tape import dtype_of, example, shape_of
 from chainrule.graph.versions import (
@@ -89,6 +89,11 @@ REPLACE = define(
 
 def replaced(x: Any, index: Any, value: Any) -> Any:
     """``x`` with ``value`` at an index: what ``x[index] = value`` makes of it."""
+    mask = concrete(index)
+    if isinstance(mask, Operand) and dtype_of(mask) == np.bool_ and not shape_of(value):
+        # One number for all elements, wherever they are: this needs no places.
+        behind = (1,) * (len(shape_of(x)) - len(shape_of(mask)))
+        return np.where(reshape(mask, (*shape_of(mask), *behind)), cast(value, x), x)
     template, arrays = split_index(index)
     place = shape_of(np.broadcast_to(np.empty(()), shape_of(x))[joined_index(
         template, [np.zeros(shape_of(a), dtype_of(a)) if isinstance(a, Operand) else a
@@ -253,8 +258,12 @@ def _putmask(a: Any, /, mask: Any, values: Any) -> None:
 @numpy_function(np.place)
 def _place(arr: Any, mask: Any, vals: Any) -> None:
     _traced_target("np.place", arr)
-    count = int(np.count_nonzero(mask))
-    assigned(arr, lambda x: replaced(x, np.asarray(mask, bool), np.resize(vals, (count,))))
+    if isinstance(concrete(mask), Operand) and np.size(vals) == 1:
+        assigned(arr, lambda x: cast(np.where(mask, reshape(gathered(vals), ()), x), x))
+        return
+    _, (places,) = split_index(mask)
+    count = int(np.count_nonzero(places))
+    assigned(arr, lambda x: replaced(x, places.astype(bool), np.resize(vals, (count,))))
 
 
 @numpy_function(np.put, method="put")

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.errors import TraceError
 from chainrule.graph.batch import aligned, each
 from chainrule.graph.operand import Attrs, bind
 from chainrule.graph.primitive import Primitive
@@ -65,7 +64,6 @@ def index(row: Primitive, size: int, args: Any, batched: Flags, attrs: Attrs) ->
         return each(row, size, args, batched, attrs)
     if not together:
         return each(row, size, args, batched, attrs)
-    _no_masks(arrays, own)
     arrays = list(aligned(arrays, own))
     before = sum(1 for part in template[: advanced[0]] if not isinstance(part, int))
     if not x_batched:
@@ -112,7 +110,7 @@ def replace(row: Primitive, size: int, args: Any, batched: Flags, attrs: Attrs) 
 def _placed(
     size: int, x: Any, arrays: Sequence[Any], batched: Flags, index: tuple[Any, ...], ndim: int
 ) -> tuple[Any, Sequence[Any], tuple[Any, ...]] | None:
-    """A batch of values that go to an index of arrays of ``ndim`` dimensions: values, arrays, index.
+    """A batch of values that go to an index of arrays of ``ndim`` axes: values, arrays, index.
 
     ``None`` if the index is one that a batch cannot share.
     """
@@ -125,7 +123,6 @@ def _placed(
         x = np.broadcast_to(x, (size, *shape_of(x)))
     if not any(own):
         return x, arrays, (slice(None), *template)
-    _no_masks(arrays, own)
     arrays = aligned(arrays, own)
     places, width = _places(size, arrays, own)
     before = sum(1 for part in template[: advanced[0]] if not isinstance(part, int))
@@ -159,15 +156,6 @@ def _whole(
 def _is_advanced(part: Any, arrays: Sequence[Any]) -> bool:
     """Whether a part of an index is an array, or a number beside arrays, which counts as one."""
     return part is ARRAY or (bool(arrays) and isinstance(part, int))
-
-
-def _no_masks(arrays: Sequence[Any], own: Sequence[bool]) -> None:
-    for array, is_batched in zip(arrays, own, strict=True):
-        if is_batched and dtype_of(array) == np.bool_:
-            raise TraceError(
-                "x[mask] inside vmap: how many elements it picks would differ from value to value "
-                "of the batch.\nWrite np.where(mask, x, 0)."
-            )
 
 
 def _places(size: int, arrays: Sequence[Any], own: Sequence[bool]) -> tuple[Any, int]:

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.errors import TraceError
 from chainrule.graph.operand import Operand, bind, concrete
 from chainrule.graph.primitive import Flat, Linear, Primitive
 from chainrule.graph.tape import PLAIN, dtype_of, shape_of
 from chainrule.rules import batching
 from chainrule.rules.batching import ARRAY
 from chainrule.rules.book import define, numpy_function
-
 
 # Arrays of up to this many elements are copied where a view would take longer to make.
 _SMALL = 4096
@@ -113,6 +113,11 @@ def split_index(index: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
 
 def _index_array(part: Any) -> Any:
     if isinstance(part, Operand):
+        if dtype_of(part) == np.bool_ and not part.symbol:
+            raise TraceError(
+                "x[mask] where one run stands for many (vmap, the body of a loop): how many "
+                "elements it picks would differ from run to run.\nWrite np.where(mask, x, 0)."
+            )
         return part
     array = np.asarray(part)
     # An empty list is an index of nothing; NumPy makes it an array of floats.

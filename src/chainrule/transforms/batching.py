@@ -11,6 +11,7 @@ import numpy as np
 from chainrule.errors import ArgumentsError
 from chainrule.graph.batch import Batch, Batched
 from chainrule.graph.fronts import fronts
+from chainrule.graph.places import located
 from chainrule.graph.tape import levels, shape_of
 from chainrule.graph.versions import refreshed
 from chainrule.tree import leaves, map_leaves, map_prefix
@@ -57,7 +58,7 @@ def vmap(f: Callable[..., Any], in_axes: Axes = 0, out_axes: Axes = 0) -> Callab
 
         inside = [map_prefix(enter, axis, arg) for axis, arg in zip(axes, args, strict=True)]
         named = {key: map_leaves(lambda leaf: enter(0, leaf), arg) for key, arg in kwargs.items()}
-        with fronts(Batch(level, size)):
+        with located(), fronts(Batch(level, size)):
             result = map_leaves(refreshed, f(*inside, **named))
 
         def leave(axis: int | None, leaf: Any) -> Any:
