@@ -16,6 +16,7 @@ from chainrule.graph.operand import CREATORS, Operand
 from chainrule.graph.tape import dtype_of, shape_of
 from chainrule.rules.arranging import copied
 from chainrule.rules.book import numpy_function
+from chainrule.rules.choosing import take
 from chainrule.rules.joining import gathered
 from chainrule.rules.shapes import astype, broadcast_to, cast, reshape
 
@@ -112,6 +113,7 @@ def _filled(shape: Any, fill_value: Any, dtype: Any = None, **kwargs: Any) -> An
 FRONTS.update(
     array=_array, asarray=_asarray, asanyarray=_asarray, ascontiguousarray=_asarray,
     asfortranarray=_asarray, asarray_chkfinite=_asarray, full=_filled,
+    take=take,  # NumPy asks only the array, not the places
 )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,10 +14,19 @@ import numpy as np
 from chainrule.chain import forward, reverse
 from chainrule.errors import ArgumentsError, NotDifferentiableError
 from chainrule.graph.operand import Operand
-from chainrule.graph.tape import Recorder, Tape, Traced, dtype_of, levels, running, shape_of
+from chainrule.graph.tape import Recorder, Tape, Traced, dtype_of, running, shape_of
 from chainrule.graph.versions import refreshed
 from chainrule.transforms.absent import warn_of_absent
 from chainrule.tree import flatten, leaves, map_leaves
+
+
+class _Begun(threading.local):
+    """How many derivatives have been begun in a thread."""
+
+    derivatives = 0
+
+
+_begun = _Begun()
 
 
 def trace(
@@ -46,6 +56,7 @@ def trace(
         traced[n] = map_leaves(enter, args[n])
     inputs = [traced[n] for n in argnums]
     places = map_leaves(lambda x: x.index, inputs)
+    _begun.derivatives += 1
     with running(tape):
         result = f(*traced, **kwargs)
         if tape.watch is not None:
@@ -101,9 +112,11 @@ def value_and_grad(
 
     @functools.wraps(f, assigned=("__name__", "__doc__"), updated=())
     def with_gradient(*args: Any, **kwargs: Any) -> Any:
+        before = _begun.derivatives
         tape, result, traced = trace(f, args, nums, kwargs)
+        alone = _begun.derivatives == before + 1
         out, aux = result if has_aux else (result, None)
-        value, gradients = _scalar_gradient(f, tape, out, traced, nums)
+        value, gradients = _scalar_gradient(f, tape, out, traced, nums, alone)
         gradient = gradients[0] if single else tuple(gradients)
         plain_aux = map_leaves(lambda leaf: lowered(leaf, tape), aux)
         return ((value, plain_aux) if has_aux else value), gradient
@@ -267,9 +280,9 @@ def _seed(value: Any) -> tuple[Any, Any]:
 
 
 def _scalar_gradient(
-    f: Callable[..., Any], tape: Tape, out: Any, traced: list[Any], nums: Sequence[int]
+    f: Callable[..., Any], tape: Tape, out: Any, traced: list[Any], nums: Sequence[int], alone: bool
 ) -> tuple[Any, list[Any]]:
-    """Value and gradients of a scalar result."""
+    """Value and gradients of a scalar result; ``alone`` if there was no derivative inside f."""
     value = lowered(out, tape)
     if not _is_real_scalar(value):
         raise NotDifferentiableError(
@@ -283,7 +296,7 @@ def _scalar_gradient(
         seeds[out.index] = (_one_like(value), None)
     found = reverse(tape.records, seeds)
     gradients = [map_leaves(lambda leaf: _gradient_of(leaf, found), t) for t in traced]
-    if next(levels) == tape.level + 1:  # of a derivative inside f, an absent gradient is no news
+    if alone:  # of a derivative inside f, an absent gradient is no news
         for n, tree in zip(nums, traced, strict=True):
             inputs = flatten(tree)[0]
             if n < 0 or all(leaf.index in found for leaf in inputs):

@@ -14,6 +14,7 @@ import numpy as np
 
 from chainrule.errors import ArgumentsError
 from chainrule.graph.bundle import Bundle
+from chainrule.graph.fronts import innermost
 from chainrule.graph.operand import Operand, bind, concrete
 from chainrule.graph.tape import dtype_of, shape_of
 from chainrule.transforms.derivatives import jvp, vjp
@@ -65,6 +66,8 @@ def scan(
     state, rebuild_state = flatten(init)
     state = list(map(_array, state))
     series, rebuild_xs = flatten(xs)
+    if count and _outside_of_all((*state, *series)):
+        return _plainly(f, init, xs, count, reverse)
     examples = [x[0] if count else np.ones(shape_of(x)[1:], dtype_of(x))[()] for x in series]
 
     def step(carry: Any, x: Any) -> Any:
@@ -87,15 +90,27 @@ def scan(
 
 def _plainly(f: Any, init: Any, xs: Any, count: int, reverse: bool) -> tuple[Any, Any]:
     """The loop on plain arrays: nothing to be recorded."""
-    carry, ys = init, []
+    carry, ys = map_leaves(_own, init), []
     order = range(count)[::-1] if reverse else range(count)
     for i in order:
-        carry, y = f(carry, map_leaves(lambda x, i=i: x[i], xs))
-        ys.append(y)
+        carry, y = f(carry, map_leaves(lambda x, i=i: _own(x[i]), xs))
+        if not ys:
+            _same_carry(flatten(map_leaves(_array, init))[0], flatten(carry)[0], init)
+        ys.append(map_leaves(_own, y))
     if reverse:
         ys.reverse()
     carry = map_leaves(_array, carry)
     return carry, map_leaves(lambda *parts: np.stack(parts), ys[0], *ys[1:])
+
+
+def _outside_of_all(values: Sequence[Any]) -> bool:
+    """Whether nothing is being recorded or batched at all, so that a loop may run as it is."""
+    return innermost() is None and not any(isinstance(v, Operand) for v in values)
+
+
+def _own(leaf: Any) -> Any:
+    """A value of the loop's own: a step that writes into its arguments changes nothing else."""
+    return leaf.alias() if isinstance(leaf, Operand) else np.array(leaf)[()]
 
 
 def _array(leaf: Any) -> Any:
@@ -289,17 +304,28 @@ def while_loop(
     """
     state, rebuild = flatten(init_val)
     state = list(map(_array, state))
+    if _outside_of_all(state):
+        return _while_plainly(cond_fun, body_fun, init_val)
     body = stage(lambda values: body_fun(rebuild(values)), (state,), "while_loop")
     test = stage(lambda values: cond_fun(rebuild(values)), (state,), "while_loop")
     _same_carry(state, list(body.results), init_val)
     used = (*body.outside, *test.outside, *state)
     if explained(used) or not any(isinstance(v, Operand) for v in used):
-        value = rebuild(state)
-        while cond_fun(value):
-            value = body_fun(value)
-        return map_leaves(_array, value)
+        return _while_plainly(cond_fun, body_fun, init_val)
     results = bind(WHILE, used, {"body": body, "test": test})
     return rebuild(items(results, 2 * len(state) + 1)[: len(state)])
+
+
+def _while_plainly(cond_fun: Any, body_fun: Any, init_val: Any) -> Any:
+    """The loop on plain arrays: nothing to be recorded."""
+    value, known = map_leaves(_own, init_val), False
+    while cond_fun(value):
+        value = body_fun(value)
+        if not known:
+            before = map_leaves(_array, init_val)
+            _same_carry(flatten(before)[0], flatten(value)[0], init_val)
+            known = True
+    return map_leaves(_array, value)
 
 
 def _looped(*args: Any, body: Staged, test: Staged) -> Bundle:
