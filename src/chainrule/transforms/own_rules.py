@@ -30,8 +30,8 @@ from chainrule.transforms.staging import (
 from chainrule.tree import flatten, map_leaves
 
 STOP = Primitive(
-    "stop_gradient", lambda x: x, (Flat("detached"),), Notation("stop_gradient", r"\mathrm{stop}"),
-    recorded=False,
+    "stop_gradient", lambda x: np.array(x)[()], (Flat("detached"),),
+    Notation("stop_gradient", r"\mathrm{stop}"), recorded=False,
 )  # fmt: skip
 
 
@@ -93,7 +93,7 @@ def custom_rule(
     if (partials is None) == (pull is None and push is None):
         raise ArgumentsError("custom_rule takes partials, or pull and push (or one of them)")
     if partials is not None:
-        pull, push = _of_partials(partials)
+        pull, push = _of_partials(partials, getattr(f, "__name__", "f"))
     row = _row(f, pull, push)
 
     @functools.wraps(f)
@@ -138,7 +138,13 @@ def _row(f: Callable[..., Any], pull: Any, push: Any) -> Primitive:
         )
         if push is None:
             return _transposed_pull(pull, filled, args, out)
-        return push(filled, *args, out)
+        tangent = push(filled, *args, out)
+        if shape_of(tangent) != shape_of(out):
+            raise ArgumentsError(
+                f"the push of {name} gives a tangent of shape {shape_of(tangent)} for a result of "
+                f"shape {shape_of(out)}"
+            )
+        return tangent
 
     return Primitive(
         name, evaluate, (Custom(pushed, pulled, joint=True),),
@@ -178,14 +184,21 @@ def _transposed_push(push: Any, cotangent: Any, args: Any, out: Any) -> list[Any
     return found
 
 
-def _of_partials(partials: Sequence[Any]) -> tuple[Any, Any]:
+def _of_partials(partials: Sequence[Any], name: str) -> tuple[Any, Any]:
     from chainrule.rules.shapes import broadcast_to, sum_to
+
+    def counted(args: Sequence[Any]) -> None:
+        if len(args) != len(partials):
+            raise ArgumentsError(
+                f"{name} has {len(partials)} partial(s) for {len(args)} argument(s)"
+            )
 
     def slope(i: int, args: Any, out: Any) -> Any:
         return partials[i](*args, out) if callable(partials[i]) else partials[i]
 
     def pull(cotangent: Any, *rest: Any) -> tuple[Any, ...]:
         *args, out = rest
+        counted(args)
         return tuple(
             sum_to(cotangent * slope(i, args, out), shape_of(a)) if is_float(a) else None
             for i, a in enumerate(args)
@@ -193,6 +206,7 @@ def _of_partials(partials: Sequence[Any]) -> tuple[Any, Any]:
 
     def push(tangents: Any, *rest: Any) -> Any:
         *args, out = rest
+        counted(args)
         parts = [
             t * slope(i, args, out)
             for i, (t, a) in enumerate(zip(tangents, args, strict=True))
