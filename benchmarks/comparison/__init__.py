@@ -1,0 +1,53 @@
+"""Which functions each library can differentiate: found by calling them.
+
+``python -m benchmarks comparison`` runs every call of ``tests/samples/functions.py`` in chainrule
+and in each of HIPS autograd, JAX and PyTorch that is installed, and writes ``docs/comparison.md``.
+``python -m benchmarks comparison jax`` runs those of JAX again.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+OURS = "chainrule"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "comparison.md"
+sys.path.insert(0, str(ROOT / "tests"))  # where the table of calls and the oracles are
+
+
+def write(names: Sequence[str] = ()) -> int:
+    """Run the calls and write the page.
+
+    Ours are always run. Of a peer that is installed, those calls are run that have not been run
+    in this version of it, or all of them, if it is named. The answers of peers are kept in
+    ``results/comparison.json``, so that the page has their columns where they are not installed.
+    """
+    from benchmarks.comparison import kept
+    from benchmarks.comparison.libraries import LIBRARIES
+    from benchmarks.comparison.page import cells, every_call, page
+    from benchmarks.comparison.running import answers
+    from benchmarks.table import installed
+
+    versions, known = kept.load()
+    calls = every_call()
+    for library in LIBRARIES:
+        if not installed(library):
+            continue
+        current = version(library)
+        old = known.get(library, {})
+        if library in (OURS, *names) or versions.get(library) != current:
+            old = {}
+        old = {key: old[key] for key in calls if key in old}
+        missing = [key for key in calls if key not in old]
+        print(f"{library}: {len(missing)} calls", flush=True)
+        known[library] = old | answers(library, missing)
+        versions[library] = current
+    columns = {name: cells(known[name]) for name in LIBRARIES if name in known}
+    PAGE.write_text(page(columns, versions), "utf-8")
+    peers = {name: found for name, found in known.items() if name != OURS}
+    kept.save(versions, peers)
+    print(f"{PAGE} is written")
+    return 0
