@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -58,24 +59,36 @@ def _children(tree: Any) -> Sequence[Any] | None:
     if kind in _REGISTERED:
         return tuple(_REGISTERED[kind][0](tree)[0])
     if isinstance(tree, dict):
-        return [tree[key] for key in sorted(tree, key=str)]
+        return [tree[key] for key in _sorted_keys(tree)]
     if isinstance(tree, list | tuple):
         return tree
     if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
-        return [getattr(tree, f.name) for f in dataclasses.fields(tree)]
+        return [getattr(tree, name) for name in _given_fields(tree)]
     if kind is not type:
         _LEAVES.add(kind)
     return None
 
 
+def _sorted_keys(tree: dict[Any, Any]) -> list[Any]:
+    """The keys in an order that does not depend on how the dict came about; 1 and "1" are two."""
+    if all(type(key) is str for key in tree):
+        return sorted(tree)
+    return sorted(tree, key=lambda key: (str(key), type(key).__name__))
+
+
+def _given_fields(tree: Any) -> list[str]:
+    """The fields of a dataclass that are given when it is made; the others follow from them."""
+    return [field.name for field in dataclasses.fields(tree) if field.init]
+
+
 def _labels(tree: Any, count: int) -> list[str]:
     """How each of the subtrees is reached: ``['W']``, ``[0]``, ``.weight``."""
     if isinstance(tree, dict):
-        return [f"[{key!r}]" for key in sorted(tree, key=str)]
+        return [f"[{key!r}]" for key in _sorted_keys(tree)]
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):
         return [f".{name}" for name in tree._fields]
     if dataclasses.is_dataclass(tree) and type(tree) not in _REGISTERED:
-        return [f".{f.name}" for f in dataclasses.fields(tree)]
+        return [f".{name}" for name in _given_fields(tree)]
     return [f"[{i}]" for i in range(count)]
 
 
@@ -86,14 +99,22 @@ def _rebuild(tree: Any, children: list[Any]) -> Any:
         flatten, unflatten = _REGISTERED[type(tree)]
         return unflatten(flatten(tree)[1], tuple(children))
     if isinstance(tree, dict):
-        rebuilt = dict(zip(sorted(tree, key=str), children, strict=True))
-        return {key: rebuilt[key] for key in tree}
+        rebuilt = {} if type(tree) is dict else copy.copy(tree)  # a default factory, an order
+        found = dict(zip(_sorted_keys(tree), children, strict=True))
+        for key in tree:
+            rebuilt[key] = found[key]
+        return rebuilt
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):
         return type(tree)(*children)
     if isinstance(tree, list | tuple):
         return type(tree)(children)
-    names = [f.name for f in dataclasses.fields(tree)]
-    return dataclasses.replace(tree, **dict(zip(names, children, strict=True)))
+    given = dict(zip(_given_fields(tree), children, strict=True))
+    if len(given) < len(dataclasses.fields(tree)):
+        return dataclasses.replace(tree, **given)
+    rebuilt = copy.copy(tree)  # with what it has besides its fields
+    for name, child in given.items():
+        object.__setattr__(rebuilt, name, child)
+    return rebuilt
 
 
 def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -118,13 +139,28 @@ def flatten(tree: Any) -> tuple[list[Any], Callable[[Iterable[Any]], Any]]:
     {'a': (10, 20), 'b': None}
     """
     found: list[Any] = []
-    map_leaves(found.append, tree)
+    walk(found.append, tree)
 
     def rebuild(values: Iterable[Any]) -> Any:
         rest = iter(values)
         return map_leaves(lambda _: next(rest), tree)
 
     return found, rebuild
+
+
+def walk(function: Callable[..., Any], tree: Any, *others: Any) -> None:
+    """Call ``function`` for every leaf (with the others' leaves there), and make no tree of it.
+
+    Raises:
+        ArgumentsError: One of the others is built differently.
+    """
+    children = _children(tree)
+    if children is None:
+        function(tree, *others)
+        return
+    beside = [_beside(tree, children, other) for other in others]
+    for i, child in enumerate(children):
+        walk(function, child, *(b[i] for b in beside))
 
 
 def map_leaves(function: Callable[..., Any], tree: Any, *others: Any) -> Any:

@@ -17,7 +17,7 @@ from chainrule.graph.operand import Operand
 from chainrule.graph.tape import Recorder, Tape, Traced, dtype_of, running, shape_of
 from chainrule.graph.versions import refreshed
 from chainrule.transforms.absent import warn_of_absent
-from chainrule.tree import flatten, leaves, map_leaves
+from chainrule.tree import flatten, leaves, map_leaves, walk
 
 
 class _Begun(threading.local):
@@ -54,15 +54,17 @@ def trace(
             return tape.input(differentiable(leaf, lambda: _leaf_name(f, args, n, leaf)))
 
         traced[n] = map_leaves(enter, args[n])
-    inputs = [traced[n] for n in argnums]
-    places = map_leaves(lambda x: x.index, inputs)
+    # Trees of our own: the function may put something else into those that it is given.
+    inputs = [map_leaves(lambda x: x, traced[n]) for n in argnums]
+    places = [x.index for x in flatten(inputs)[0]]
     _begun.derivatives += 1
     with running(tape):
         result = f(*traced, **kwargs)
         if tape.watch is not None:
             result = map_leaves(refreshed, result)
     if tape.assigned:  # perhaps to an argument, whose handle is that of a later record then
-        inputs = map_leaves(lambda place: tape.records[place], places)
+        made = iter([tape.records[place] for place in places])
+        inputs = map_leaves(lambda _: next(made), inputs)
     return tape, result, inputs
 
 
@@ -184,7 +186,7 @@ def pull_from(tape: Tape, out: Any, cotangent: Any, inputs: Sequence[Traced]) ->
             before = seeds.get(leaf.index)
             seeds[leaf.index] = _seed(ct if before is None else before[0] + ct)
 
-    map_leaves(seed, out, cotangent)
+    walk(seed, out, cotangent)
     found = reverse(tape.records, seeds)
     return [_gradient_of(x, found) for x in inputs]
 
@@ -250,7 +252,7 @@ def _check_tangents(transform: str, primals: Any, tangents: Any) -> None:
 def _leaves_like(tree: Any, other: Any) -> list[Any]:
     """The leaves of ``other``, which is built like ``tree``."""
     found: list[Any] = []
-    map_leaves(lambda _, leaf: found.append(leaf), tree, other)
+    walk(lambda _, leaf: found.append(leaf), tree, other)
     return found
 
 
