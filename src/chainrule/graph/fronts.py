@@ -32,7 +32,9 @@ class Computation(Protocol):
     level: int
     # Whether one run of the function stands for many: its body must not change what is outside.
     staged: bool
-    constant: Callable[[Any], Any]
+
+    def constant(self, value: Any) -> Any:
+        """A plain array as a part of the computation, to be assigned to."""
 
 
 class Running(NamedTuple):

@@ -104,7 +104,7 @@ class Operand:
         return lambda *args, **kwargs: method(self, *args, **kwargs)
 
     def __array__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        if self.dtype.kind in "iub":  # type: ignore[attr-defined]
+        if self.dtype.kind in "iub":
             raise TraceError(
                 "a whole number of a batch or of a recorded loop cannot be stored in a plain NumPy "
                 "array, nor be its index: it stands for many.\n"

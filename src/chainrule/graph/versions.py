@@ -192,14 +192,15 @@ def _move_on(handle: Any, new: Any) -> None:
         handle.become(new)
         return
     tape = handle.tape
-    if tape.watch is None:
-        tape.watch = Versions(tape)
+    versions: Any = tape.watch
+    if versions is None:
+        versions = Versions(tape)
+        tape.watch = versions
     old = handle.alias()
     for slot in _SLOTS:
         setattr(handle, slot, getattr(new, slot))
     tape.records[handle.index] = handle
     tape.records[old.index] = old
-    versions: Any = tape.watch
     versions.before.setdefault(id(handle), []).append(old)
     versions.kept_alive.append(handle)
 

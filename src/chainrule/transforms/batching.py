@@ -93,9 +93,9 @@ def _batch_size(
     """The length that all batch axes share."""
     sizes: dict[str, int] = {}
 
-    def measure(axis: int | None, leaf: Any, where: str) -> None:
+    def measure(axis: int | None, leaf: Any, where: str) -> Any:
         if axis is None:
-            return
+            return leaf
         shape = shape_of(leaf)
         if not -len(shape) <= axis < len(shape):
             raise ArgumentsError(
@@ -103,19 +103,22 @@ def _batch_size(
                 "batched along.\nGive in_axes with None for what is the same for every value."
             )
         sizes[where] = shape[axis]
+        return leaf
 
     for n, (axis, arg) in enumerate(zip(axes, args, strict=True)):
-        places = _names(arg, f"argument {n}")
-        map_prefix(lambda a, leaf, p=places: measure(a, leaf, next(p)), axis, arg)
+        map_prefix(_with_names(measure, _names(arg, f"argument {n}")), axis, arg)
     for key, arg in kwargs.items():
-        places = _names(arg, key)
-        map_leaves(lambda leaf, p=places: measure(0, leaf, next(p)), arg)
+        map_prefix(_with_names(measure, _names(arg, key)), 0, arg)
     if not sizes:
         raise ArgumentsError(f"vmap: no argument of {name} is batched: in_axes is None throughout")
     if len(set(sizes.values())) > 1:
         listed = ", ".join(f"{where}: {size}" for where, size in sizes.items())
         raise ArgumentsError(f"vmap: the batches of {name} differ in length ({listed})")
     return next(iter(sizes.values()))
+
+
+def _with_names(measure: Callable[..., Any], names: Iterator[str]) -> Callable[[Any, Any], Any]:
+    return lambda axis, leaf: measure(axis, leaf, next(names))
 
 
 def _names(tree: Any, name: str) -> Iterator[str]:

@@ -90,7 +90,8 @@ def scan(
 
 def _plainly(f: Any, init: Any, xs: Any, count: int, reverse: bool) -> tuple[Any, Any]:
     """The loop on plain arrays: nothing to be recorded."""
-    carry, ys = map_leaves(_own, init), []
+    ys: list[Any] = []
+    carry = map_leaves(_own, init)
     order = range(count)[::-1] if reverse else range(count)
     for i in order:
         carry, y = f(carry, map_leaves(lambda x, i=i: _own(x[i]), xs))

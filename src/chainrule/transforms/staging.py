@@ -63,7 +63,7 @@ class Staged:
         if not isinstance(arg, Operand):
             return arg
         if self._own(arg):
-            return found[arg.index]  # type: ignore[attr-defined]
+            return found[arg.index]
         return outer[self.places[identity(arg)]]
 
 
