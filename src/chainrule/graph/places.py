@@ -37,6 +37,15 @@ def place_of_call() -> tuple[str, int]:
     return ("", 0) if frame is None else (frame.f_code.co_filename, frame.f_lineno)
 
 
+def depth_of_call() -> int:
+    """How many frames the user's code lies above the caller: the ``stacklevel`` of a warning."""
+    frame: FrameType | None = sys._getframe(1)
+    depth = 1
+    while frame is not None and _is_ours(frame.f_code):
+        frame, depth = frame.f_back, depth + 1
+    return depth
+
+
 def place_of_error(traceback: TracebackType | None) -> tuple[str, int] | None:
     """File and line of the user's code in which an error was raised; ``None`` if not in any."""
     found = None

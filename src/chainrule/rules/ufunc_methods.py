@@ -16,7 +16,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from chainrule.errors import TraceError
-from chainrule.graph.operand import UFUNC_METHODS, Operand, bind
+from chainrule.graph.operand import UFUNC_METHODS, Operand, bind, refused_out
 from chainrule.graph.tape import dtype_of
 from chainrule.rules.arithmetic import (
     EXPONENT,
@@ -158,10 +158,7 @@ _ASSOCIATIVE = {
 
 def _refuse_out(ufunc: np.ufunc, method: str, out: Any) -> None:
     if out is not None and any(o is not None for o in (out if isinstance(out, tuple) else (out,))):
-        raise TraceError(
-            f"np.{ufunc.__name__}{method}(..., out=...) overwrites a value that the derivative "
-            "needs.\nAssign the result to a name instead."
-        )
+        raise refused_out(f"np.{ufunc.__name__}{method}", out)
 
 
 def _converted(x: Any, dtype: Any) -> Any:

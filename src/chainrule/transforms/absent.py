@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from chainrule.graph.places import sentence
+from chainrule.graph.places import depth_of_call, sentence
 from chainrule.graph.tape import Tape, Traced
 
 
@@ -23,7 +23,7 @@ def warn_of_absent(f: Callable[..., Any], name: str, leaf: Traced, tape: Tape) -
     if cuts:
         where = "\n".join(f"  {cut.because} at {sentence(cut.place)}" for cut in cuts[:3])
         message += f"\nThe way from {name} to the result ends where nothing flows on:\n{where}"
-    warnings.warn(message, AbsentGradientWarning, stacklevel=4)
+    warnings.warn(message, AbsentGradientWarning, stacklevel=depth_of_call())
 
 
 def _reached_from(leaf: Traced, tape: Tape) -> set[int]:
