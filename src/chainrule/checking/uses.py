@@ -40,7 +40,9 @@ class Uses:
         tape = Tape(origins)
         self.inputs = [tape.input(leaf.value[()]) for leaf in subject.leaves]
         moved = {
-            leaf.position: traced for leaf, traced in zip(subject.leaves, self.inputs, strict=True)
+            # Handles of its own, which it may assign to.
+            leaf.position: traced.alias()
+            for leaf, traced in zip(subject.leaves, self.inputs, strict=True)
         }
         try:
             with np.errstate(all="ignore"), running(tape):
