@@ -259,6 +259,8 @@ class _Run:
         kinks = [f for f in findings if f.judged.verdict is Verdict.KINK and f is not worst]
         if kinks and worst is not None and worst.judged.verdict is Verdict.WRONG:
             notes.append(f"there is a kink at {kinks[0].name}")
+        if self.subject.held.values:
+            notes.append("what stop_gradient gives was held at its value at the point")
         return tuple(notes)
 
     def _result(

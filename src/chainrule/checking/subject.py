@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import ArgumentsError, ChainruleError, NotDifferentiableError
+from chainrule.graph.held import Held
 from chainrule.tree import leaves, map_leaves
 
 Array = Any
@@ -56,7 +57,8 @@ class Subject:
             for name, leaf in leaves(tree, parameter)
         ]
         self.leaves = tuple(self._chosen(wrt))
-        self.value = self.call({})
+        self.held = Held()
+        self.value = self.measured({})
         self.outputs = self.outputs_of(self.value)
         self.scalar = not isinstance(self.value, dict | list | tuple) and np.ndim(self.value) == 0
 
@@ -68,6 +70,11 @@ class Subject:
         """
         self.calls += 1
         return self.f(*self.rebuilt(moved))
+
+    def measured(self, moved: Mapping[int, Array]) -> Any:
+        """The same as ``call``, with what ``stop_gradient`` gives as it is at the point."""
+        with self.held.during_call():
+            return self.call(moved)
 
     def rebuilt(self, moved: Mapping[int, Any]) -> tuple[Any, ...]:
         """The arguments, the function's own to write into, with some leaves replaced."""
@@ -88,7 +95,7 @@ class Subject:
         """
         try:
             with np.errstate(all="ignore"):
-                outputs = self.outputs_of(self.call({leaf.position: value[()]}))
+                outputs = self.outputs_of(self.measured({leaf.position: value[()]}))
         except (ArithmeticError, ValueError):
             return None
         except ChainruleError as error:
@@ -109,6 +116,7 @@ class Subject:
             return None
         wide = Subject.__new__(Subject)
         wide.__dict__ |= self.__dict__
+        wide.held = Held()  # the stopped values in the wider dtype
 
         def cast(leaf: Any) -> Any:
             if not _is_float(leaf):
@@ -122,7 +130,7 @@ class Subject:
         )
         try:
             with np.errstate(all="ignore"):
-                wide.value = wide.call({})
+                wide.value = wide.measured({})
             wide.outputs = wide.outputs_of(wide.value)
         except Exception:  # linear algebra, for one, has no extended precision
             return None

@@ -12,6 +12,7 @@ import numpy as np
 from chainrule.chain import reverse
 from chainrule.errors import ArgumentsError
 from chainrule.graph.bundle import Bundle
+from chainrule.graph.held import held
 from chainrule.graph.operand import Operand, bind, concrete
 from chainrule.graph.primitive import Custom, Flat, Notation, Primitive
 from chainrule.graph.tape import Tape, Traced, example, running, shape_of
@@ -30,7 +31,7 @@ from chainrule.transforms.staging import (
 from chainrule.tree import flatten, map_leaves
 
 STOP = Primitive(
-    "stop_gradient", lambda x: np.array(x)[()], (Flat("detached"),),
+    "stop_gradient", lambda x: held(np.array(x)[()]), (Flat("detached"),),
     Notation("stop_gradient", r"\mathrm{stop}"), recorded=False,
 )  # fmt: skip
 
