@@ -247,3 +247,23 @@ def test_a_table_is_read_by_the_number_of_the_iteration():
     f = lambda x: cr.fori_loop(0, 3, lambda i, s: s + np.take(table, i) * x[i], 0.0)
     assert cr.grad(f)(X).tolist() == table.tolist()
     assert f(X) == pytest.approx(table @ X)
+
+
+def test_a_condition_of_a_loop_chooses_for_a_whole_batch_inside_it():
+    branch = lambda x, p: cr.cond(p > 1.0, lambda y: np.sin(y) * p, lambda y: -y, x)
+    f = lambda x: cr.scan(
+        lambda s, t: (s + np.sum(cr.vmap(lambda v: branch(v, t))(x) * s), None), 1.0, T
+    )[0]
+    written = lambda x: (1 - np.sum(x)) * (1 + np.sum(np.sin(x) * 1.1))
+    assert f(X) == pytest.approx(written(X))
+    np.testing.assert_allclose(cr.grad(f)(X), cr.grad(written)(X), rtol=1e-12)
+    matrix = lambda x: cr.scan(
+        lambda s, t: (s + np.sum(cr.jacobian(lambda v: branch(v, t))(x)), None), 0.0, T
+    )[0]
+    np.testing.assert_allclose(cr.grad(matrix)(X), -1.1 * np.sin(X), rtol=1e-12)
+
+
+def test_a_loop_of_unknown_length_of_a_batch_inside_a_loop_is_refused():
+    f = lambda a: cr.scan(lambda s, t: (s + np.sum(cr.vmap(newton)(a * t)), None), 0.0, T)[0]
+    with pytest.raises(TraceError, match="vmap of the whole loop"):
+        cr.grad(f)(np.array([2.0, 3.0]))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.errors import ArgumentsError
+from chainrule.errors import ArgumentsError, TraceError
 from chainrule.graph.bundle import Bundle
 from chainrule.graph.fronts import innermost
 from chainrule.graph.operand import Operand, bind, concrete
@@ -25,6 +25,7 @@ from chainrule.transforms.staging import (
     is_float,
     items,
     linear_parts,
+    over_batch,
     stage,
     zeros_for,
 )
@@ -339,6 +340,11 @@ def _looped(*args: Any, body: Staged, test: Staged) -> Bundle:
         (go_on,) = test(*asked, *state)
         known = concrete(go_on)
         for_all = not isinstance(known, Operand)
+        if not for_all and isinstance(_every_value(known), Operand):
+            raise TraceError(
+                "while_loop of a batch (vmap) inside the body of another loop: how long it runs is "
+                "not known while the body is recorded.\nTake vmap of the whole loop instead."
+            )
         if not (known if for_all else np.any(_every_value(known))):
             break
         history.append(state)
@@ -354,7 +360,10 @@ def _looped(*args: Any, body: Staged, test: Staged) -> Bundle:
 def _every_value(operand: Any) -> Any:
     """The values of a batch, of a batch of batches, ..."""
     while isinstance(operand, Operand):
-        operand = operand.stack if hasattr(operand, "stack") else concrete(operand)
+        below = operand.stack if hasattr(operand, "stack") else concrete(operand)
+        if below is operand:
+            break  # a value inside a staged loop
+        operand = below
     return operand
 
 
@@ -521,4 +530,14 @@ def _pull_cond(cotangent: Any, args: Any, out: Any, attrs: Any) -> list[Any]:
     return found
 
 
-COND = composite("cond", _chosen, _push_cond, _pull_cond)
+def _cond_of_batch(row: Any, size: int, args: Any, batched: Any, attrs: Any) -> Bundle:
+    """A condition that is the same for the whole batch chooses for all of it."""
+    pred, if_true, if_false = _branch(args, attrs)
+    if batched[0]:
+        both = over_batch(lambda *values: row.evaluate(*values, **attrs), size, batched)
+        return Bundle(both(*args))
+    yes, no = (over_batch(branch, size, batched[1:]) for branch in (if_true, if_false))
+    return Bundle(cond(pred, yes, no, *args[1:]))
+
+
+COND = composite("cond", _chosen, _push_cond, _pull_cond, _cond_of_batch)

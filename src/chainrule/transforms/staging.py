@@ -121,27 +121,38 @@ def _pull_item(cotangent: Any, args: Any, out: Any, attrs: Any) -> Any:
     return (Bundle(parts),)
 
 
-def composite(name: str, evaluate: Callable[..., Any], push: Any, pull: Any) -> Primitive:
+def composite(
+    name: str, evaluate: Callable[..., Any], push: Any, pull: Any, batch: Any = None
+) -> Primitive:
     """A primitive made of others: it computes a batch by being run on batched values."""
     return Primitive(
         name, evaluate, (Custom(push, pull, joint=True),), Notation(name, rf"\mathrm{{{name}}}"),
-        elementwise=False, structure="program", batch=_run_on_batch,
+        elementwise=False, structure="program", batch=batch or _run_on_batch,
     )  # fmt: skip
 
 
 def _run_on_batch(row: Primitive, size: int, args: Any, batched: Any, attrs: Any) -> Any:
+    return Bundle(over_batch(lambda *values: row.evaluate(*values, **attrs), size, batched)(*args))
+
+
+def over_batch(
+    f: Callable[..., Sequence[Any]], size: int, batched: Sequence[bool]
+) -> Callable[..., list[Any]]:
+    """``f`` of every value of a batch: arguments and results have the batch as first axis."""
     from chainrule.graph.batch import Batched
 
-    level = next(levels)
-    wrapped = [Batched(level, a) if b else a for a, b in zip(args, batched, strict=True)]
-    results = row.evaluate(*wrapped, **attrs)
+    def run(*args: Any) -> list[Any]:
+        level = next(levels)
 
-    def stacked(value: Any) -> Any:
-        if isinstance(value, Batched) and value.level == level:
-            return value.stack
-        return np.broadcast_to(value, (size, *shape_of(value)))
+        def stacked(value: Any) -> Any:
+            if isinstance(value, Batched) and value.level == level:
+                return value.stack
+            return np.broadcast_to(value, (size, *shape_of(value)))
 
-    return Bundle(map(stacked, results))
+        wrapped = [Batched(level, a) if b else a for a, b in zip(args, batched, strict=True)]
+        return list(map(stacked, f(*wrapped)))
+
+    return run
 
 
 ITEM = Primitive(
