@@ -24,6 +24,7 @@ from benchmarks.comparison.page import (  # noqa: E402
     page,
 )  # fmt: skip
 from benchmarks.comparison.probing import GOOD, differs, probe  # noqa: E402
+from benchmarks.comparison.running import answers  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::RuntimeWarning"),
@@ -49,8 +50,8 @@ def test_our_column_is_what_the_calls_give(heading):
 
 
 def test_a_cell_tells_right_wrong_and_refused_apart():
-    answers = [[GOOD, GOOD, "nan and not 1", "nothing"], [GOOD, "nothing: no", GOOD, "nothing"]]
-    made = cell(answers, ("value", "gradient", "second order", "vmap"))
+    given = [[GOOD, GOOD, "nan and not 1", "nothing"], [GOOD, "nothing: no", GOOD, "nothing"]]
+    made = cell(given, ("value", "gradient", "second order", "vmap"))
     assert made.signs == "●◐✗·"
     assert made.notes == [("second order", "", "nan", "1")]
 
@@ -74,3 +75,18 @@ def test_our_column_is_read_from_the_page_that_is_written():
     read = our_column(page(columns, {}))
     assert set(read) == set(asked())
     assert set(read.values()) == {"`●◐··`"}
+
+
+def test_a_call_that_crashes_or_hangs_takes_only_itself_with_it(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import json, os, sys, time\n"
+        "for key in json.loads(sys.argv[2]):\n"
+        "    if key == 'crashes': os._exit(3)\n"
+        "    if key == 'hangs': time.sleep(600)\n"
+        "    print(json.dumps([key, ['good']]), flush=True)\n"
+    )
+    found = answers("any", ["a", "crashes", "b", "hangs", "c"], [str(program)], patience=2.0)
+    assert {key for key, given in found.items() if given == [GOOD]} == {"a", "b", "c"}
+    assert found["crashes"][0] == "nothing: the process ended with 3"
+    assert found["hangs"][0] == "nothing: no answer within 2 s"

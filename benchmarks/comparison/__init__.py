@@ -26,26 +26,29 @@ def write(names: Sequence[str] = ()) -> int:
     ``results/comparison.json``, so that the page has their columns where they are not installed.
     """
     from benchmarks.comparison import kept
+    from benchmarks.comparison.calls import CALLS_ASKED
     from benchmarks.comparison.libraries import LIBRARIES
     from benchmarks.comparison.page import cells, every_call, page
     from benchmarks.comparison.running import answers
     from benchmarks.table import installed
 
     versions, known = kept.load()
-    calls = every_call()
+    marks = {key: CALLS_ASKED[key].mark for key in every_call()}
+    columns = {}
     for library in LIBRARIES:
-        if not installed(library):
-            continue
-        current = version(library)
         old = known.get(library, {})
-        if library in (OURS, *names) or versions.get(library) != current:
-            old = {}
-        old = {key: old[key] for key in calls if key in old}
-        missing = [key for key in calls if key not in old]
-        print(f"{library}: {len(missing)} calls", flush=True)
-        known[library] = old | answers(library, missing)
-        versions[library] = current
-    columns = {name: cells(known[name]) for name in LIBRARIES if name in known}
+        if installed(library):
+            current = version(library)
+            if library in (OURS, *names) or versions.get(library) != current:
+                old = {}
+            versions[library] = current
+            missing = [key for key, mark in marks.items() if mark not in old]
+            print(f"{library}: {len(missing)} calls", flush=True)
+            found = answers(library, missing)
+            old = old | {marks[key]: given for key, given in found.items()}
+            known[library] = {mark: old[mark] for mark in marks.values()}
+        if old:
+            columns[library] = cells({k: old[m] for k, m in marks.items() if m in old})
     PAGE.write_text(page(columns, versions), "utf-8")
     peers = {name: found for name, found in known.items() if name != OURS}
     kept.save(versions, peers)

@@ -4,9 +4,13 @@
 from __future__ import annotations
 
 import ast
+import copy
+import functools
 import inspect
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy
@@ -300,23 +304,32 @@ class _Written(ast.NodeTransformer):
         self.generic_visit(node)
         if isinstance(node.func, ast.Name) and node.func.id == "getattr":
             of, name = node.args
-            if isinstance(name, ast.Constant):
+            if isinstance(name, ast.Constant) and isinstance(name.value, str):
                 return ast.Attribute(of, name.value, ast.Load())
         return node
 
 
+@functools.cache
+def _lambdas(module: ModuleType) -> dict[int, ast.Lambda]:
+    """Line → the call that is written on it."""
+    return {
+        node.lineno: node
+        for node in ast.walk(ast.parse(inspect.getsource(module)))
+        if isinstance(node, ast.Lambda) and node.args.args and node.args.args[0].arg == "np"
+    }
+
+
 def written(call: Call) -> str:
-    """How a call is typed, such as ``np.linalg.norm(x, 3.5)``; its name if it is no one line."""
-    lines, start = inspect.getsourcelines(inspect.getmodule(call.call))  # type: ignore[arg-type]
-    del start
-    first = call.call.__code__.co_firstlineno
-    for node in ast.walk(ast.parse("".join(lines))):
-        if isinstance(node, ast.Lambda) and node.lineno == first and node.args.args[0].arg == "np":
-            names = [a.arg for a in node.args.args]
-            defaults = call.call.__defaults__ or ()
-            known = dict(zip(names[len(names) - len(defaults) :], defaults, strict=True))
-            return ast.unparse(_Written(known).visit(node.body))
-    return call.function
+    """How a call is typed, such as ``np.linalg.norm(x, 3.5)``; its name if it is no lambda."""
+    module = inspect.getmodule(call.call)
+    assert module is not None
+    node = _lambdas(module).get(call.call.__code__.co_firstlineno)
+    if node is None:
+        return call.function
+    names = [a.arg for a in node.args.args]
+    defaults = call.call.__defaults__ or ()
+    known = dict(zip(names[len(names) - len(defaults) :], defaults, strict=True))
+    return ast.unparse(_Written(known).visit(copy.deepcopy(node.body)))
 
 
 def exists(call: Call, namespace: Any) -> bool:
@@ -339,6 +352,14 @@ class Asked:
     @property
     def key(self) -> str:
         return f"{self.call.function} #{self.nth}"
+
+    @property
+    def mark(self) -> str:
+        """The name, and a sum over the text and the inputs: another one for another call."""
+        text = written(self.call).encode()
+        for x in self.call.inputs:
+            text += repr(numpy.shape(x)).encode() + numpy.asarray(x).tobytes()
+        return f"{self.key} {zlib.crc32(text):08x}"
 
 
 def _asked() -> Iterator[Asked]:

@@ -15,7 +15,7 @@ Kept = dict[str, dict[str, list[str]]]
 
 
 def load() -> tuple[dict[str, str], Kept]:
-    """Library → its version, and library → name of a call → its answers."""
+    """Library → its version, and library → mark of a call → its answers."""
     if not FILE.exists():
         return {}, {}
     stored = json.loads(FILE.read_text("utf-8"))

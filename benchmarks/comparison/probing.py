@@ -25,6 +25,7 @@ from benchmarks.comparison.libraries import LIBRARIES, Library, Numpy
 GOOD, NOTHING, NOT_ASKED = "good", "nothing", "not asked"
 WHAT = ("value", "gradient", "second order", "vmap")
 VALUE, FIRST, SECOND, SAME = 1e-9, 1e-6, 1e-5, 1e-9  # how near the numbers have to be
+UNSURE = 1e-4
 
 
 def probe(library: Library, asked: Asked) -> list[str]:
@@ -48,7 +49,7 @@ def probe(library: Library, asked: Asked) -> list[str]:
         if any(numpy.shape(g) != numpy.shape(x) for g, x in zip(found, call.inputs, strict=True)):
             return "a gradient of another shape"
         scale = max(1.0, *(float(numpy.max(numpy.abs(g), initial=0)) for g in found))
-        return differs([along], [expected], FIRST * scale + 3 * float(error))
+        return differs([along], [expected], FIRST * scale + sure(error, scale))
 
     def second() -> str:
         def everything(*inputs: Any) -> Any:
@@ -56,9 +57,9 @@ def probe(library: Library, asked: Asked) -> list[str]:
 
         expected, error = along_direction(everything, call.inputs, tangents)
         scale = max(1.0, float(numpy.max(numpy.abs(expected))))
-        allowed = SECOND * scale + 3 * numpy.max(error)
+        allowed = SECOND * scale + sure(error, scale)
         return first_good(
-            lambda found=found: differs([flat(found)], [expected], allowed)  # type: ignore[misc]
+            lambda found=found: differs([flat(found)], [expected], allowed)
             for found in library.second(loss, call.inputs, tangents)
         )
 
@@ -72,6 +73,14 @@ def probe(library: Library, asked: Asked) -> list[str]:
     if answers[1] != GOOD:
         return [*answers, NOTHING, NOTHING if call.vmap else NOT_ASKED]
     return [*answers, answer(second), answer(batched) if call.vmap else NOT_ASKED]
+
+
+def sure(error: Any, scale: float) -> float:
+    """How far differences may be off, which has to be little."""
+    allowed = 3 * float(numpy.max(error))
+    if not allowed <= UNSURE * scale:
+        raise ArithmeticError("the differences are not sure")
+    return allowed
 
 
 def flat_answers(library: Library, call: Call, written: Callable[..., Any]) -> list[str]:
