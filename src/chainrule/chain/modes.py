@@ -11,7 +11,8 @@ from chainrule.chain.edges import Carried, pull, push, push_together
 from chainrule.chain.supports import unite
 from chainrule.graph.operand import Operand
 from chainrule.graph.primitive import Linear
-from chainrule.graph.tape import NUMBERS, Traced
+from chainrule.graph.tape import NUMBERS, Traced, shape_of
+from chainrule.rules.shapes import cast, sum_to
 
 FLOAT64 = np.float64
 
@@ -44,7 +45,7 @@ def reverse(
                 continue
             if not keep:
                 del carried[index]
-            if op.slopes is not None and _of_scalars(record, op.slopes, here, carried):
+            if op.slopes is not None and _elementwise(record, op.slopes, here, carried):
                 continue
             level, out, attrs = record.level, record.value, record.attrs
             args = values_of(record)
@@ -90,16 +91,16 @@ def _added_in_place(
     return True
 
 
-def _of_scalars(
+def _elementwise(
     record: Traced, slopes: tuple[Any, ...], here: Carried, carried: dict[int, Carried]
 ) -> bool:
-    """Scalars all the way, the commonest case of all: nothing to sum over, nothing to cast.
+    """Elementwise functions of plain arrays and numbers, the commonest case of all.
 
     Returns:
         Whether this was such a case. It does what ``pull`` does, without the questions it asks.
     """
     cotangent, support = here
-    if support is not None or record.attrs or not _is_scalar(cotangent):
+    if support is not None or record.attrs or not _is_plain(cotangent):
         return False
     level, args = record.level, record.args
     if len(slopes) != len(args):
@@ -108,28 +109,34 @@ def _of_scalars(
     reached = []
     for arg, slope in zip(args, slopes, strict=True):
         if type(arg) is Traced and arg.level == level:
-            reached.append((arg.index, slope))
+            index = arg.index
             arg = arg.value
-            if not _is_scalar(arg):
-                return False
-        elif type(arg) not in NUMBERS and not _is_scalar(arg):
+            reached.append((index, slope, arg))
+        if type(arg) not in NUMBERS and not _is_plain(arg):
             return False
         values.append(arg)
     try:
-        factors = [s if type(s) is float else s(*values, record.value) for _, s in reached]
+        parts = [
+            (i, v, s if type(s) is float else s(*values, record.value)) for i, s, v in reached
+        ]
     except (ZeroDivisionError, OverflowError):
         return False
-    for (index, _), slope in zip(reached, factors, strict=True):
+    for index, value, slope in parts:
         # What is not multiplied is not recorded, where this is part of a higher derivative.
         part = cotangent if type(slope) is float and slope == 1.0 else cotangent * slope
+        if type(part) is not FLOAT64 or type(value) is not FLOAT64:
+            part = cast(sum_to(part, shape_of(value)), value)
         before = carried.get(index)
         carried[index] = (part if before is None else before[0] + part, None)
     return True
 
 
-def _is_scalar(value: Any) -> bool:
-    """Whether this is a float64, or a float64 in another computation."""
-    return type(value) is FLOAT64 or (type(value) is Traced and type(value.value) is FLOAT64)
+def _is_plain(value: Any) -> bool:
+    """Whether this is an array or a float64, or a float64 in another computation."""
+    kind = type(value)
+    return kind is FLOAT64 or kind is np.ndarray or (
+        kind is Traced and type(value.value) is FLOAT64
+    )  # fmt: skip
 
 
 def forward(records: Sequence[Traced], seeds: Mapping[int, Carried]) -> dict[int, Carried]:

@@ -35,37 +35,38 @@ def trace(
     argnums: Sequence[int],
     kwargs: dict[str, Any],
     recorder: Recorder | None = None,
-) -> tuple[Tape, Any, list[Any]]:
+) -> tuple[Tape, Any, list[Traced], Callable[..., Any]]:
     """Run ``f`` with the arguments in ``argnums`` traced.
 
     Returns:
-        The tape, what ``f`` returned, and the traced arguments (pytrees like the arguments).
+        The tape, what ``f`` returned, the traced leaves of the arguments, and the function that
+        makes trees like these arguments (a tuple of them) of as many leaves.
     """
-    tape = Tape(recorder)
-    traced = list(args)
-    name = getattr(f, "__name__", "f")
     for n in argnums:
         if not -len(args) <= n < len(args):
+            name = getattr(f, "__name__", "f")
             raise TypeError(
                 f"argnums={n}, but {name} was called with {len(args)} positional argument(s)"
             )
+    tape = Tape(recorder)
+    given, rebuild = flatten(tuple([args[n] for n in argnums]))
+    inputs = []
+    for place, leaf in enumerate(given):
 
-        def enter(leaf: Any, n: int = n) -> Traced:
-            return tape.input(differentiable(leaf, lambda: _leaf_name(f, args, n, leaf)))
+        def where(place: int = place) -> str:
+            return f"{_leaf_name(f, args, argnums, place)} of {getattr(f, '__name__', 'f')}"
 
-        traced[n] = map_leaves(enter, args[n])
-    # Trees of our own: the function may put something else into those that it is given.
-    inputs = [map_leaves(lambda x: x, traced[n]) for n in argnums]
-    places = [x.index for x in flatten(inputs)[0]]
+        inputs.append(tape.input(differentiable(leaf, where)))
+    traced = list(args)
+    for n, tree in zip(argnums, rebuild(inputs), strict=True):
+        traced[n] = tree
     _begun.derivatives += 1
     with running(tape):
         result = f(*traced, **kwargs)
         if tape.watch is not None:
             result = map_leaves(refreshed, result)
-    if tape.assigned:  # perhaps to an argument, whose handle is that of a later record then
-        made = iter([tape.records[place] for place in places])
-        inputs = map_leaves(lambda _: next(made), inputs)
-    return tape, result, inputs
+    # An assignment to an argument moves its handle on to a later record.
+    return tape, result, tape.records[: len(inputs)], rebuild
 
 
 def _argument(f: Callable[..., Any], n: int) -> str:
@@ -78,12 +79,12 @@ def _argument(f: Callable[..., Any], n: int) -> str:
     return parameters[n].name if named else f"argument {n}"
 
 
-def _leaf_name(f: Callable[..., Any], args: Sequence[Any], n: int, leaf: Any) -> str:
-    """What a leaf of the ``n``-th argument is called: ``params['W'] of loss``."""
-    n %= len(args)
-    named = leaves(args[n], _argument(f, n))
-    name = next((name for name, found in named if found is leaf), _argument(f, n))
-    return f"{name} of {getattr(f, '__name__', 'f')}"
+def _leaf_name(
+    f: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], place: int
+) -> str:
+    """What a leaf of the arguments is called, by its number: ``params['W']``."""
+    names = [name for n in argnums for name, _ in leaves(args[n], _argument(f, n % len(args)))]
+    return names[place]
 
 
 def value_and_grad(
@@ -115,13 +116,18 @@ def value_and_grad(
     @functools.wraps(f, assigned=("__name__", "__doc__"), updated=())
     def with_gradient(*args: Any, **kwargs: Any) -> Any:
         before = _begun.derivatives
-        tape, result, traced = trace(f, args, nums, kwargs)
-        alone = _begun.derivatives == before + 1
+        tape, result, inputs, rebuild = trace(f, args, nums, kwargs)
         out, aux = result if has_aux else (result, None)
-        value, gradients = _scalar_gradient(f, tape, out, traced, nums, alone)
-        gradient = gradients[0] if single else tuple(gradients)
-        plain_aux = map_leaves(lambda leaf: lowered(leaf, tape), aux)
-        return ((value, plain_aux) if has_aux else value), gradient
+        value, found = _scalar_gradient(f, tape, out)
+        if _begun.derivatives == before + 1:  # inside another one, an absent gradient is no news
+            for place, leaf in enumerate(inputs):
+                if leaf.index not in found:
+                    warn_of_absent(f, _leaf_name(f, args, nums, place), leaf, tape)
+        gradients = rebuild([_gradient_of(leaf, found) for leaf in inputs])
+        gradient = gradients[0] if single else gradients
+        if has_aux:
+            return (value, map_leaves(lambda leaf: lowered(leaf, tape), aux)), gradient
+        return value, gradient
 
     return with_gradient
 
@@ -163,9 +169,8 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         >>> pull(2.0)
         (np.float64(2.0),)
     """
-    tape, result, traced = trace(f, primals, range(len(primals)), {})
+    tape, result, inputs, rebuild = trace(f, primals, range(len(primals)), {})
     out, aux = result if has_aux else (result, None)
-    inputs, rebuild = flatten(tuple(traced))
 
     def pull(cotangent: Any) -> tuple[Any, ...]:
         return rebuild(pull_from(tape, out, cotangent, inputs))  # type: ignore[no-any-return]
@@ -211,9 +216,8 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
         (np.float64(9.0), np.float64(6.0))
     """
     _check_tangents("jvp", primals, tangents)
-    tape, out, traced = trace(f, primals, range(len(primals)), {})
-    inputs, _ = flatten(tuple(traced))
-    along = _leaves_like(tuple(traced), tuple(tangents))
+    tape, out, inputs, rebuild = trace(f, primals, range(len(primals)), {})
+    along = _leaves_like(rebuild(inputs), tuple(tangents))
     return map_leaves(lambda leaf: lowered(leaf, tape), out), push_along(tape, inputs, along, out)
 
 
@@ -230,12 +234,12 @@ def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., 
         >>> push(1.0), push(10.0)
         (np.float64(6.0), np.float64(60.0))
     """
-    tape, out, traced = trace(f, primals, range(len(primals)), {})
-    inputs, _ = flatten(tuple(traced))
+    tape, out, inputs, rebuild = trace(f, primals, range(len(primals)), {})
+    tree = rebuild(inputs)
 
     def push(*tangents: Any) -> Any:
         _check_tangents("linearize", primals, tangents)
-        return push_along(tape, inputs, _leaves_like(tuple(traced), tangents), out)
+        return push_along(tape, inputs, _leaves_like(tree, tangents), out)
 
     return map_leaves(lambda leaf: lowered(leaf, tape), out), push
 
@@ -281,10 +285,8 @@ def _seed(value: Any) -> tuple[Any, Any]:
     return value, None if reaches.all() else reaches
 
 
-def _scalar_gradient(
-    f: Callable[..., Any], tape: Tape, out: Any, traced: list[Any], nums: Sequence[int], alone: bool
-) -> tuple[Any, list[Any]]:
-    """Value and gradients of a scalar result; ``alone`` if there was no derivative inside f."""
+def _scalar_gradient(f: Callable[..., Any], tape: Tape, out: Any) -> tuple[Any, dict[int, Any]]:
+    """A scalar result, and what arrives at each record from it."""
     value = lowered(out, tape)
     if not _is_real_scalar(value):
         raise NotDifferentiableError(
@@ -296,17 +298,7 @@ def _scalar_gradient(
     seeds = {}
     if isinstance(out, Traced) and out.level == tape.level:
         seeds[out.index] = (_one_like(value), None)
-    found = reverse(tape.records, seeds)
-    gradients = [map_leaves(lambda leaf: _gradient_of(leaf, found), t) for t in traced]
-    if alone:  # of a derivative inside f, an absent gradient is no news
-        for n, tree in zip(nums, traced, strict=True):
-            inputs = flatten(tree)[0]
-            if n < 0 or all(leaf.index in found for leaf in inputs):
-                continue
-            for name, leaf in leaves(tree, _argument(f, n)):
-                if leaf.index not in found:
-                    warn_of_absent(f, name, leaf, tape)
-    return value, gradients
+    return value, reverse(tape.records, seeds)
 
 
 def _gradient_of(leaf: Traced, found: dict[int, Any]) -> Any:
@@ -319,7 +311,10 @@ def _gradient_of(leaf: Traced, found: dict[int, Any]) -> Any:
 
 def lowered(leaf: Any, tape: Tape) -> Any:
     """The value of a record of this tape (an array of the caller's own); else the leaf itself."""
-    if not isinstance(leaf, Traced) or leaf.level != tape.level:
+    if not isinstance(leaf, Traced):
+        return leaf
+    if leaf.level != tape.level:
+        leaf.refuse_leak()  # of an earlier run: something kept it
         return leaf
     return leaf.value.copy() if type(leaf.value) is np.ndarray else leaf.value
 
@@ -376,6 +371,8 @@ def _one_like(value: Any) -> Any:
 
 
 def _is_real_scalar(value: Any) -> bool:
+    if type(value) is np.float64:
+        return True
     if isinstance(value, dict | list | tuple):
         return False
     array = value if isinstance(value, Operand) else np.asarray(value)

@@ -61,9 +61,8 @@ def jacobian(
 
     @functools.wraps(f, assigned=("__name__", "__doc__"), updated=())
     def whole(*args: Any, **kwargs: Any) -> Any:
-        tape, result, traced = trace(f, args, nums, kwargs)
+        tape, result, inputs, rebuild = trace(f, args, nums, kwargs)
         out, aux = result if has_aux else (result, None)
-        inputs, rebuild = flatten(tuple(traced))
         columns = sum(int(np.size(x.value)) for x in inputs)
         rows = sum(int(np.size(lowered(y, tape))) for y in flatten(out)[0])
         backward = rows <= columns if mode is None else mode == "reverse"
