@@ -1,8 +1,12 @@
 """Programs that people bring from other libraries, as they write them, with the right numbers."""
 
+import copy
+
 import numpy as np
+import pytest
 
 import chainrule as cr
+from chainrule.errors import TraceError
 
 
 def differences(f, x, h=1e-6):
@@ -25,7 +29,7 @@ def normal(seed, *shape):
     return np.random.default_rng(seed).normal(size=shape)
 
 
-# ------------------------------------------------------------------------------- stopped gradients
+# -------------------------------------------------------------------------------- stopped gradients
 
 
 def straight_through(x):
@@ -82,3 +86,151 @@ def test_held_values_belong_to_one_check_only():
 def test_a_run_beside_the_point_that_stops_something_else_uses_what_it_stopped():
     f = lambda x: x + cr.stop_gradient(x) if x < 1 else x + cr.stop_gradient(np.array([x, 9]))[1]
     assert cr.check(f, 0.99)
+
+
+# ---------------------------------------------------------- what is said to those who come from JAX
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("jacfwd", 'cr.jacobian(f, mode="forward")'),
+        ("jacrev", 'cr.jacobian(f, mode="reverse")'),
+        ("custom_vjp", "cr.custom_rule(f, pull=...)"),
+        ("jit", "Nothing is compiled"),
+        ("elementwise_grad", "cr.grad(lambda x: np.sum(f(x)))"),
+    ],
+)
+def test_a_name_of_another_library_says_what_it_is_called_here(name, says):
+    with pytest.raises(AttributeError) as caught:
+        getattr(cr, name)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("f", "says"),
+    [
+        (lambda x: x.detach(), "cr.stop_gradient(x)"),
+        (lambda x: x.clone(), "x.copy()"),
+        (lambda x: x.at[0].set(1.0), "y = x.copy(); y[i] = v"),
+        (lambda x: x.view(3, 1), "x.reshape(shape)"),
+        (lambda x: x.exp(), "np.exp(x)"),
+        (lambda x: x.logaddexp(x), "np.logaddexp(x)"),
+    ],
+)
+def test_a_method_of_another_library_says_what_to_write(f, says):
+    with pytest.raises(AttributeError) as caught:
+        cr.grad(f)(np.ones(3))
+    assert says in str(caught.value)
+
+
+def test_an_attribute_that_nobody_has_gets_no_advice():
+    with pytest.raises(AttributeError) as caught:
+        cr.grad(lambda x: x.shap)(1.0)
+    assert str(caught.value) == "a traced value has no attribute 'shap'"
+
+
+# --------------------------------------------------------------- values that outlive their function
+
+
+def test_a_log_kept_inside_the_function_is_one_of_plain_numbers():
+    history = []
+
+    def loss(x):
+        value = np.sum(x**2)
+        history.append(float(cr.stop_gradient(value)))
+        return value
+
+    cr.grad(loss)(np.ones(3))
+    cr.hessian(loss)(np.ones(3))
+    assert history == [3.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    "use",
+    [float, np.asarray, lambda v: np.array([v]), lambda v: v + 1, lambda v: v.item()],
+    ids=["float", "asarray", "array", "add", "item"],
+)
+def test_a_traced_value_that_was_kept_says_how_to_get_it_out(use):
+    kept = []
+    cr.grad(lambda x: kept.append(x * x) or x)(3.0)
+    with pytest.raises(TraceError) as caught:
+        use(kept[0])
+    assert "had returned" in str(caught.value)
+    assert "has_aux=True" in str(caught.value)
+    assert "cr.stop_gradient(x)" in str(caught.value)
+
+
+def test_the_value_of_an_earlier_run_is_never_returned():
+    cache = {}
+
+    def cached(x):
+        return cache.setdefault("value", x * x)
+
+    assert cr.value_and_grad(cached)(1.0) == (1.0, 2.0)
+    for again in (cr.grad, cr.value_and_grad, lambda f: lambda x: cr.vjp(f, x)):
+        with pytest.raises(TraceError, match="had returned"):
+            again(cached)(2.0)
+
+
+# ----------------------------------------------------------------------------------- random numbers
+
+
+def test_random_numbers_that_are_moved_by_parameters_are_differentiated():
+    def f(mu, sigma):
+        draws = np.random.default_rng(0).normal(size=100)
+        return np.mean((mu + sigma * draws) ** 2)
+
+    same(cr.grad(f, 0)(1.0, 2.0), differences(lambda m: f(m, 2.0), 1.0))
+    same(cr.grad(f, 1)(1.0, 2.0), differences(lambda s: f(1.0, s), 2.0))
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda r, x: np.sum(r.normal(x, 1.0)),
+        lambda r, x: np.sum(r.poisson(x, size=3)),
+        lambda r, x: r.choice(3, p=x / 3),
+        lambda r, x: np.sum(r.permutation(x)),
+        lambda r, x: np.sum(r.multivariate_normal(x, np.eye(3))),
+        lambda r, x: np.random.RandomState(0).normal(x[0]),
+    ],
+)
+def test_drawing_with_traced_parameters_says_how_to_draw_and_names_the_line(draw):
+    with pytest.raises(TraceError) as caught:
+        cr.grad(lambda x: draw(np.random.default_rng(0), x))(np.ones(3))
+    text = str(caught.value)
+    assert "mu + sigma * rng.normal(size=n)" in text
+    assert "\n  at test_usage.py:" in text
+
+
+def test_a_permutation_and_a_choice_of_traced_elements():
+    def f(x):
+        r = np.random.default_rng(0)
+        shuffled = x[r.permutation(5)]
+        return np.sum(shuffled * np.arange(5)) + np.sum(r.choice(x, 3) ** 2)
+
+    same(cr.grad(f)(np.arange(5.0)), differences(f, np.arange(5.0)))
+
+
+# ------------------------------------------------------------------------------------------- copies
+
+
+@pytest.mark.parametrize("make", [copy.copy, copy.deepcopy, np.copy])
+def test_a_copy_is_an_array_of_its_own(make):
+    def f(x):
+        y = make(x)
+        y[0] = 5.0
+        return np.sum(x**2) + np.sum(y**3)
+
+    same(cr.grad(f)(np.array([1.0, 2.0])), [2.0, 4.0 + 12.0])
+
+
+def test_parameters_are_copied_deeply_before_an_inner_loop():
+    def f(params):
+        fast = copy.deepcopy(params)
+        fast["w"] -= 0.1 * cr.grad(lambda p: np.sum(p["w"] ** 4))(fast)["w"]
+        return np.sum(fast["w"] ** 2) + np.sum(params["w"])
+
+    w = np.array([0.5, -1.0])
+    same(cr.grad(f)({"w": w})["w"], 2 * (w - 0.4 * w**3) * (1 - 1.2 * w**2) + 1)

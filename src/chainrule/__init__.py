@@ -32,6 +32,27 @@ if TYPE_CHECKING:
 # Loaded when they are first asked for: computing does not need them.
 _LATER = {"check": "chainrule.checking.entry", "explain": "chainrule.explanations.entry"}
 
+# What people look for who come from other libraries, and what they want.
+_ELSEWHERE = {
+    "custom_gradient": "Write cr.custom_rule(f, pull=...).",
+    "custom_jvp": "Write cr.custom_rule(f, push=...).",
+    "custom_vjp": "Write cr.custom_rule(f, pull=...).",
+    "detach": "Write cr.stop_gradient(x).",
+    "elementwise_grad": "Write cr.grad(lambda x: np.sum(f(x))).",
+    "hessian_vector_product": "Write cr.hvp(f, (x,), (v,)).",
+    "jacfwd": 'Write cr.jacobian(f, mode="forward").',
+    "jacrev": 'Write cr.jacobian(f, mode="reverse").',
+    "jit": "Nothing is compiled: call the function itself.",
+    "lax": "Its loops are cr.scan, cr.fori_loop, cr.while_loop and cr.cond.",
+    "make_jaxpr": "Write cr.explain(f)(x).",
+    "make_jvp": "Write cr.jvp(f, (x,), (dx,)).",
+    "make_vjp": "Write cr.vjp(f, x).",
+    "no_grad": "Nothing is recorded outside of a derivative; inside, write cr.stop_gradient(x).",
+    "numpy": "Plain NumPy is differentiated: import numpy as np.",
+    "remat": "Write cr.checkpoint(f).",
+    "tree_map": "A gradient is built like its argument: {k: p[k] - rate * g[k] for k in p}.",
+}
+
 __all__ = [
     "AbsentGradientWarning",
     "check",
@@ -60,7 +81,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _LATER:
         return getattr(import_module(_LATER[name]), name)
-    raise AttributeError(f"module 'chainrule' has no attribute {name!r}")
+    advice = f". {_ELSEWHERE[name]}" if name in _ELSEWHERE else ""
+    raise AttributeError(f"module 'chainrule' has no attribute {name!r}{advice}")
 
 
 def __dir__() -> list[str]:

@@ -100,10 +100,20 @@ class Operand:
     def __getattr__(self, name: str) -> Any:
         method = METHODS.get(name)
         if method is None:
-            raise AttributeError(f"a traced value has no attribute {name!r}{ADVICE.get(name, '')}")
+            raise AttributeError(f"a traced value has no attribute {name!r}{_advice(name)}")
         return lambda *args, **kwargs: method(self, *args, **kwargs)
 
+    def __copy__(self) -> Any:
+        return METHODS["copy"](self)
+
+    def __deepcopy__(self, _memo: Any) -> Any:
+        return METHODS["copy"](self)
+
+    def refuse_leak(self) -> None:
+        """An error where the function that made the value has returned."""
+
     def __array__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        self.refuse_leak()
         if self.dtype.kind in "iub":
             raise TraceError(
                 "a whole number of a batch or of a recorded loop cannot be stored in a plain NumPy "
@@ -117,9 +127,11 @@ class Operand:
         )
 
     def __float__(self) -> NoReturn:
+        self.refuse_leak()
         raise TraceError(
             "float() of a traced value would lose its gradient.\n"
-            "Use the value as it is, with NumPy's functions (np.sin, not math.sin).\n"
+            "Use the value as it is, with NumPy's functions (np.sin, not math.sin). A number to "
+            "look at, for a log, is float(cr.stop_gradient(x)).\n"
             "Storing it in a plain array does the same: make the array with np.zeros_like(x) or "
             "np.zeros(n, like=x) of a traced x."
         )
@@ -137,6 +149,13 @@ class Operand:
 
     def __iter__(self) -> Any:
         return (self[i] for i in range(len(self)))  # type: ignore[index]
+
+
+def _advice(name: str) -> str:
+    """What to write instead of an attribute: a function of NumPy's, if there is one so called."""
+    function = None if name.startswith("_") else getattr(np, name, None)
+    named = isinstance(function, np.ufunc) or function in FUNCTIONS
+    return ADVICE.get(name, f".\nWrite np.{name}(x)." if named else "")
 
 
 def bind(primitive: Primitive, args: tuple[Any, ...], attrs: Attrs = NO_ATTRS) -> Any:

@@ -26,7 +26,12 @@ _PACKAGES = (str(Path(__file__).parents[1]), str(Path(np.__file__).parent))
 def _is_ours(code: CodeType) -> bool:
     """Whether a function is chainrule's or a library's own, and not the user's."""
     name = code.co_filename
-    return name.startswith(_PACKAGES) or "/scipy/" in name or name.startswith("<__array_function__")
+    return (
+        name.startswith(_PACKAGES)
+        or "/scipy/" in name
+        or name.startswith("<__array_function__")
+        or name.endswith(".pyx")  # compiled, under a path of the machine it was compiled on
+    )
 
 
 def place_of_call() -> tuple[str, int]:
@@ -87,6 +92,13 @@ def _meant(error: Exception) -> Exception:
     """The error that says what went wrong, where NumPy's does not."""
     if isinstance(error.__cause__, TraceError):
         return error.__cause__  # "setting an array element with a sequence"
+    if isinstance(error, TypeError | AttributeError) and _in_generator(error.__traceback__):
+        return TraceError(
+            "np.random was given a traced value, which it would have to store in a plain array.\n"
+            "Draw plain numbers and move them: mu + sigma * rng.normal(size=n) for "
+            "rng.normal(mu, sigma, n), x[rng.permutation(len(x))] for rng.permutation(x). What the "
+            "draw shall not be differentiated with respect to is plain after cr.stop_gradient."
+        )
     if isinstance(error, TypeError) and _OF_OBJECTS.search(str(error)):
         return TraceError(
             f"NumPy was given an array of objects, which it cannot compute with ({error}).\n"
@@ -94,6 +106,16 @@ def _meant(error: Exception) -> Exception:
             "dtype=object, or fill np.zeros(n, like=x)."
         )
     return error
+
+
+def _in_generator(traceback: TracebackType | None) -> bool:
+    """Whether an error was raised in one of NumPy's generators of random numbers."""
+    while traceback is not None:
+        name = traceback.tb_frame.f_code.co_filename
+        if name.endswith(".pyx") and "random" in name:
+            return True
+        traceback = traceback.tb_next
+    return False
 
 
 def _note_once(error: Exception, note: str) -> None:

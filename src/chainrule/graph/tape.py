@@ -131,6 +131,11 @@ class Traced(Operand):
             setattr(same, slot, getattr(self, slot))
         return same
 
+    def refuse_leak(self) -> None:
+        """An error where the function that made the value has returned."""
+        if self.tape.closed:
+            raise _leaked("a plain number was asked of")
+
     def __repr__(self) -> str:
         return f"Traced({self.value!r})"
 
@@ -252,7 +257,7 @@ class Tape:
     def looked_at(self, primitive: Primitive, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """The arguments of an operation after the questions that are rarely asked."""
         if self._closed:
-            raise _leaked(primitive)
+            raise _leaked(f"{primitive.name} was applied to")
         if self._watch is not None:
             self._watch.used(args)
         instead = self._instead
@@ -323,11 +328,12 @@ def shape_of(value: Any) -> tuple[int, ...]:
         return np.shape(value)
 
 
-def _leaked(primitive: Primitive) -> TraceError:
+def _leaked(operation: str) -> TraceError:
     return TraceError(
-        f"{primitive.name} was applied to a traced value after the function that was being "
-        "differentiated had returned.\n"
-        "Something kept it (a global, an attribute, a closure): return it from the function."
+        f"{operation} a traced value after the function that was being differentiated had "
+        "returned.\n"
+        "Something kept it (a global, an attribute, a closure): return it from the function (with "
+        "has_aux=True beside a result), or keep cr.stop_gradient(x), a plain number."
     )
 
 

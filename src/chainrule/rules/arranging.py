@@ -281,10 +281,11 @@ def _imag(val: Any) -> Any:
 
 def _not_a_list(name: str) -> Callable[..., Any]:
     def method(self: Operand, *args: Any) -> Any:
+        self.refuse_leak()
         raise TraceError(
             f"{name}() of a traced value would make plain Python numbers, and lose its gradient.\n"
             "Go on with the traced value itself: x[i] is an element of it, x.reshape(()) the only "
-            "one, list(x) its elements."
+            "one, list(x) its elements. To look at numbers: cr.stop_gradient(x)."
         )
 
     return method
@@ -298,6 +299,17 @@ ADVICE |= dict.fromkeys(
 ADVICE["__array_interface__"] = (
     f"{_MEMORY}\nFor as_strided write sliding_window_view, or index with an array of places."
 )
+# What arrays have elsewhere.
+ADVICE |= {
+    "at": ".\nAssign to it as to any array: y = x.copy(); y[i] = v; y[j] += w.",
+    "detach": ".\nWrite cr.stop_gradient(x).",
+    "numpy": ".\nWrite cr.stop_gradient(x) for plain numbers without a derivative.",
+    "clone": ".\nWrite x.copy().",
+    "unsqueeze": ".\nWrite np.expand_dims(x, axis), or x[..., None].",
+    "permute": ".\nWrite x.transpose(axes).",
+    "backward": ".\nDerivatives are functions of functions: cr.grad(f)(x).",
+}
+ADVICE["view"] = f"{_MEMORY}\nFor another shape write x.reshape(shape)."
 ADVICE["resize"] = ".\nIts size stays as it is: np.resize(x, shape) makes a new value."
 ADVICE["coords"] = ".\nWrite for i in np.ndindex(x.shape) and x[i], not np.ndenumerate."
 
