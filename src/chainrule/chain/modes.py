@@ -10,7 +10,7 @@ import numpy as np
 from chainrule.chain.edges import Carried, pull, push, push_together
 from chainrule.chain.supports import unite
 from chainrule.graph.operand import Operand
-from chainrule.graph.primitive import Linear
+from chainrule.graph.primitive import Linear, Primitive
 from chainrule.graph.tape import NUMBERS, Traced, shape_of
 from chainrule.rules.shapes import cast, sum_to
 
@@ -45,7 +45,7 @@ def reverse(
                 continue
             if not keep:
                 del carried[index]
-            if op.slopes is not None and _elementwise(record, op.slopes, here, carried):
+            if op.slopes is not None and _elementwise(record, op, here, carried):
                 continue
             level, out, attrs = record.level, record.value, record.attrs
             args = values_of(record)
@@ -91,9 +91,7 @@ def _added_in_place(
     return True
 
 
-def _elementwise(
-    record: Traced, slopes: tuple[Any, ...], here: Carried, carried: dict[int, Carried]
-) -> bool:
+def _elementwise(record: Traced, op: Primitive, here: Carried, carried: dict[int, Carried]) -> bool:
     """Elementwise functions of plain arrays and numbers, the commonest case of all.
 
     Returns:
@@ -102,30 +100,30 @@ def _elementwise(
     cotangent, support = here
     if support is not None or record.attrs or not _is_plain(cotangent):
         return False
-    level, args = record.level, record.args
-    if len(slopes) != len(args):
+    level, args, slopes = record.level, record.args, op.slopes
+    if slopes is None or len(slopes) != len(args):
         return False
-    values = []
-    reached = []
-    for arg, slope in zip(args, slopes, strict=True):
-        if type(arg) is Traced and arg.level == level:
-            index = arg.index
-            arg = arg.value
-            reached.append((index, slope, arg))
-        if type(arg) not in NUMBERS and not _is_plain(arg):
+    values = [a.value if type(a) is Traced and a.level == level else a for a in args]
+    for value in values:
+        if type(value) is not FLOAT64 and type(value) not in NUMBERS and not _is_plain(value):
             return False
-        values.append(arg)
-    try:
-        parts = [
-            (i, v, s if type(s) is float else s(*values, record.value)) for i, s, v in reached
-        ]
-    except (ZeroDivisionError, OverflowError):
-        return False
-    for index, value, slope in parts:
+    of_scalars = type(cotangent) is not np.ndarray
+    for position, (arg, value) in enumerate(zip(args, values, strict=True)):
+        if type(arg) is not Traced or arg.level != level:
+            continue
+        slope = slopes[position]
+        if type(slope) is not float:
+            try:
+                slope = slope(*values, record.value)
+            except (ZeroDivisionError, OverflowError):
+                part = pull(op, position, tuple(values), record.value, record.attrs, here)
+                add_path(carried, arg.index, part)
+                continue
         # What is not multiplied is not recorded, where this is part of a higher derivative.
         part = cotangent if type(slope) is float and slope == 1.0 else cotangent * slope
-        if type(part) is not FLOAT64 or type(value) is not FLOAT64:
+        if not (of_scalars and (type(value) is FLOAT64 or type(value) is Traced)):
             part = cast(sum_to(part, shape_of(value)), value)
+        index = arg.index
         before = carried.get(index)
         carried[index] = (part if before is None else before[0] + part, None)
     return True
