@@ -67,7 +67,7 @@ more(
     "linalg.norm squared at 0", lambda np, x: np.linalg.norm(x - np.asarray(V)) ** 2 + np.sum(x), V
 )
 more("linalg.svd of a tall matrix", lambda np, a: unsigned(np, *np.linalg.svd(a, False)), M.T)
-more("linalg.svd, all of U and V", lambda np, a: np.linalg.svd(a)[1], M)
+more("linalg.svd with full matrices", lambda np, a: np.linalg.svd(a)[1], M)
 more("linalg.qr of a wide matrix", lambda np, a: np.linalg.qr(a), M)
 more("linalg.det of a singular matrix",
      lambda np, a: np.linalg.det(a * np.asarray([[1.0], [1.0], [0.0]])), SQUARE)  # fmt: skip
