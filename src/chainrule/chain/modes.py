@@ -112,7 +112,7 @@ def _elementwise(record: Traced, op: Primitive, here: Carried, carried: dict[int
         if type(arg) is not Traced or arg.level != level:
             continue
         slope = slopes[position]
-        if type(slope) is not float:
+        if callable(slope):
             try:
                 slope = slope(*values, record.value)
             except (ZeroDivisionError, OverflowError):

@@ -8,8 +8,7 @@ look for operands first, and call NumPy's own for everything else.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from threading import RLock, local
 from typing import Any, NamedTuple, Protocol
 
@@ -84,26 +83,32 @@ def _front(original: Callable[..., Any], adapter: Callable[..., Any]) -> Callabl
     return dispatched
 
 
-@contextmanager
-def fronts(computation: Computation) -> Iterator[None]:
+class fronts:
     """While a function is traced: NumPy's creation functions take traced values."""
-    global _inside  # noqa: PLW0603 - how many traces are running, in all threads
-    with _lock:
-        if _inside == 0:
-            for name, adapter in FRONTS.items():
-                original = getattr(np, name)
-                if _originals.get(name) is not original:
-                    _originals[name], _dispatchers[name] = original, _front(original, adapter)
-                setattr(np, name, _dispatchers[name])
-        _inside += 1
-    runs = _stack.runs
-    around = (run.computation for run in runs)
-    begun = {c.level: len(c.records) for c in around if hasattr(c, "records")}
-    runs.append(Running(computation, begun))
-    try:
-        yield
-    finally:
-        runs.pop()
+
+    __slots__ = ("computation",)
+
+    def __init__(self, computation: Computation) -> None:
+        self.computation = computation
+
+    def __enter__(self) -> None:
+        global _inside  # noqa: PLW0603 - how many traces are running, in all threads
+        with _lock:
+            if _inside == 0:
+                for name, adapter in FRONTS.items():
+                    original = getattr(np, name)
+                    if _originals.get(name) is not original:
+                        _originals[name], _dispatchers[name] = original, _front(original, adapter)
+                    setattr(np, name, _dispatchers[name])
+            _inside += 1
+        runs = _stack.runs
+        around = (run.computation for run in runs)
+        begun = {c.level: len(c.records) for c in around if hasattr(c, "records")}
+        runs.append(Running(self.computation, begun))
+
+    def __exit__(self, *_error: object) -> None:
+        global _inside  # noqa: PLW0603
+        _stack.runs.pop()
         with _lock:
             _inside -= 1
             if _inside == 0:

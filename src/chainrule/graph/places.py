@@ -5,8 +5,6 @@ from __future__ import annotations
 import linecache
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from types import CodeType, FrameType, TracebackType
@@ -68,24 +66,29 @@ def sentence(place: tuple[str, int]) -> str:
     return f"{Path(file).name}:{line}" + (f": {code}" if code else "")
 
 
-@contextmanager
-def located() -> Iterator[None]:
+class located:
     """Errors say in which of the user's lines they happened.
 
     Where NumPy stumbles over a traced value in a plain array, they say what was meant.
     """
-    try:
-        yield
-    except Exception as error:
+
+    __slots__ = ()
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, _kind: object, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if not isinstance(error, Exception):
+            return
         meant = _meant(error)
-        place = place_of_error(error.__traceback__)
+        place = place_of_error(traceback)
         if place is not None and isinstance(meant, ChainruleError):
             meant.locate(sentence(place))
         elif place is not None:
             _note_once(error, f"while differentiating, at {sentence(place)}")
         if meant is not error:
-            raise meant.with_traceback(error.__traceback__) from None
-        raise
+            raise meant.with_traceback(traceback) from None
 
 
 def _meant(error: Exception) -> Exception:

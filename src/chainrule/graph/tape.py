@@ -7,10 +7,10 @@ topological order and nothing that walks a tape ever recurses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
+from types import TracebackType
 from typing import Any, Protocol
 
 import numpy as np
@@ -81,8 +81,10 @@ class Traced(Operand):
                 kind = type(a)
             elif kind not in NUMBERS:
                 kept = False
-            if kind not in PLAIN and isinstance(a, Operand) and (
-                below is None or a.level > below.level
+            if (
+                kind not in PLAIN
+                and isinstance(a, Operand)
+                and (below is None or a.level > below.level)
             ):
                 below = a
             values.append(a)
@@ -337,11 +339,23 @@ def _leaked(operation: str) -> TraceError:
     )
 
 
-@contextmanager
-def running(tape: Tape) -> Iterator[None]:
+class running:
     """While the function runs whose computation ``tape`` records; closes the tape at the end."""
-    try:
-        with located(), fronts(tape):
-            yield
-    finally:
-        tape.close()
+
+    __slots__ = ("front", "place", "tape")
+
+    def __init__(self, tape: Tape) -> None:
+        self.tape = tape
+        self.place = located()
+        self.front = fronts(tape)
+
+    def __enter__(self) -> None:
+        self.front.__enter__()
+
+    def __exit__(
+        self, kind: object, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.front.__exit__()
+        self.tape.close()
+        if error is not None:
+            self.place.__exit__(kind, error, traceback)
