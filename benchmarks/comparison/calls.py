@@ -88,7 +88,7 @@ more("acosh", lambda np, x: np.acosh(x), PLUS + 1)
 more("atan2", lambda np, x, y: np.atan2(x, y), V, W)
 for _name in ("polyadd", "polysub", "polymul"):
     more(_name, lambda np, x, y, f=_name: getattr(np, f)(x, y), V, W[:3])
-more("polydiv", lambda np, x, y: np.polydiv(x, y), V, W[:3])
+more("polydiv", lambda np, x, y: np.polydiv(x, y), V, W[:3], vmap=False)
 more("polyder", lambda np, x: np.polyder(x), V)
 more("polyint", lambda np, x: np.polyint(x), V)
 more("poly", lambda np, x: np.poly(x), V)
@@ -356,7 +356,7 @@ class Asked:
     @property
     def mark(self) -> str:
         """The name, and a sum over the text and the inputs: another one for another call."""
-        text = written(self.call).encode()
+        text = f"{written(self.call)} {self.call.vmap} {self.call.flat}".encode()
         for x in self.call.inputs:
             text += repr(numpy.shape(x)).encode() + numpy.asarray(x).tobytes()
         return f"{self.key} {zlib.crc32(text):08x}"
