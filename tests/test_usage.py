@@ -1,6 +1,7 @@
 """Programs that people bring from other libraries, as they write them, with the right numbers."""
 
 import copy
+import re
 
 import numpy as np
 import pytest
@@ -234,3 +235,28 @@ def test_parameters_are_copied_deeply_before_an_inner_loop():
 
     w = np.array([0.5, -1.0])
     same(cr.grad(f)({"w": w})["w"], 2 * (w - 0.4 * w**3) * (1 - 1.2 * w**2) + 1)
+
+
+# ------------------------------------------------------------------------------------- explanations
+
+
+def doubled_in_a_dict(x):
+    kept = {}
+    for key in ("a", "b"):
+        kept[key] = x * 2.0
+        x = kept[key] * np.sin(x)
+    return x
+
+
+def test_the_page_shows_an_item_with_its_key():
+    explained = cr.explain(doubled_in_a_dict)(1.0)
+    assert "│ kept[key]_1 │" in str(explained)  # and not "kept_1", as if [key] were markup
+
+
+def test_the_element_of_a_numbered_step_is_latex_with_one_subscript():
+    def f(x):
+        return np.sum(x[0]) * (2.0 * x)[1][0]
+
+    latex = cr.explain(f)(np.ones((2, 2))).to_latex()
+    assert "{u_{3}}_{[1]}" in latex
+    assert re.search(r"_\{[^{}]*\}_", latex) is None

@@ -181,7 +181,7 @@ def _print_check(result: Any) -> None:
 
     from chainrule.checking.report import page
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)  # x[i] is no markup
     if console.is_terminal:
         console.print(page(result))
     else:
@@ -205,7 +205,7 @@ def _print_page(explanation: Any) -> None:
 
     from chainrule.render.terminal import page
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)  # x[i] is no markup
     if console.is_terminal:
         console.print(page(explanation))
     else:

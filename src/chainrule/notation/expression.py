@@ -357,7 +357,8 @@ class Latex:
 
     def subscript(self, base: Piece, index: str) -> Piece:
         """A subscript in brackets, as it was written."""
-        return Piece(f"{base.s}_{{[{index}]}}", ATOM)
+        inner = f"{{{base.s}}}" if "_{" in base.s else base.s  # LaTeX takes one subscript only
+        return Piece(f"{inner}_{{[{index}]}}", ATOM)
 
 
 TEXT = Text()

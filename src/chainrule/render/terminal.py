@@ -39,7 +39,7 @@ def as_text(explanation: Explanation, width: int = 100, color: bool = False) -> 
     out = io.StringIO()
     console = Console(
         file=out, width=width, force_terminal=color, no_color=not color, legacy_windows=False,
-        color_system="truecolor" if color else None,
+        color_system="truecolor" if color else None, markup=False, emoji=False,
     )  # fmt: skip
     console.print(page(explanation))
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
