@@ -29,7 +29,7 @@ from chainrule.rules.shapes import broadcast_to, cast, reshape, transpose
 
 def spread(cotangent: Any, x: Any, axis: Any = None, keepdims: bool = False, **_more: Any) -> Any:
     """Transpose of a sum: every element that went into it receives the cotangent."""
-    if not keepdims:
+    if not keepdims and axis is not None:
         cotangent = reshape(cotangent, reduced_shape(x, axis, keepdims=True))
     return broadcast_to(cotangent, shape_of(x))
 

@@ -27,12 +27,13 @@ def reshape(x: Any, shape: Any) -> Any:
         return x
     if type(x) is np.ndarray:  # nothing to be recorded
         return x.reshape(shape)[()]
-    sizes = (int(shape),) if np.ndim(shape) == 0 else tuple(map(int, shape))
+    several = isinstance(shape, tuple | list) or np.ndim(shape) > 0
+    sizes = tuple(map(int, shape)) if several else (int(shape),)
     if sizes.count(-1) > 1:
         raise ValueError("can only specify one unknown dimension")
     if -1 in sizes:
         known = math.prod(n for n in sizes if n != -1)
-        rest = int(np.size(x)) // known if known else 0
+        rest = math.prod(shape_of(x)) // known if known else 0
         sizes = tuple(rest if n == -1 else n for n in sizes)
     return bind(RESHAPE, (x,), {"shape": sizes})
 
@@ -87,7 +88,9 @@ def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
         i for i, n in enumerate(wide) if i < extra or (shape[i - extra] == 1 and n != 1)
     )
     if type(x) is np.ndarray:
-        return np.add.reduce(x, axis=repeated, keepdims=True).reshape(shape)[()]
+        if len(repeated) == extra:
+            return np.add.reduce(x, axis=repeated)
+        return np.add.reduce(x, axis=repeated, keepdims=True).reshape(shape)
     return reshape(np.sum(x, axis=repeated, keepdims=True) if repeated else x, shape)
 
 
