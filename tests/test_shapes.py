@@ -342,7 +342,7 @@ def test_the_gradient_of_windows_needs_no_memory_for_each_window():
         (lambda x: x.view(np.int64), AttributeError, "not for memory"),
         (lambda x: x.resize((3, 4)), AttributeError, "np.resize"),
         (lambda x: as_strided(x, (2,), (8,)), (AttributeError, TraceError), ""),
-        (lambda x: np.trim_zeros(x[0]), TraceError, "x[first:last]"),
+        (lambda x: cr.vmap(np.trim_zeros)(x), TraceError, "length of the result"),
         (lambda x: x.astype(complex), NotDifferentiableError, "complex128"),
         (lambda x: x.astype(str), NotDifferentiableError, "cannot be cast"),
         (lambda x: x.astype(np.float32, casting="safe"), TypeError, "'safe'"),

@@ -6,11 +6,13 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from chainrule.errors import TraceError
+from chainrule.graph.operand import concrete
 from chainrule.graph.tape import shape_of
 from chainrule.rules.book import numpy_function
+from chainrule.rules.joining import gathered
+from chainrule.rules.ordering import refuse_unknown
 
 
 @numpy_function(np.array_split)
@@ -72,7 +74,19 @@ if hasattr(np, "unstack"):  # since NumPy 2.1
 
 @numpy_function(np.trim_zeros)
 def _trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:
-    raise TraceError(
-        "np.trim_zeros of a traced value: how much is cut off depends on the values.\n"
-        "Find the ends in a plain array and write the slice: x[first:last]."
-    )
+    """A slice; where it begins and ends is constant while no zero comes or goes."""
+    filt = gathered(filt)
+    refuse_unknown("trim_zeros", filt)
+    ndim, trim = np.ndim(filt), trim.lower()
+    axes = range(ndim) if axis is None else normalize_axis_tuple(axis, ndim)
+    if trim not in ("fb", "bf", "f", "b"):
+        raise ValueError(f"unexpected character(s) in `trim`: {trim!r}")
+    index = [slice(None)] * ndim
+    for i in axes:
+        found = np.nonzero(concrete(filt))[i]
+        if not found.size:
+            index[i] = slice(0, 0)
+            continue
+        first, last = int(found.min()), int(found.max()) + 1
+        index[i] = slice(first if "f" in trim else None, last if "b" in trim else None)
+    return filt[tuple(index)]

@@ -486,17 +486,3 @@ def _bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
         raise ValueError("The weights and list don't have the same length.")
     double = cast(weights, np.float64(0))
     return bind(SCATTER, (double, places), {"index": (ARRAY,), "shape": (length,)})
-
-
-def _refuse_histogram(function: Any) -> None:
-    @numpy_function(function)
-    def refused(*_args: Any, **_options: Any) -> Any:
-        raise NotDifferentiableError(
-            f"np.{function.__name__} counts how many values fall into each bin: it is constant "
-            "between its jumps, so there is nothing to differentiate.\n"
-            "Call it on plain values, or use a smooth weight per bin instead of a count."
-        )
-
-
-for _function in (np.histogram, np.histogram2d, np.histogramdd, np.histogram_bin_edges):
-    _refuse_histogram(_function)
