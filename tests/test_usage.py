@@ -488,6 +488,44 @@ def test_loops_and_choices_of_batches():
     same(cr.grad(lambda x: counted(x)[1])(2.0), 32.0)
 
 
+def grown(x, rate):
+    return cr.while_loop(lambda s: s[0] < 4, lambda s: (s[0] ** 2 * rate + 0.1, s[1] + 1), (x, 0))[
+        0
+    ]
+
+
+def grown_in_python(x, rate):
+    while x < 4:
+        x = x**2 * rate + 0.1
+    return x
+
+
+@pytest.mark.parametrize("xs", [[1.1, 1.5], [1.5, 1.1], [5.0, 1.1, 2.0], [2.0, 6.0], [5.0, 6.0]])
+def test_a_loop_of_unknown_length_in_a_scan_runs_another_number_of_times_in_each_step(xs):
+    """Also where its derivative is recorded: in second derivatives, and under vmap."""
+
+    def scanned(xs, rate):
+        step = lambda c, x: (0.5 * c + grown(x, rate) * c * rate, None)
+        return cr.scan(step, 1.0, xs)[0]
+
+    def looped(xs, rate):
+        c = 1.0
+        for x in xs:
+            c = 0.5 * c + grown_in_python(x, rate) * c * rate
+        return c
+
+    xs = np.array(xs)
+    rates, batch = np.array([1.1, 1.3]), np.stack([xs, xs[::-1]])
+    same(cr.grad(scanned)(xs, 1.1), cr.grad(looped)(xs, 1.1))
+    same(cr.grad(scanned, 1)(xs, 1.1), cr.grad(looped, 1)(xs, 1.1))
+    same(cr.hessian(scanned)(xs, 1.1), cr.hessian(looped)(xs, 1.1))
+    forward = cr.jacobian(cr.jacobian(scanned, mode="forward"), mode="forward")
+    same(forward(xs, 1.1), cr.hessian(looped)(xs, 1.1))
+    for transform in (cr.grad, cr.hessian, lambda f: cr.grad(f, 1)):
+        each = np.stack([transform(looped)(*one) for one in zip(batch, rates, strict=True)])
+        same(cr.vmap(transform(scanned))(batch, rates), each)
+
+
 # ------------------------------------------------------------------------ models and their training
 
 

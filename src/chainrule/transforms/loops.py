@@ -16,7 +16,7 @@ from chainrule.errors import ArgumentsError, TraceError
 from chainrule.graph.bundle import Bundle
 from chainrule.graph.fronts import innermost
 from chainrule.graph.operand import Operand, bind, concrete
-from chainrule.graph.tape import dtype_of, shape_of
+from chainrule.graph.tape import dtype_of, example, shape_of
 from chainrule.transforms.derivatives import jvp, vjp
 from chainrule.transforms.staging import (
     Staged,
@@ -27,6 +27,7 @@ from chainrule.transforms.staging import (
     linear_parts,
     over_batch,
     stage,
+    zeros_along,
     zeros_for,
 )
 from chainrule.tree import flatten, leaves, map_leaves
@@ -69,7 +70,9 @@ def scan(
     series, rebuild_xs = flatten(xs)
     if count and _outside_of_all((*state, *series)):
         return _plainly(f, init, xs, count, reverse)
-    examples = [x[0] if count else np.ones(shape_of(x)[1:], dtype_of(x))[()] for x in series]
+    examples = [
+        example(x)[0] if count else np.ones(shape_of(x)[1:], dtype_of(x))[()] for x in series
+    ]
 
     def step(carry: Any, x: Any) -> Any:
         return f(rebuild_state(carry), rebuild_xs(x))
@@ -159,6 +162,8 @@ def _scanned(*args: Any, body: Staged, count: int, carried: int, backwards: bool
     outer = len(body.outside)
     first = outer + carried
     outside, state, series = args[:outer], list(args[outer:first]), args[first:]
+    if series:  # the iterations of a while_loop, of which another run may make another number
+        count = shape_of(series[0])[0]
     before: list[list[Any]] = []
     given: list[list[Any]] = []
     for i in range(count)[::-1] if backwards else range(count):
@@ -206,13 +211,13 @@ def _push_scan(tangents: Any, args: Any, out: Any, attrs: Any) -> Bundle:
 
     (_, final), (_, ys, _, history) = scan(
         step, (list(state), list(t_state)), (list(series), list(t_series)),
-        length=count, reverse=attrs["backwards"],
+        length=None if series else count, reverse=attrs["backwards"],
     )  # fmt: skip
     return Bundle((*final, *ys, *history))
 
 
 def _filled(tangents: Any, args: Any) -> tuple[Any, ...]:
-    return tuple(zeros_for(a) if t is None else t for t, a in zip(tangents, args, strict=True))
+    return tuple(zeros_along(a) if t is None else t for t, a in zip(tangents, args, strict=True))
 
 
 def _float_tangent(tangent: Any, value: Any) -> Any:
@@ -251,7 +256,7 @@ def _pull_scan(cotangent: Any, args: Any, out: Any, attrs: Any) -> list[Any]:
     zero = [zeros_for(outside[i]) for i in outer]
     (sums, ct_state), ct_x = scan(
         step, (zero, list(ct_final)), (list(before), list(series), list(ct_ys), list(ct_before)),
-        length=count, reverse=not attrs["backwards"],
+        length=None if series else count, reverse=not attrs["backwards"],
     )  # fmt: skip
     found: list[Any] = [None] * len(args)
     for i, value in zip(outer, sums, strict=True):
@@ -402,7 +407,7 @@ def _push_while(tangents: Any, args: Any, out: Any, attrs: Any) -> Bundle:
         return (values, found), list(t_state)
 
     (_, final), history = scan(iteration, (list(state), list(t_state)), counts)
-    return Bundle((*final, *history, zeros_for(counts)))
+    return Bundle((*final, *history, zeros_along(counts)))
 
 
 def _pull_while(cotangent: Any, args: Any, out: Any, attrs: Any) -> list[Any]:

@@ -112,7 +112,7 @@ def items(bundle: Any, count: int) -> list[Any]:
 def _push_item(tangents: Any, args: Any, out: Any, attrs: Any) -> Any:
     (tangent,) = tangents
     part = tangent[attrs["position"]]
-    return np.zeros(shape_of(out), dtype_of(out))[()] if part is None else part
+    return zeros_along(out) if part is None else part
 
 
 def _pull_item(cotangent: Any, args: Any, out: Any, attrs: Any) -> Any:
@@ -190,6 +190,14 @@ def linear_parts(
 def zeros_for(value: Any) -> Any:
     """A tangent or cotangent of zero."""
     return np.zeros(shape_of(value), dtype_of(value))[()]
+
+
+def zeros_along(value: Any) -> Any:
+    """The same for an array that may have another length in another run of what is staged."""
+    if not isinstance(value, Operand):
+        return zeros_for(value)
+    zero = dtype_of(value).type(0)
+    return np.where(np.equal(value, value), zero, zero)
 
 
 def refuse_operands(value: Any, what: str) -> None:
