@@ -14,6 +14,7 @@ import numpy as np
 
 from chainrule.graph.operand import NO_ATTRS, Attrs, Operand
 from chainrule.graph.primitive import Primitive
+from chainrule.graph.rational import Rational
 
 # Inputs that every graph may use and whose values everybody knows.
 E = "<e>"
@@ -97,9 +98,8 @@ class Graph:
 def _key(arg: Any) -> Any:
     if type(arg) is float:
         return arg.hex()  # as good as its bytes, and much faster to get
-    exactly = getattr(arg, "exactly", None)
-    if exactly is not None:
-        return exactly.numerator, exactly.denominator
+    if type(arg) is Rational:
+        return arg.exactly.as_integer_ratio()
     array = np.asarray(arg)
     return (type(arg).__name__, array.dtype.str, array.shape, array.tobytes())
 
@@ -110,7 +110,7 @@ def ancestors(outputs: Sequence[Any], stop: Collection[int] = ()) -> list[Node]:
     Nodes whose index is in ``stop`` are included, what lies behind them is not.
     """
     found: dict[int, Node] = {}
-    stack = [o for o in outputs if isinstance(o, Node)]
+    stack = [o for o in outputs if type(o) is Node]
     while stack:
         node = stack.pop()
         index = node.index
@@ -118,6 +118,6 @@ def ancestors(outputs: Sequence[Any], stop: Collection[int] = ()) -> list[Node]:
             found[index] = node
             if index not in stop:
                 for arg in node.args:
-                    if isinstance(arg, Node) and arg.index not in found:
+                    if type(arg) is Node and arg.index not in found:
                         stack.append(arg)
     return [found[i] for i in sorted(found)]

@@ -23,6 +23,8 @@ UFUNCS: dict[np.ufunc, Primitive] = {}
 # By name, so that SciPy need not be imported to know its functions.
 SCIPY_UFUNCS: dict[str, Primitive] = {}
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {}
+# The same by name, for those of modules that NumPy loads when they are first used.
+NAMED_FUNCTIONS: dict[str, Callable[..., Any]] = {}
 METHODS: dict[str, Callable[..., Any]] = {}
 # For attributes of arrays that an operand does not have: what to do instead.
 ADVICE: dict[str, str] = {}
@@ -93,6 +95,8 @@ class Operand:
         adapter = FUNCTIONS.get(function)
         if adapter is None and function in CREATORS:
             return CREATORS[function](self, *args, **kwargs)
+        if adapter is None:
+            adapter = NAMED_FUNCTIONS.get(f"{function.__module__}.{function.__name__}")
         if adapter is None:
             _no_rule(f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1))
         return adapter(*args, **kwargs)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import linecache
+import os
 import re
 import sys
 from functools import lru_cache
-from pathlib import Path
 from types import CodeType, FrameType, TracebackType
 
 import numpy as np
@@ -17,7 +17,7 @@ from chainrule.errors import ChainruleError, TraceError
 _OF_OBJECTS = re.compile(
     r"which has no callable|dtype\('O'\)|not supported for the input types|object arrays"
 )
-_PACKAGES = (str(Path(__file__).parents[1]), str(Path(np.__file__).parent))
+_PACKAGES = (os.path.dirname(os.path.dirname(__file__)), os.path.dirname(np.__file__))
 
 
 @lru_cache(maxsize=4096)
@@ -63,7 +63,7 @@ def sentence(place: tuple[str, int]) -> str:
     """The place in words: ``model.py:12: h = np.tanh(z)``."""
     file, line = place
     code = linecache.getline(file, line).strip()
-    return f"{Path(file).name}:{line}" + (f": {code}" if code else "")
+    return f"{os.path.basename(file)}:{line}" + (f": {code}" if code else "")
 
 
 class located:

@@ -13,7 +13,7 @@ from typing import Any
 Partial = Callable[..., Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Scale:
     """Elementwise: multiplied by ``partial(*args, out)``, forward and backward alike.
 
@@ -26,7 +26,7 @@ class Scale:
     partial: Partial | float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Mask:
     """Elementwise selection: where ``weight(*args, out)`` is zero, nothing passes at all.
 
@@ -38,7 +38,7 @@ class Mask:
     weight: Partial
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Linear:
     """The primitive is linear in this argument.
 
@@ -56,7 +56,7 @@ class Linear:
     add_into: Callable[..., None] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Bilinear:
     """A contraction, linear in each argument by itself (matmul, dot, convolve).
 
@@ -66,7 +66,7 @@ class Bilinear:
     transpose: Callable[..., Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Custom:
     """Push and pull written out: ``push(tangent, *args, out, **attrs)`` and likewise ``pull``.
 
@@ -83,7 +83,7 @@ class Custom:
     joint: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Flat:
     """No derivative flows: the output is constant between jumps, or the argument is a condition."""
 
@@ -94,7 +94,7 @@ Edge = Scale | Mask | Linear | Bilinear | Custom | Flat
 ELEMENTWISE = (Scale, Mask)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Domain:
     """Where the primitive is defined: ``test(*args)`` elementwise, and the same in words."""
 
@@ -102,7 +102,7 @@ class Domain:
     says: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Convention:
     """A point where the derivative does not exist (or is infinite), and what is used there.
 
@@ -114,7 +114,7 @@ class Convention:
     says: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Notation:
     """How the primitive is written: the name of a function, or a template with ``{0}``, ``{1}``.
 

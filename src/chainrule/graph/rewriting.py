@@ -25,8 +25,10 @@ def exact(op: Primitive, args: tuple[Any, ...]) -> Any:
 
 def _has_array(args: tuple[Any, ...]) -> bool:
     """Whether one of them has dimensions; symbols and numbers need not be asked."""
-    others = [a for a in args if type(a) not in _SCALARS]
-    return bool(others) and any(getattr(a, "ndim", 0) for a in others)
+    for arg in args:  # noqa: SIM110 - asked of every operation: a generator would double its time
+        if type(arg) not in _SCALARS and getattr(arg, "ndim", 0):
+            return True
+    return False
 
 
 def _is(arg: Any, number: float) -> bool:
@@ -57,12 +59,17 @@ def _subtract(x: Any, y: Any) -> Any:
 
 
 def _multiply(x: Any, y: Any) -> Any:
-    symbols = isinstance(x, Node), isinstance(y, Node)
-    if not all(symbols):
-        if _is(x, 1.0) or _is(y, 1.0):
-            return y if _is(x, 1.0) else x
-        if _is(x, -1.0) or _is(y, -1.0):
-            return -(y if _is(x, -1.0) else x)
+    symbols = type(x) is Node, type(y) is Node
+    if not symbols[0]:
+        if x == 1.0:
+            return y
+        if x == -1.0 and not _is(y, 1.0):
+            return -y
+    if not symbols[1]:
+        if y == 1.0:
+            return x
+        if y == -1.0:
+            return -x
     if symbols[1] and (inner := _negated(y)) is not None:
         return -(x * inner)
     if symbols[0] and (inner := _negated(x)) is not None:
@@ -259,12 +266,12 @@ def tidy(op: Primitive, args: tuple[Any, ...]) -> Any:
 
 
 def _tidy_product(x: Any, y: Any) -> Any:
-    over, under = _parts(x, "divide"), _parts(y, "divide")
-    if under is not None and isinstance(x, Node):
+    symbol = isinstance(x, Node)
+    if symbol and (under := _parts(y, "divide")) is not None:
         return x * under[0] / under[1]
-    if over is not None and isinstance(y, Node):
+    if isinstance(y, Node) and (over := _parts(x, "divide")) is not None:
         return over[0] * y / over[1]
-    return y * x if _scaled(y) and isinstance(x, Node) and not _scaled(x) else None
+    return y * x if symbol and _scaled(y) and not _scaled(x) else None
 
 
 def _scaled(arg: Any) -> bool:

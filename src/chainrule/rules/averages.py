@@ -8,6 +8,7 @@ taken by Gauss and Legendre's rule, whose error is far below rounding for the fu
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -17,14 +18,20 @@ from chainrule.graph.operand import symbolic
 from chainrule.graph.tape import dtype_of
 from chainrule.rules.shapes import reshape
 
-_nodes, _weights = np.polynomial.legendre.leggauss(18)
-_T, _W = (_nodes + 1) / 2, _weights / 2
+
+@functools.cache
+def _rule() -> tuple[Any, Any]:
+    """Where the function is asked, and the weight of each answer."""
+    nodes, weights = np.polynomial.legendre.leggauss(18)
+    return (nodes + 1) / 2, weights / 2
 
 
 def average(f: Callable[[Any, Any], Any], x: Any) -> Any:
     """The average of ``f(t, x)`` over t from 0 to 1, for each element of ``x``."""
     dtype = dtype_of(x)
-    return np.sum(_W.astype(dtype) * f(_T.astype(dtype), reshape(x, (*np.shape(x), 1))), axis=-1)
+    nodes, weights = _rule()
+    values = f(nodes.astype(dtype), reshape(x, (*np.shape(x), 1)))
+    return np.sum(weights.astype(dtype) * values, axis=-1)
 
 
 def beside(

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import NotDifferentiableError
-from chainrule.graph.operand import Operand, bind, concrete
+from chainrule.graph.operand import NAMED_FUNCTIONS, Operand, bind, concrete
 from chainrule.graph.primitive import Custom, Primitive
 from chainrule.graph.tape import dtype_of, shape_of
 from chainrule.rules.book import define, numpy_function
@@ -492,29 +492,23 @@ def _svdvals(x: Any, /) -> Any:
 # --------------------------------------------------------------------------- complex results
 
 
-def _complex(*functions: Any) -> None:
+def _complex(module: str, names: str, instead: str) -> None:
     """Functions whose results are complex: there are no derivatives of such yet."""
-    for function in functions:
-        name = f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1)
+    for name in names.split():
 
         def adapter(*args: Any, name: str = name, **options: Any) -> Any:
             raise NotDifferentiableError(
-                f"{name} of a traced value: its result is complex, and complex derivatives are "
-                "not supported yet.\n"
-                + (
-                    "np.linalg.eigh and np.linalg.eigvalsh of a symmetric matrix are."
-                    if "eig" in name
-                    else "Write the transform as a product with the matrices of its cosines and "
-                    "sines."
-                )
+                f"np.{module}.{name} of a traced value: its result is complex, and complex "
+                f"derivatives are not supported yet.\n{instead}"
             )
 
-        numpy_function(function)(adapter)
+        NAMED_FUNCTIONS[f"numpy.{module}.{name}"] = adapter
 
 
-_complex(np.linalg.eig, np.linalg.eigvals)
 _complex(
-    np.fft.fft, np.fft.ifft, np.fft.fft2, np.fft.ifft2, np.fft.fftn, np.fft.ifftn, np.fft.rfft,
-    np.fft.irfft, np.fft.rfft2, np.fft.irfft2, np.fft.rfftn, np.fft.irfftn, np.fft.hfft,
-    np.fft.ihfft,
+    "linalg", "eig eigvals", "np.linalg.eigh and np.linalg.eigvalsh of a symmetric matrix are."
+)
+_complex(
+    "fft", "fft ifft fft2 ifft2 fftn ifftn rfft irfft rfft2 irfft2 rfftn irfftn hfft ihfft",
+    "Write the transform as a product with the matrices of its cosines and sines.",
 )  # fmt: skip

@@ -22,18 +22,19 @@ import functools
 import math
 import sys
 from collections.abc import Callable
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
 from types import FunctionType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from chainrule.graph.operand import Operand, bind
-from chainrule.rules.gamma import DIGAMMA, GAMMA, GAMMALN, POLYGAMMA
+from chainrule.rules.bessel import spherical
+from chainrule.rules.gamma import BINOM, DIGAMMA, GAMMA, GAMMALN, POCH, POLYGAMMA
 from chainrule.rules.reductions import log_softmax, logsumexp, softmax
 from chainrule.rules.scipy_values import refuse_differentiated
+
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
 
 MODULE = "scipy.special"
 
@@ -70,14 +71,40 @@ def _factorial(n: Any, exact: bool = False, extend: str = "zero") -> Any:
     return np.where(inside, bind(GAMMA, (np.where(inside, n, 0.0) + 1,)), 0.0)
 
 
+def _chosen(n: Any, k: Any, count: Callable[[Any, Any], Any]) -> Any:
+    """A number of choices: 0 where there are more to choose than there are."""
+    possible = np.less_equal(k, n) & np.greater_equal(n, 0) & np.greater_equal(k, 0)
+    return np.where(possible, count(np.where(possible, n, 1.0), np.where(possible, k, 1.0)), 0.0)
+
+
+def _comb(N: Any, k: Any, *, exact: bool = False, repetition: bool = False) -> Any:
+    if exact:
+        raise TypeError("comb of a traced value takes exact=False only")
+    if not repetition:
+        return _chosen(N, k, lambda n, k: bind(BINOM, (n, k)))
+    nothing = np.equal(k, 0) & np.greater_equal(N, 0)
+    return np.where(nothing, 1.0, bind(BINOM, (np.where(nothing, 1.0, N + k - 1), k)))
+
+
+def _perm(N: Any, k: Any, exact: bool = False) -> Any:
+    if exact:
+        raise TypeError("perm of a traced value takes exact=False only")
+    return _chosen(N, k, lambda n, k: bind(POCH, (n - k + 1, k)))
+
+
 FRONTS: dict[str, Callable[..., Any]] = {
     "logsumexp": logsumexp, "softmax": softmax, "log_softmax": log_softmax,
     "polygamma": _polygamma, "multigammaln": _multigammaln, "factorial": _factorial,
+    "comb": _comb, "perm": _perm, "spherical_jn": spherical("j"), "spherical_yn": spherical("y"),
+    "spherical_in": spherical("i"), "spherical_kn": spherical("k"),
 }  # fmt: skip
 
 
-def _code_of_front(name: str) -> Any:
-    """Code that may stand in SciPy's module: it names nothing but what it imports itself."""
+def _code_of_front(name: str, free: tuple[str, ...] = ()) -> Any:
+    """Code that may stand in SciPy's module: it names nothing but what it imports itself.
+
+    A function that closes over ``free`` takes only code that does so too.
+    """
 
     def front(*args: Any, **kwargs: Any) -> Any:
         from chainrule.rules.scipy_functions import called
@@ -85,7 +112,9 @@ def _code_of_front(name: str) -> Any:
         return called("name", args, kwargs)
 
     constants = tuple(name if c == "name" else c for c in front.__code__.co_consts)
-    return front.__code__.replace(co_consts=constants, co_name=name, co_qualname=name)
+    return front.__code__.replace(
+        co_consts=constants, co_name=name, co_qualname=name, co_freevars=free
+    )
 
 
 _originals: dict[str, Callable[..., Any]] = {}
@@ -105,22 +134,22 @@ def connect(special: ModuleType) -> None:
         function = getattr(special, name, None)
         if name in _originals or not isinstance(function, FunctionType):
             continue
-        if function.__closure__:
-            continue  # its code cannot be exchanged for code without one
+        code = function.__code__
         original = FunctionType(
-            function.__code__, function.__globals__, function.__name__, function.__defaults__
-        )
+            code, function.__globals__, function.__name__, function.__defaults__,
+            function.__closure__,
+        )  # fmt: skip
         functools.update_wrapper(original, function)
-        original.__dict__.pop("__wrapped__")
+        del original.__dict__["__wrapped__"]
         original.__dict__.update(function.__dict__)
         original.__kwdefaults__ = function.__kwdefaults__
         _originals[name] = original
-        function.__code__ = _code_of_front(name)
+        function.__code__ = _code_of_front(name, code.co_freevars)
         function.__kwdefaults__ = None
         function.__wrapped__ = original  # type: ignore[attr-defined]
 
 
-class _AfterImport(MetaPathFinder):
+class _AfterImport:
     """Connects SciPy's functions as soon as their module has been imported, and is gone then."""
 
     def __init__(self) -> None:
@@ -130,17 +159,19 @@ class _AfterImport(MetaPathFinder):
         """The module's own spec, with ``connect`` behind its loader."""
         if fullname != MODULE or self.searching:
             return None
+        from importlib.util import find_spec
+
         self.searching = True
         try:
             spec = find_spec(fullname)
         finally:
             self.searching = False
         if spec is not None and spec.loader is not None:
-            spec.loader = _Connecting(spec.loader, self)
+            spec.loader = _Connecting(spec.loader, self)  # type: ignore[assignment]
         return spec
 
 
-class _Connecting(Loader):
+class _Connecting:
     """A loader that connects what it has loaded."""
 
     def __init__(self, loader: Any, finder: _AfterImport) -> None:

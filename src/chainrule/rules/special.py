@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 from typing import Any
@@ -87,9 +88,12 @@ LOGIT = define(
     mpmath=lambda mp, x: mp.log(x) - mp.log1p(-x), sympy=lambda sp, x: sp.log(x / (1 - x)),
 )  # fmt: skip
 
-# Gauss and Laguerre's rule for the slope of erfcx far out: ∫ u·f(u)·e^(−u) du.
-_u, _w = np.polynomial.laguerre.laggauss(24)
-_U, _UW = _u, _w * _u / np.sum(_w * _u)
+
+@functools.cache
+def _laguerre() -> tuple[Any, Any]:
+    """Gauss and Laguerre's rule for the slope of erfcx far out: ∫ u·f(u)·e^(−u) du."""
+    nodes, weights = np.polynomial.laguerre.laggauss(24)
+    return nodes, weights * nodes / np.sum(weights * nodes)
 
 
 def _erfcx_slope(x: Any, out: Any) -> Any:
@@ -100,8 +104,9 @@ def _erfcx_slope(x: Any, out: Any) -> Any:
     dtype = dtype_of(x)
     far = x > 3
     y = reshape(np.where(far, x, 6.0), (*np.shape(x), 1))
-    decay = np.exp(-((_U.astype(dtype) / (2 * y)) ** 2))
-    integral = np.sum(_UW.astype(dtype) * decay, axis=-1)
+    nodes, weights = _laguerre()
+    decay = np.exp(-((nodes.astype(dtype) / (2 * y)) ** 2))
+    integral = np.sum(weights.astype(dtype) * decay, axis=-1)
     y = np.where(far, x, 6.0)
     return np.where(far, -integral / (math.sqrt(math.pi) * y * y), direct)
 
