@@ -2,9 +2,11 @@
 
 import copy
 import functools
+import gc
 import itertools
 import math
 import re
+import tracemalloc
 from collections import OrderedDict, namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -527,6 +529,34 @@ def test_a_loop_of_unknown_length_in_a_scan_runs_another_number_of_times_in_each
 
 
 # ------------------------------------------------------------------------ models and their training
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        lambda f, x: cr.grad(f)(x),
+        lambda f, x: cr.jvp(f, (x,), (x,)),
+        lambda f, x: cr.hvp(f, (x,), (x,)),
+        lambda f, x: cr.vmap(cr.grad(f))(x[None]),
+    ],
+    ids=["grad", "jvp", "hvp", "vmap of grad"],
+)
+def test_large_intermediate_values_do_not_wait_for_the_garbage_collector(transform):
+    f = lambda x: np.sum(np.tanh(x @ x))
+    x = np.ones((100, 100))
+    transform(f, x)
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for _ in range(10):
+            transform(f, x)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert after - before < x.nbytes
 
 
 def test_a_gaussian_process_is_fitted_with_its_hessian():

@@ -124,6 +124,7 @@ def value_and_grad(
                 if leaf.index not in found:
                     warn_of_absent(f, _leaf_name(f, args, nums, place), leaf, tape)
         gradients = rebuild([_gradient_of(leaf, found) for leaf in inputs])
+        tape.records.clear()  # tape and records hold each other: large arrays would wait for gc
         gradient = gradients[0] if single else gradients
         if has_aux:
             return (value, map_leaves(lambda leaf: lowered(leaf, tape), aux)), gradient
@@ -218,7 +219,10 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
     _check_tangents("jvp", primals, tangents)
     tape, out, inputs, rebuild = trace(f, primals, range(len(primals)), {})
     along = _leaves_like(rebuild(inputs), tuple(tangents))
-    return map_leaves(lambda leaf: lowered(leaf, tape), out), push_along(tape, inputs, along, out)
+    value = map_leaves(lambda leaf: lowered(leaf, tape), out)
+    tangent = push_along(tape, inputs, along, out)
+    tape.records.clear()
+    return value, tangent
 
 
 def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any]]:
