@@ -810,6 +810,21 @@ def test_a_gradient_has_the_shape_and_the_dtype_of_its_argument(x, f, dtype):
     assert np.shape(found) == np.shape(x)
 
 
+def test_a_rule_of_ones_own_may_compute_in_another_dtype():
+    pull = cr.custom_rule(
+        lambda x: np.sum(x**2), pull=lambda ct, x, out: ct * 2.0 * x.astype(float)
+    )
+    push = cr.custom_rule(
+        lambda x: np.sum(x**2), push=lambda t, x, out: np.sum(t[0] * 2.0 * x * [1.0])
+    )
+    x = np.arange(3, dtype=np.float32)
+    for f in (pull, push):
+        value, tangent = cr.jvp(f, (x,), (x,))
+        for found in (value, tangent, cr.grad(f)(x), cr.vmap(cr.grad(f))(x[None])):
+            assert found.dtype == np.float32
+        same(cr.grad(f)(x), 2 * x)
+
+
 def test_masks_and_whole_numbers_mix_with_floats():
     mask, x = np.array([True, False, True]), np.array([1.0, 2.0, -3.0])
 

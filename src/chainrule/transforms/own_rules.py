@@ -15,7 +15,7 @@ from chainrule.graph.bundle import Bundle
 from chainrule.graph.held import held
 from chainrule.graph.operand import Operand, bind, concrete
 from chainrule.graph.primitive import Custom, Flat, Notation, Primitive
-from chainrule.graph.tape import Tape, Traced, example, running, shape_of
+from chainrule.graph.tape import Tape, Traced, dtype_of, example, running, shape_of
 from chainrule.graph.versions import refreshed
 from chainrule.transforms.derivatives import jvp, vjp
 from chainrule.transforms.staging import (
@@ -131,7 +131,7 @@ def _row(f: Callable[..., Any], pull: Any, push: Any) -> Primitive:
                     f"the pull of {name} gives a cotangent of shape {shape_of(part)} for argument "
                     f"{i} of shape {shape_of(arg)}"
                 )
-        return tuple(parts)
+        return tuple([_typed(part, arg) for part, arg in zip(parts, args, strict=True)])
 
     def pushed(tangents: Any, args: Any, out: Any, attrs: Any) -> Any:
         filled = tuple(
@@ -145,13 +145,21 @@ def _row(f: Callable[..., Any], pull: Any, push: Any) -> Primitive:
                 f"the push of {name} gives a tangent of shape {shape_of(tangent)} for a result of "
                 f"shape {shape_of(out)}"
             )
-        return tangent
+        return _typed(tangent, out)
 
     return Primitive(
         name, evaluate, (Custom(pushed, pulled, joint=True),),
         Notation(name, rf"\operatorname{{{name}}}".replace("_", r"\_")), elementwise=False,
         structure="given by its author",
     )  # fmt: skip
+
+
+def _typed(found: Any, value: Any) -> Any:
+    """A tangent or cotangent in the dtype of its value: a rule may well compute in another."""
+    dtype = dtype_of(value)
+    if found is None or dtype.kind != "f" or dtype_of(found) == dtype:
+        return found
+    return found.astype(dtype) if hasattr(found, "astype") else dtype.type(found)
 
 
 def _transposed_pull(pull: Any, tangents: Any, args: Any, out: Any) -> Any:
