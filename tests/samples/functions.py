@@ -58,6 +58,7 @@ STACK = spread_out(2, 3, 3) + 2.5 * numpy.eye(3)
 UNIT = numpy.array([-0.8, -0.3, 0.1, 0.45, 0.9])
 PLUS = numpy.array([0.2, 0.7, 1.6, 2.3, 4.1])
 HOLES = numpy.array([[False, True, False], [True, False, False]])
+DEGREES = numpy.array([0, 1, 2, 5, 0])
 INDICES = numpy.array([2, 0, 2])
 # Why a traced value is refused.
 NO_ROW, NO_COMPLEX = "no row", "complex"
@@ -427,6 +428,8 @@ call("special.beta", lambda np, x, y: np.special.beta(x, y), PLUS, PLUS[::-1])
 call("special.betaln", lambda np, x, y: np.special.betaln(x, y), PLUS, PLUS[::-1])
 call("special.gammainc", lambda np, x: np.special.gammainc(1.5, x), PLUS)
 call("special.gammaincc", lambda np, x: np.special.gammaincc(1.5, x), PLUS)
+call("special.gammainc", lambda np, a, x: np.special.gammainc(a, x), PLUS[::-1], PLUS)
+call("special.gammaincc", lambda np, a: np.special.gammaincc(a, [0.3, 2.0, 0.9, 0.0, 7.0]), PLUS)
 call("special.betainc", lambda np, x: np.special.betainc(1.5, 2.5, x), (UNIT + 1) / 2)
 call("special.polygamma", lambda np, x: np.special.polygamma(1, x), PLUS)
 call("special.zeta", lambda np, x: np.special.zeta(2.5, x), PLUS)
@@ -453,6 +456,23 @@ for _name in ("yv", "kv", "ive", "kve", "jn", "yn", "kn", "expn"):
     call(f"special.{_name}", lambda np, x, f=_name: getattr(np.special, f)(2, x), PLUS)
 for _name in ("sici", "shichi", "fresnel"):
     call(f"special.{_name}", lambda np, x, f=_name: getattr(np.special, f)(x), PLUS)
+for _name in ("ellipk", "ellipe"):
+    call(f"special.{_name}", lambda np, x, f=_name: getattr(np.special, f)(x), UNIT * 0.9)
+for _name in ("legendre", "chebyt", "chebyu", "hermite", "hermitenorm", "laguerre", "sh_legendre",
+              "sh_chebyt", "sh_chebyu", "chebyc", "chebys"):  # fmt: skip
+    call(f"special.eval_{_name}", lambda np, x, f=f"eval_{_name}": getattr(np.special, f)(3, x), V)
+call("special.eval_legendre", lambda np, x: np.special.eval_legendre(DEGREES, x), UNIT)
+call("special.eval_gegenbauer", lambda np, x: np.special.eval_gegenbauer(3, 0.7, x), V)
+call("special.eval_genlaguerre", lambda np, x: np.special.eval_genlaguerre(3, 0.7, x), V)
+call("special.eval_jacobi", lambda np, x: np.special.eval_jacobi(3, 0.7, 1.5, x), V)
+call("special.eval_sh_jacobi", lambda np, x: np.special.eval_sh_jacobi(3, 2.5, 1.5, x), V)
+call("special.airy", lambda np, x: np.special.airy(x), V)
+for _name in ("spherical_jn", "spherical_yn", "spherical_in", "spherical_kn"):
+    call(f"special.{_name}", lambda np, x, f=_name: getattr(np.special, f)(2, x), PLUS)
+    call(f"special.{_name}", lambda np, x, f=_name: getattr(np.special, f)(DEGREES, x, True), PLUS)
+call("special.comb", lambda np, n, k: np.special.comb(n, k), PLUS + 2, PLUS[::-1])
+call("special.comb", lambda np, n: np.special.comb(n, 1.5, repetition=True), PLUS)
+call("special.perm", lambda np, n, k: np.special.perm(n, k), PLUS + 2, PLUS[::-1])
 call("special.betaincc", lambda np, x: np.special.betaincc(1.5, 2.5, x), (UNIT + 1) / 2)
 call("special.hyp1f1", lambda np, x: np.special.hyp1f1(0.5, 1.5, x), V)
 call("special.hyp2f1", lambda np, x: np.special.hyp2f1(0.5, 1.5, 2.5, x), UNIT / 2)

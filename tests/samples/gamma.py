@@ -9,6 +9,13 @@ LIMITS = ((0.5, 0.3), (3.0, 2.0), (7.9, 9.0), (8.1, 9.0), (40.0, 33.0), (900.0, 
 PAIRS = ((0.5, 0.3), (3.0, 2.0), (20.0, 0.2), (0.2, 30.0), (0.1, 8.0))
 BETAS = ((0.5, 0.3, 0.2), (3.0, 2.0, 0.7), (9.0, 20.0, 0.3), (400.0, 500.0, 0.45))
 
+
+def in_the_order(a, x, k):
+    with mpmath.workdps(40):
+        below = lambda a: mpmath.gammainc(a, 0, mpmath.mpf(float(x)), regularized=True)
+        return float(mpmath.diff(below, mpmath.mpf(float(a)), int(k)))
+
+
 ELEMENTWISE = {
     "gamma": (sp.gamma, (*LEFT, *UPPER)),
     "gammaln": (sp.gammaln, (*LEFT, *UPPER)),
@@ -19,6 +26,15 @@ ELEMENTWISE = {
     "polygamma": (sp.polygamma, tuple((n, x) for n in (1, 3) for x in UPPER)),
     "gammainc": (sp.gammainc, LIMITS),
     "gammaincc": (sp.gammaincc, LIMITS),
+    "gammainc_order": (
+        in_the_order,
+        (
+            *((a, x, 1) for a, x in (*LIMITS[:4], (0.05, 1e-3), (2.3, 6.0))),
+            (0.5, 0.3, 2),
+            (3.0, 5.0, 2),
+            (2.3, 1.0, 3),
+        ),
+    ),
     "beta": (sp.beta, PAIRS),
     "betaln": (sp.betaln, PAIRS),
     "betainc": (sp.betainc, BETAS),

@@ -1,4 +1,4 @@
-"""Bessel functions, differentiated in their argument; the order is fixed.
+"""Bessel functions and Airy's, differentiated in their argument; the order is fixed.
 
 The recurrences C′ᵥ = (Cᵥ₋₁ ∓ Cᵥ₊₁)/2 serve every order. The scaled functions e^(−|x|)·Iᵥ(x) and
 e^x·Kᵥ(x) vary slowly far out, where their recurrence would be a difference of nearly equal numbers:
@@ -16,7 +16,8 @@ from chainrule.graph.operand import bind, symbolic
 from chainrule.graph.primitive import Flat, Primitive, Scale
 from chainrule.rules.book import define, numpy_function
 from chainrule.rules.piecewise import WHERE
-from chainrule.rules.scipy_values import from_scipy, takes_fixed
+from chainrule.rules.scipy_values import from_scipy, refuse_differentiated, takes_fixed
+from chainrule.rules.ufunc_methods import ufunc_call
 
 _ORDER = Flat("an order; SciPy has no derivative in it")
 _FAR, _TERMS = 32.0, 24
@@ -200,6 +201,84 @@ for _name, _slope, _order in (
         mpmath=lambda mp, x, f=_modified, order=_order:
             getattr(mp, f)(order, x) * mp.exp(-abs(x) if f == "besseli" else x),
     )  # fmt: skip
+
+# --------------------------------------------------------------------------------------- spherical
+
+
+def _spherical_slope(letter: str, order: Any, x: Any) -> Any:
+    """By the neighbours in order, which are regular at 0 where the function is."""
+    row = SPHERICAL[letter]
+    below = bind(row, (np.where(np.equal(order, 0), order, order - 1), x))
+    above = bind(row, (order + 1, x))
+    first, second = {"j": (1, -1), "y": (1, -1), "i": (1, 1), "k": (-1, -1)}[letter]
+    share = order / (2 * order + 1)
+    lower = np.where(np.equal(order, 0), 0.0, share * below)  # not 0·∞ at a pole
+    return first * lower + second * (1 - share) * above
+
+
+def _half_order(letter: str) -> Any:
+    """The same function by one of half an order more."""
+    name = {"j": "besselj", "y": "bessely", "i": "besseli", "k": "besselk"}[letter]
+    return lambda mp, v, x: mp.sqrt(mp.pi / (2 * x)) * getattr(mp, name)(v + mp.mpf(0.5), x)
+
+
+SPHERICAL: dict[str, Primitive] = {
+    letter: define(
+        f"spherical_{letter}n", from_scipy(f"spherical_{letter}n", orders=1), _ORDER,
+        Scale(lambda v, x, out, letter=letter: _spherical_slope(letter, v, x)),
+        text=letter, latex=rf"\mathrm{{{letter}}}", ulps=math.inf,
+        domain=(lambda v, x: (v >= 0) & (v == np.floor(v)) & (x >= 0),
+                "a whole order and an argument of at least 0"),
+        mpmath=_half_order(letter),
+    )
+    for letter in "jyik"
+}  # fmt: skip
+
+
+def spherical(letter: str) -> Any:
+    """``scipy.special.spherical_jn`` and its like for operands."""
+
+    def call(n: Any, z: Any, derivative: bool = False) -> Any:
+        refuse_differentiated(n, f"spherical_{letter}n", "order")
+        if derivative:
+            return _spherical_slope(letter, n, z)
+        return bind(SPHERICAL[letter], (n, z))
+
+    return call
+
+
+# -------------------------------------------------------------------------------------------- Airy
+
+
+def _airy(name: str, output: int, slope: Any, **facts: Any) -> Primitive:
+    kind, order = ("airyai", "airybi")[output // 2], output % 2
+    return define(
+        name, from_scipy("airy", output), Scale(slope), ulps=math.inf,
+        mpmath=lambda mp, x: getattr(mp, kind)(x, derivative=order), **facts,
+    )  # fmt: skip
+
+
+AI: Primitive = _airy(
+    "airy_ai", 0, lambda x, out: bind(AI_SLOPE, (x,)), text="Ai", latex=r"\operatorname{Ai}",
+    sympy=lambda sp, x: sp.airyai(x),
+)
+AI_SLOPE: Primitive = _airy(
+    "airy_ai_slope", 1, lambda x, out: x * bind(AI, (x,)), text="Ai′",
+    latex=r"\operatorname{Ai}'", sympy=lambda sp, x: sp.airyaiprime(x),
+)
+BI: Primitive = _airy(
+    "airy_bi", 2, lambda x, out: bind(BI_SLOPE, (x,)), text="Bi", latex=r"\operatorname{Bi}",
+    sympy=lambda sp, x: sp.airybi(x),
+)
+BI_SLOPE: Primitive = _airy(
+    "airy_bi_slope", 3, lambda x, out: x * bind(BI, (x,)), text="Bi′",
+    latex=r"\operatorname{Bi}'", sympy=lambda sp, x: sp.airybiprime(x),
+)
+
+
+@ufunc_call("airy")
+def _airy_functions(x: Any) -> tuple[Any, ...]:
+    return tuple(bind(row, (x,)) for row in (AI, AI_SLOPE, BI, BI_SLOPE))
 
 
 @numpy_function(np.i0)

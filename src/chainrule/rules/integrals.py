@@ -1,4 +1,4 @@
-"""Integrals that have a name: of exponentials, of sines, Dawson's and Fresnel's.
+"""Integrals that have a name: of exponentials, of sines, Dawson's, Fresnel's and elliptic ones.
 
 Their derivatives are what stands under the integral; beside 0/0 it is taken as an average.
 """
@@ -131,6 +131,23 @@ HYP2F1: Primitive = define(
     domain=(lambda a, b, c, x: (c > 0) & (np.abs(x) < 1),
             "a positive third parameter and an argument between −1 and 1"),
     mpmath=lambda mp, a, b, c, x: mp.hyp2f1(a, b, c, x),
+)
+# As series around 0 that SciPy continues: the usual (E/(1 − m) − K)/(2m) and (E − K)/(2m)
+# are 0/0 there.
+ELLIPK = define(
+    "ellipk", from_scipy("ellipk"),
+    Scale(lambda m, out: _pi(m) / 8 * bind(HYP2F1, (1.5, 1.5, 2.0, m))),
+    text="K", latex=r"\mathrm{K}", scipy="ellipk", ulps=16.0,
+    domain=(lambda m: m < 1, "a parameter below 1"),
+    mpmath=lambda mp, m: mp.ellipk(m), sympy=lambda sp, m: sp.elliptic_k(m),
+)
+ELLIPE = define(
+    "ellipe", from_scipy("ellipe"),
+    Scale(lambda m, out: -_pi(m) / 8 * bind(HYP2F1, (0.5, 1.5, 2.0, m))),
+    text="E", latex=r"\mathrm{E}", scipy="ellipe", ulps=16.0,
+    domain=(lambda m: m <= 1, "a parameter of at most 1"),
+    conventions=(Convention(lambda m: m == 1, "1", "the derivative is infinite"),),
+    mpmath=lambda mp, m: mp.ellipe(m), sympy=lambda sp, m: sp.elliptic_e(m),
 )
 takes_fixed(HYP1F1, "hyp1f1", orders=2, what="parameters a and b")
 takes_fixed(HYP2F1, "hyp2f1", orders=3, what="parameters a, b and c")
