@@ -82,7 +82,7 @@ def _what_was_written(ct: Any, x: Any, value: Any, *arrays: Any, index: tuple[An
 
 REPLACE = define(
     "replace", _replaced,
-    Linear(_what_is_left), Linear(_what_was_written, selects=True), Flat("an index"),
+    Linear(_what_is_left, selects=True), Linear(_what_was_written, selects=True), Flat("an index"),
     elementwise=False, structure="selection", batch=batching.replace,
 )  # fmt: skip
 
