@@ -7,6 +7,7 @@ import itertools
 import math
 import re
 import tracemalloc
+import types
 from collections import OrderedDict, namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -846,6 +847,8 @@ def test_masks_and_whole_numbers_mix_with_floats():
         (1j, "Complex derivatives are not supported yet"),
         ([1.0, 2], "x[1] of f"),
         ({"rate": 1.0, "name": "relu"}, "x['name'] of f: it is 'relu'"),
+        (types.SimpleNamespace(w=1.0), "cr.register_pytree_node"),
+        (np.array([1.0, 2.0], dtype=object), "x.astype(float)"),
     ],
 )
 def test_what_cannot_be_differentiated_is_named(x, says):

@@ -351,6 +351,12 @@ def differentiable(leaf: Any, where: Callable[[], str]) -> Any:
         "b": "Pass a float, or leave the argument out of argnums.",
         "c": "Complex derivatives are not supported yet.",
     }
+    if kind == "O":
+        advice["O"] = (
+            "Pass an array of floats: x.astype(float)." if isinstance(leaf, np.ndarray)
+            else "Pass what it holds as floats, in a dict or a dataclass, or say with "
+            "cr.register_pytree_node what it is made of."
+        )  # fmt: skip
     raise NotDifferentiableError(
         f"cannot differentiate with respect to {where()}: it is {_describe(leaf)}.\n"
         + advice.get(kind, "Pass floats, or leave the argument out of argnums.")
