@@ -544,6 +544,9 @@ call("einsum_path", lambda np, x, y: len(np.einsum_path("ij,jk", x, y)[0]), M, N
 call("ix_", lambda np, x, y: np.ix_(x, y), V, W)
 call("lib.stride_tricks.sliding_window_view",
      lambda np, x: np.lib.stride_tricks.sliding_window_view(x, 3), V)  # fmt: skip
+call("vectorize", lambda np, x, y: np.vectorize(lambda a, b: a * b * b)(x, y), V, M[:, :1])
+call("kaiser", lambda np, beta: np.kaiser(5, beta), numpy.float64(1.5))
+call("kaiser", lambda np, beta: np.kaiser(1, beta), numpy.float64(1.5))
 call("linspace", lambda np, x, y: np.linspace(x, y, 4), V, W)
 call("logspace", lambda np, x, y: np.logspace(x, y, 4), V[:2], W[:2])
 call("geomspace", lambda np, x, y: np.geomspace(x, y, 4), PLUS, PLUS[::-1] + 1)

@@ -45,6 +45,7 @@ from chainrule.rules import (
     statistics,
     trigonometric,
     ufunc_methods,
+    vectorizing,
     windows,
 )
 from chainrule.rules.book import BOOK
@@ -91,6 +92,7 @@ __all__ = [
     "statistics",
     "trigonometric",
     "ufunc_methods",
+    "vectorizing",
     "windows",
 ]
 

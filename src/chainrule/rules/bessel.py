@@ -8,15 +8,18 @@ there the slope is summed from the asymptotic series, whose leading terms cancel
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import numpy as np
 
+from chainrule.graph.fronts import FRONTS
 from chainrule.graph.operand import bind, symbolic
 from chainrule.graph.primitive import Flat, Primitive, Scale
 from chainrule.rules.book import define, numpy_function
 from chainrule.rules.piecewise import WHERE
 from chainrule.rules.scipy_values import from_scipy, refuse_differentiated, takes_fixed
+from chainrule.rules.shapes import cast
 from chainrule.rules.ufunc_methods import ufunc_call
 
 _ORDER = Flat("an order; SciPy has no derivative in it")
@@ -284,3 +287,15 @@ def _airy_functions(x: Any) -> tuple[Any, ...]:
 @numpy_function(np.i0)
 def _i0(x: Any) -> Any:
     return bind(I0, (x,))
+
+
+def _kaiser(M: Any, beta: Any) -> Any:
+    """NumPy's window, which makes a plain array of its arguments before anything else."""
+    count = operator.index(M)
+    middle = (count - 1) / 2
+    distance = (np.arange(count) - middle) / (middle if count != 1 else 1)
+    beta = cast(beta, np.float64(0))
+    return bind(I0, (beta * np.sqrt(1 - distance**2),)) / bind(I0, (beta,))
+
+
+FRONTS["kaiser"] = _kaiser
