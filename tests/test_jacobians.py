@@ -140,5 +140,5 @@ def test_what_cannot_have_a_jacobian_is_refused():
         cr.jacobian(np.sin, mode="x")
     with pytest.raises(NotDifferentiableError, match="dtype int64"):
         cr.jacobian(lambda x: x * 2)(np.arange(3))
-    with pytest.raises(NotDifferentiableError, match="real scalar result"):
-        cr.hessian(lambda x: x * 2)(X)
+    with pytest.raises(NotDifferentiableError, match="dtype int64"):
+        cr.hessian(lambda x: x * 2)(np.arange(3))

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.errors import NotDifferentiableError, TraceError
+from chainrule.errors import ArgumentsError, NotDifferentiableError, TraceError
 
 
 def differences(f, x, h=1e-6):
@@ -920,3 +920,32 @@ def test_explanations_of_such_programs_are_verified(f, args):
     expected = cr.grad(f)(*args)
     found = [d.value for d in explained.derivatives]
     same(found, list(expected.values()) if isinstance(expected, dict) else [expected])
+
+
+# ------------------------------------------------------------------- arguments that do not fit
+
+
+def test_the_hessian_of_a_vector_function_has_an_axis_for_its_results():
+    f = lambda x: np.stack([x[0] * x[1], np.sum(x**3)])
+    x = np.array([2.0, 3.0])
+    expected = [[[0.0, 1.0], [1.0, 0.0]], [[12.0, 0.0], [0.0, 18.0]]]
+    np.testing.assert_allclose(cr.hessian(f)(x), expected)
+
+
+def test_positions_may_be_numpys_whole_numbers():
+    assert cr.grad(lambda x, y: x * y, np.int64(1))(2.0, 3.0) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda: cr.grad(3.0), "grad takes a function, not a scalar of dtype float64"),
+        (lambda: cr.grad(np.sin, "x"), "argnums are positions of arguments"),
+        (lambda: cr.grad(np.sin, has_aux=True)(1.0), "returns a pair (result, aux)"),
+        (lambda: cr.scan(lambda c, x: c + x, 0.0, np.ones(3)), "returns a pair (carry, y)"),
+        (lambda: cr.hvp(np.sin, 1.0, 1.0), "takes primals and tangents as tuples"),
+    ],
+)
+def test_arguments_of_transforms_that_do_not_fit_are_named(wrong, said):
+    with pytest.raises(ArgumentsError, match=re.escape(said)):
+        wrong()

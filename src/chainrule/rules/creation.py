@@ -94,7 +94,7 @@ def _array(
     value = gathered(object)
     if dtype is not None and isinstance(value, Operand):
         value = astype(value, np.dtype(dtype))
-    if value is object and copy:
+    if value is object and copy is True:
         value = copied(value)
     missing = ndmin - len(shape_of(value))
     return reshape(value, (1,) * missing + shape_of(value)) if missing > 0 else value
@@ -102,7 +102,7 @@ def _array(
 
 def _asarray(a: Any, dtype: Any = None, order: Any = None, **kwargs: Any) -> Any:
     """``np.asarray`` of something that holds operands."""
-    return _array(a, dtype, copy=bool(kwargs.get("copy")))
+    return _array(a, dtype, copy=kwargs.get("copy"))
 
 
 def _filled(shape: Any, fill_value: Any, dtype: Any = None, **kwargs: Any) -> Any:

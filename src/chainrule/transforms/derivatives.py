@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import operator
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -110,14 +111,13 @@ def value_and_grad(
         >>> cr.value_and_grad(np.square)(3.0)
         (np.float64(9.0), np.float64(6.0))
     """
-    single = isinstance(argnums, int)
-    nums = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    single, nums = positions(f, argnums, "grad")
 
     @functools.wraps(f, assigned=("__name__", "__doc__"), updated=())
     def with_gradient(*args: Any, **kwargs: Any) -> Any:
         before = _begun.derivatives
         tape, result, inputs, rebuild = trace(f, args, nums, kwargs)
-        out, aux = result if has_aux else (result, None)
+        out, aux = parted(f, result, has_aux)
         value, found = _scalar_gradient(f, tape, out)
         if _begun.derivatives == before + 1:  # inside another one, an absent gradient is no news
             for place, leaf in enumerate(inputs):
@@ -131,6 +131,37 @@ def value_and_grad(
         return value, gradient
 
     return with_gradient
+
+
+def positions(f: Any, argnums: int | Sequence[int], transform: str) -> tuple[bool, tuple[int, ...]]:
+    """Whether ``argnums`` is a single number, and all of them as a tuple.
+
+    Raises:
+        ArgumentsError: ``f`` is no function, or ``argnums`` are no positions.
+    """
+    if not callable(f):
+        raise ArgumentsError(f"{transform} takes a function, not {_describe(f)}")
+    several = isinstance(argnums, tuple | list)
+    given: Sequence[Any] = argnums if isinstance(argnums, tuple | list) else [argnums]
+    try:
+        numbers = [operator.index(n) for n in given]
+    except TypeError:
+        raise ArgumentsError(
+            f"argnums are positions of arguments (0, or (0, 2)), not {argnums!r}"
+        ) from None
+    return not several, tuple(numbers)
+
+
+def parted(f: Callable[..., Any], result: Any, has_aux: bool) -> tuple[Any, Any]:
+    """What is differentiated, and what is passed through."""
+    if not has_aux:
+        return result, None
+    if not isinstance(result, tuple | list) or len(result) != 2:
+        raise ArgumentsError(
+            f"has_aux: {getattr(f, '__name__', 'f')} returns a pair (result, aux), but returned "
+            f"{_describe(result)}"
+        )
+    return result[0], result[1]
 
 
 def grad(
@@ -171,7 +202,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         (np.float64(2.0),)
     """
     tape, result, inputs, rebuild = trace(f, primals, range(len(primals)), {})
-    out, aux = result if has_aux else (result, None)
+    out, aux = parted(f, result, has_aux)
 
     def pull(cotangent: Any) -> tuple[Any, ...]:
         return rebuild(pull_from(tape, out, cotangent, inputs))  # type: ignore[no-any-return]
@@ -216,7 +247,7 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
         >>> cr.jvp(np.square, (3.0,), (1.0,))
         (np.float64(9.0), np.float64(6.0))
     """
-    _check_tangents("jvp", primals, tangents)
+    check_tangents("jvp", primals, tangents)
     tape, out, inputs, rebuild = trace(f, primals, range(len(primals)), {})
     along = _leaves_like(rebuild(inputs), tuple(tangents))
     value = map_leaves(lambda leaf: lowered(leaf, tape), out)
@@ -242,13 +273,14 @@ def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., 
     tree = rebuild(inputs)
 
     def push(*tangents: Any) -> Any:
-        _check_tangents("linearize", primals, tangents)
+        check_tangents("linearize", primals, tangents)
         return push_along(tape, inputs, _leaves_like(tree, tangents), out)
 
     return map_leaves(lambda leaf: lowered(leaf, tape), out), push
 
 
-def _check_tangents(transform: str, primals: Any, tangents: Any) -> None:
+def check_tangents(transform: str, primals: Any, tangents: Any) -> None:
+    """Raise ``ArgumentsError`` unless both are tuples of one length."""
     if not isinstance(primals, tuple | list) or not isinstance(tangents, tuple | list):
         raise ArgumentsError(
             f"{transform} takes primals and tangents as tuples: {transform}(f, (x,), (dx,))"

@@ -12,9 +12,12 @@ from chainrule.errors import ArgumentsError
 from chainrule.graph.tape import dtype_of, shape_of
 from chainrule.transforms.batching import vmap
 from chainrule.transforms.derivatives import (
+    check_tangents,
     grad,
     jvp,
     lowered,
+    parted,
+    positions,
     pull_from,
     push_along,
     trace,
@@ -56,13 +59,12 @@ def jacobian(
     """
     if mode not in (None, "forward", "reverse"):
         raise ArgumentsError(f"mode is 'forward' or 'reverse', not {mode!r}")
-    single = isinstance(argnums, int)
-    nums = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    single, nums = positions(f, argnums, "jacobian")
 
     @functools.wraps(f, assigned=("__name__", "__doc__"), updated=())
     def whole(*args: Any, **kwargs: Any) -> Any:
         tape, result, inputs, rebuild = trace(f, args, nums, kwargs)
-        out, aux = result if has_aux else (result, None)
+        out, aux = parted(f, result, has_aux)
         columns = sum(int(np.size(x.value)) for x in inputs)
         rows = sum(int(np.size(lowered(y, tape))) for y in flatten(out)[0])
         backward = rows <= columns if mode is None else mode == "reverse"
@@ -118,11 +120,11 @@ def _units(shape: tuple[int, ...], dtype: Any) -> Any:
 def hessian(
     f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
 ) -> Callable[..., Any]:
-    """A function that returns the Hessian of a scalar function: every ∂²f/∂x∂y.
+    """A function that returns the Hessian: every ∂²f/∂x∂y.
 
-    It is the Jacobian of the gradient, forward over reverse. Arguments and structure of the result
-    are those of ``jacobian`` of ``grad``: for an array argument the shape is
-    ``x.shape + x.shape``.
+    It is the Jacobian of the Jacobian, forward over reverse, which for a scalar function is that of
+    the gradient. Arguments and structure of the result are those of ``jacobian``: for an array
+    argument the shape is ``f(x).shape + x.shape + x.shape``.
 
     Example:
         >>> import numpy as np, chainrule as cr
@@ -130,7 +132,8 @@ def hessian(
         array([[0., 6.],
                [6., 4.]])
     """
-    return jacobian(grad(f, argnums, has_aux), argnums, has_aux, mode="forward")
+    once = jacobian(f, argnums, has_aux, mode="reverse")
+    return jacobian(once, argnums, has_aux, mode="forward")
 
 
 def hvp(
@@ -152,6 +155,7 @@ def hvp(
         >>> cr.hvp(lambda x: np.sum(x**3), (np.array([1.0, 2.0]),), (np.array([1.0, 0.0]),))
         array([6., 0.])
     """
+    check_tangents("hvp", primals, tangents)
     nums = tuple(range(len(primals)))
     _, product = jvp(grad(f, argnums=nums), tuple(primals), tuple(tangents))
     return product[0] if len(nums) == 1 else product

@@ -78,7 +78,7 @@ def scan(
         return f(rebuild_state(carry), rebuild_xs(x))
 
     body = stage(step, (state, examples), "scan")
-    carry_out, y = body.rebuild(body.results)
+    carry_out, y = _pair(body.rebuild(body.results))
     _same_carry(state, flatten(carry_out)[0], init)
     used = (*body.outside, *state, *series)
     if count and (explained(used) or not any(isinstance(v, Operand) for v in used)):
@@ -92,13 +92,20 @@ def scan(
     return rebuild_state(found[: len(state)]), rebuild_y(found[len(state) :])
 
 
+def _pair(stepped: Any) -> tuple[Any, Any]:
+    """What a step of a scan returns."""
+    if not isinstance(stepped, tuple | list) or len(stepped) != 2:
+        raise ArgumentsError("scan: the step returns a pair (carry, y); give None for no y")
+    return stepped[0], stepped[1]
+
+
 def _plainly(f: Any, init: Any, xs: Any, count: int, reverse: bool) -> tuple[Any, Any]:
     """The loop on plain arrays: nothing to be recorded."""
     ys: list[Any] = []
     carry = map_leaves(_own, init)
     order = range(count)[::-1] if reverse else range(count)
     for i in order:
-        carry, y = f(carry, map_leaves(lambda x, i=i: _own(x[i]), xs))
+        carry, y = _pair(f(carry, map_leaves(lambda x, i=i: _own(x[i]), xs)))
         if not ys:
             _same_carry(flatten(map_leaves(_array, init))[0], flatten(carry)[0], init)
         ys.append(map_leaves(_own, y))
