@@ -539,8 +539,11 @@ def test_a_loop_of_unknown_length_in_a_scan_runs_another_number_of_times_in_each
         lambda f, x: cr.jvp(f, (x,), (x,)),
         lambda f, x: cr.hvp(f, (x,), (x,)),
         lambda f, x: cr.vmap(cr.grad(f))(x[None]),
+        lambda f, x: cr.vjp(f, x)[1](1.0),
+        lambda f, x: cr.linearize(f, x)[1](x),
+        lambda f, x: cr.jacobian(f)(x),
     ],
-    ids=["grad", "jvp", "hvp", "vmap of grad"],
+    ids=["grad", "jvp", "hvp", "vmap of grad", "vjp", "linearize", "jacobian"],
 )
 def test_large_intermediate_values_do_not_wait_for_the_garbage_collector(transform):
     f = lambda x: np.sum(np.tanh(x @ x))

@@ -7,6 +7,7 @@ import functools
 import inspect
 import operator
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -207,10 +208,16 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     def pull(cotangent: Any) -> tuple[Any, ...]:
         return rebuild(pull_from(tape, out, cotangent, inputs))  # type: ignore[no-any-return]
 
+    _kept_by(pull, tape)
     value = map_leaves(lambda leaf: lowered(leaf, tape), out)
     if has_aux:
         return value, pull, map_leaves(lambda leaf: lowered(leaf, tape), aux)
     return value, pull
+
+
+def _kept_by(function: Callable[..., Any], tape: Tape) -> None:
+    """Let go of what was recorded with the function that walks over it, without waiting for gc."""
+    weakref.finalize(function, tape.records.clear).atexit = False
 
 
 def pull_from(tape: Tape, out: Any, cotangent: Any, inputs: Sequence[Traced]) -> list[Any]:
@@ -276,6 +283,7 @@ def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., 
         check_tangents("linearize", primals, tangents)
         return push_along(tape, inputs, _leaves_like(tree, tangents), out)
 
+    _kept_by(push, tape)
     return map_leaves(lambda leaf: lowered(leaf, tape), out), push
 
 

@@ -75,7 +75,9 @@ def jacobian(
             return tree[0] if single else tree
 
         found = map_leaves(at_leaf, out)
-        return (found, map_leaves(lambda leaf: lowered(leaf, tape), aux)) if has_aux else found
+        passed_through = map_leaves(lambda leaf: lowered(leaf, tape), aux)
+        tape.records.clear()
+        return (found, passed_through) if has_aux else found
 
     return whole
 
