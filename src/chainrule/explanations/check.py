@@ -108,14 +108,15 @@ def _compared(
     mp: Any, work: Work, point: Mapping[str, Any], variable: str, ours: Any, here: Any
 ) -> Comparison:
     x = point[variable]
-    h = mp.mpf(10) ** -20 * (abs(x) or 1)
+    step_size, least, last_place = _scales(mp)
+    h = step_size * (abs(x) or 1)
     below, above = (
         evaluate_precisely(mp, [work.program.output], {**point, variable: x + step})[0]
         for step in (-h, h)
     )
     left, right, theirs = (here - below) / h, (above - here) / h, (above - below) / (2 * h)
     # What rounding, and a second derivative that jumps, may take from the quotient.
-    slack = (abs(here) + mp.mpf(10) ** -DIGITS) * mp.mpf(10) ** (5 - mp.dps) / h + 100 * h
+    slack = (abs(here) + least) * last_place / h + 100 * h
     difference, size = abs(ours - theirs), max(abs(theirs), abs(ours))
     sides = abs(left - right)
     return Comparison(
@@ -125,8 +126,15 @@ def _compared(
         float(difference / size if size > 1e10 * slack else difference),
         bool(difference <= AGREE * size + slack),
         # A smooth function's two quotients differ by about h, a kink's by the kink.
-        bool(sides > max(abs(left), abs(right)) * 1e-8 and sides > 1e-15),
+        bool(sides > 1e-15 and sides > max(abs(left), abs(right)) * 1e-8),
     )
+
+
+@functools.cache
+def _scales(mp: Any) -> tuple[Any, Any, Any]:
+    """The step relative to the point, the least size of a value, and what rounding may be of it."""
+    ten = mp.mpf(10)
+    return ten**-20, ten**-DIGITS, ten ** (5 - mp.dps)
 
 
 def _judged(work: Work, c: Comparison) -> Check | None:

@@ -10,6 +10,7 @@ from chainrule.chain.edges import Carried, pull
 from chainrule.chain.modes import add_path
 from chainrule.explanations.outline import Group
 from chainrule.graph.node import Graph, Node
+from chainrule.graph.operand import bind
 from chainrule.graph.rational import rational
 from chainrule.graph.tape import Tape, Traced
 from chainrule.run.interpreter import apply_node
@@ -55,9 +56,11 @@ def _pulled(
     """The same for a step of one operation, whose edges need no tape to be walked."""
     root = group.root
     assert root.op is not None
-    out = apply_node(root, env, graph)
     constant = unchanged if graph is None else rational
-    args = tuple([env[a.index] if isinstance(a, Node) else constant(a) for a in root.args])
+    args = tuple([env[a.index] if type(a) is Node else constant(a) for a in root.args])
+    out = env.get(root.index)
+    if out is None:
+        out = bind(root.op, args, root.attrs)
     active = {a.index for a in group.active}
     found: dict[int, Carried] = {}
     for position, arg in enumerate(root.args):

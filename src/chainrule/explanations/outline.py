@@ -80,7 +80,7 @@ def _active(nodes: list[Node], wrt: Collection[str]) -> set[int]:
         if node.op is None:
             if node.name in wrt:
                 active.add(node.index)
-        elif any(isinstance(a, Node) and a.index in active for a in node.args):
+        elif any(type(a) is Node and a.index in active for a in node.args):
             active.add(node.index)
     return active
 
@@ -97,11 +97,8 @@ def _roots(program: Program, nodes: list[Node], active: set[int], unfold: bool) 
     absorbed: set[int] = set()
     factors: dict[int, int] = {}
     for node in operations:
-        factors[node.index] = sum(
-            factors[a.index] if a.index in absorbed else 1
-            for a in node.args
-            if isinstance(a, Node) and a.index in active
-        )
+        moving = [a.index for a in node.args if type(a) is Node and a.index in active]
+        factors[node.index] = sum([factors[i] if i in absorbed else 1 for i in moving])
         users = consumers.get(node.index, [])
         conditions = node.op is not None and not node.op.recorded
         if conditions or (
@@ -196,16 +193,12 @@ def _free_letter(taken: set[str]) -> str:
 
 
 def _group(root: Node, names: dict[int, str], roots: set[int], active: set[int]) -> Group:
-    inside = ancestors(root.args, stop=roots)
-    boundary = [n for n in inside if n.index in roots or n.op is None]
-    edge = {n.index for n in boundary}
-    return Group(
-        names[root.index],
-        root,
-        (*(n for n in inside if n.index not in edge), root),
-        tuple(boundary),
-        tuple(n for n in boundary if n.index in active),
-    )
+    folded: list[Node] = []
+    boundary: list[Node] = []
+    for node in ancestors(root.args, stop=roots):
+        (boundary if node.index in roots or node.op is None else folded).append(node)
+    moving = tuple([n for n in boundary if n.index in active])
+    return Group(names[root.index], root, (*folded, root), tuple(boundary), moving)
 
 
 def _shortened(groups: list[Group]) -> list[Group]:

@@ -82,16 +82,10 @@ def as_path(edges: tuple[Partial, ...], result: str, total: Any) -> Path:
         product = np.float64(1.0)
         for e in edges:
             product = product * e.value
-    expression: Any = None
-    if all(e.expression is not None for e in edges):
-        expression = 1.0
-        for e in edges:
-            expression = expression * e.expression
     known = product is not None and total is not None and total != 0 and math.isfinite(total)
     return Path(
         names=(result, *(e.of for e in edges)),
         factors=edges,
-        expression=expression,
         product=product,
         share=float(product / total) if known and math.isfinite(product) else None,
     )

@@ -70,7 +70,6 @@ class Path:
     Attributes:
         names: The steps along it, the result first, the variable last.
         factors: The local derivatives in that order.
-        expression: Their product in names; ``None`` for arrays.
         product: Their product's value: the path's contribution to the gradient.
         share: The contribution as a fraction of the total; ``None`` where the total is zero or not
             a scalar.
@@ -78,9 +77,18 @@ class Path:
 
     names: tuple[str, ...]
     factors: tuple[Partial, ...]
-    expression: Any = None
     product: Any = None
     share: float | None = None
+
+    @property
+    def expression(self) -> Any:
+        """The product in names; ``None`` for arrays. Made when asked for: few pages show it."""
+        if any(f.expression is None for f in self.factors):
+            return None
+        product: Any = 1.0
+        for factor in self.factors:
+            product = product * factor.expression
+        return product
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -77,34 +77,34 @@ def prepare(
 
 def steps_of(work: Work) -> list[Step]:
     """Every step with its expression, value and local derivatives."""
-    graph = Graph(tidy)
+    graphs = Graph(), Graph(tidy)  # the steps as written, their derivatives as people write them
     noted = _notes(work)
-    return [_step(work, group, graph, noted) for group in work.outline.steps]
+    return [_step(work, group, graphs, noted) for group in work.outline.steps]
 
 
 def _step(
     work: Work,
     group: Group,
-    graph: Graph,
+    graphs: tuple[Graph, Graph],
     noted: Mapping[int, list[str]],
 ) -> Step:
-    place = work.program.places.get(group.root.index)
-    members = {n.index for n in group.members}
+    index = group.root.index
+    place = work.program.places.get(index)
+    notes: tuple[str, ...] = ()
+    if noted:
+        members = sorted({n.index for n in group.members})
+        notes = tuple(says for i in members for says in noted.get(i, ()))
     return Step(
-        name=group.name,
-        expression=_expression(work, group),
-        value=None if work.values is None else work.values[group.root.index],
-        partials=_partials(work, group, graph),
-        adjoint=work.adjoints.get(group.root.index),
-        tangents={
-            name: reached[group.root.index]
-            for name, reached in work.tangents.items()
-            if group.root.index in reached
-        },
-        line=place.line if place else None,
-        source=place.source if place else None,
-        notes=tuple(says for i in sorted(members) for says in noted.get(i, ())),
-        count=len(group.members),
+        group.name,
+        _expression(work, group, graphs[0]),
+        None if work.values is None else work.values[index],
+        _partials(work, group, graphs[1]),
+        work.adjoints.get(index),
+        {name: reached[index] for name, reached in work.tangents.items() if index in reached},
+        place.line if place else None,
+        place.source if place else None,
+        notes,
+        len(group.members),
     )
 
 
@@ -117,10 +117,9 @@ def _written_out(group: Group) -> bool:
     return not group.folded and len(group.members) <= LARGEST_STEP
 
 
-def _expression(work: Work, group: Group) -> Any:
+def _expression(work: Work, group: Group, graph: Graph) -> Any:
     if not _written_out(group):
         return None
-    graph = Graph()  # as written: nothing rewritten
     return step_value(group, _symbols(work, group, graph), graph)
 
 
@@ -136,11 +135,13 @@ def _partials(work: Work, group: Group, graph: Graph) -> tuple[Partial, ...]:
         numbers = step_partials(group, work.values, np.float64(1.0))
     structure = None if scalar or group.root.op is None else group.root.op.structure
     return tuple(
-        _partial(work, group, arg, symbols.get(arg.index), numbers.get(arg.index), structure)
-        for arg in group.active
-        if arg.index in symbols
-        or arg.index in numbers
-        or ((structure or not _written_out(group)) and flows(group, arg))
+        [
+            _partial(work, group, arg, symbols.get(arg.index), numbers.get(arg.index), structure)
+            for arg in group.active
+            if arg.index in symbols
+            or arg.index in numbers
+            or ((structure or not _written_out(group)) and flows(group, arg))
+        ]
     )
 
 
@@ -153,7 +154,7 @@ def _partial(
         None if symbol is None else symbol[0],
         None if number is None else number[0],
         structure,
-        blocked=number is not None and number[1] is not None and not np.any(number[1]),
+        number is not None and number[1] is not None and not np.any(number[1]),
     )
 
 
@@ -278,7 +279,8 @@ def _derivative(
     full = None if work.gradient is None else work.gradient[variable]
     answer, remark = simplified(full) if simplify and full is not None else (full, None)
     lines: list[Line] = []
-    if 0 < len(paths) <= PATHS_WRITTEN_OUT and all(p.expression is not None for p in paths):
+    written = all(f.expression is not None for p in paths for f in p.factors)
+    if 0 < len(paths) <= PATHS_WRITTEN_OUT and written:
         lines = _lines(paths, substitution)
     if answer is not None:
         reason = "simplify" if simplify and remark is None else "the answer"

@@ -20,6 +20,8 @@ from chainrule.graph.rational import Rational
 E = "<e>"
 PI = "<pi>"
 
+_FLOAT64, _BOOL = np.dtype(np.float64), np.dtype(np.bool_)
+
 Rewrite = Callable[[Primitive, tuple[Any, ...]], Any]
 
 
@@ -49,7 +51,7 @@ class Node(Operand):
     @property
     def dtype(self) -> np.dtype[Any]:
         """Boolean for conditions, float64 for everything else."""
-        return np.dtype(np.float64 if self.op is None or self.op.recorded else np.bool_)
+        return _FLOAT64 if self.op is None or self.op.recorded else _BOOL
 
     def apply(self, primitive: Primitive, args: tuple[Any, ...], attrs: Attrs) -> Any:
         """The node for ``primitive`` of ``args`` in this graph."""
@@ -86,9 +88,12 @@ class Graph:
             simpler = self.rewrite(primitive, args)
             if simpler is not None:
                 return simpler
-        key: Any = (primitive.name, *[a.index if type(a) is Node else _key(a) for a in args])
+        parts: list[Any] = [primitive.name]
+        for arg in args:
+            parts.append(arg.index if type(arg) is Node else _key(arg))
         if attrs:
-            key = (key, repr(attrs))
+            parts.append(repr(attrs))
+        key = tuple(parts)
         node = self._interned.get(key)
         if node is None:
             node = self._interned[key] = Node(self, primitive, args, attrs, "")

@@ -26,7 +26,7 @@ def exact(op: Primitive, args: tuple[Any, ...]) -> Any:
 def _has_array(args: tuple[Any, ...]) -> bool:
     """Whether one of them has dimensions; symbols and numbers need not be asked."""
     for arg in args:  # noqa: SIM110 - asked of every operation: a generator would double its time
-        if type(arg) not in _SCALARS and getattr(arg, "ndim", 0):
+        if type(arg) not in _SCALARS and getattr(arg, "ndim", None):
             return True
     return False
 
@@ -258,11 +258,14 @@ def tidy(op: Primitive, args: tuple[Any, ...]) -> Any:
     The value is the same in real numbers, not in every last bit: numbers move to the front of a
     product, factors over a quotient into its numerator, and a twice repeated divisor is squared.
     """
-    simpler = exact(op, args)
+    rule = _RULES.get(op.name)
+    if rule is None or _has_array(args):
+        return None
+    simpler = rule(*args)
     if simpler is not None:
         return simpler
-    rule = _TIDY_RULES.get(op.name)
-    return None if rule is None or _has_array(args) else rule(*args)
+    rule = _TIDY_RULES.get(op.name)  # of operations that have an exact rule as well
+    return None if rule is None else rule(*args)
 
 
 def _tidy_product(x: Any, y: Any) -> Any:

@@ -52,14 +52,15 @@ def apply_node(node: Node, values: Mapping[int, Any], graph: Graph | None = None
     """One operation on the values of its arguments."""
     assert node.op is not None
     if graph is None:
-        args = tuple([values[a.index] if isinstance(a, Node) else a for a in node.args])
-        if not any(isinstance(a, Node) for a in node.args):
+        args = tuple([values[a.index] if type(a) is Node else a for a in node.args])
+        if not any(type(a) is Node for a in node.args):
             args = tuple(map(numpy_number, args))
         return bind(node.op, args, node.attrs)
-    args = tuple([values[a.index] if isinstance(a, Node) else rational(a) for a in node.args])
-    if not any(isinstance(a, Operand) for a in args):
-        return graph.apply(node.op, args, node.attrs)
-    return bind(node.op, args, node.attrs)
+    args = tuple([values[a.index] if type(a) is Node else rational(a) for a in node.args])
+    for arg in args:
+        if isinstance(arg, Operand):
+            return bind(node.op, args, node.attrs)
+    return graph.apply(node.op, args, node.attrs)
 
 
 def numpy_number(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.graph.node import PI, E, Graph, Node, ancestors
-from chainrule.graph.rational import exactly
+from chainrule.graph.rational import Rational, exactly
 
 # Numbers beyond 2**_LARGEST count as overflow: float64 ends at 2**1024 anyway, and an exponential
 # of an exponential of one would never come back.
@@ -68,51 +69,55 @@ class Precisely:
         """Find the value of everything that the outputs, all of one graph, depend on."""
         mp = self.mp
         values = self._values.setdefault(graph, {})
+        carried_out = self._carried_out
         for node in ancestors(outputs, stop=values):
-            if node.index in values:
+            index = node.index
+            if index in values:
                 continue
             if node.op is None:
                 known = mp.e if node.name == E else mp.pi if node.name == PI else None
-                values[node.index] = self.inputs[node.name] if known is None else known
-            else:
-                args = [
-                    values[a.index] if isinstance(a, Node) else _number(mp, a) for a in node.args
-                ]
-                values[node.index] = self._step(node, args)
-
-    def _step(self, node: Node, args: list[Any]) -> Any:
-        key = (node.op, *[getattr(a, "_mpf_", a) for a in args])
-        value = self._carried_out.get(key)
-        if value is None:
-            value = self._carried_out[key] = _step(self.mp, node, args)
-        return value
+                values[index] = self.inputs[node.name] if known is None else known
+                continue
+            args = [values[a.index] if type(a) is Node else _number(mp, a) for a in node.args]
+            key = (node.op, *[getattr(a, "_mpf_", a) for a in args])
+            value = carried_out.get(key)
+            if value is None:
+                value = carried_out[key] = _step(mp, node, args)
+            values[index] = value
 
 
 def _number(mp: Any, constant: Any) -> Any:
-    if isinstance(constant, _BOOLEANS):
-        return bool(constant)
-    if not math.isfinite(constant):
-        return mp.nan if math.isnan(constant) else mp.mpf(float(constant))
-    number = exactly(constant)
-    whole = mp.mpf(number.numerator)
-    return whole if number.denominator == 1 else whole / number.denominator
+    if type(constant) is not Rational:
+        if isinstance(constant, _BOOLEANS):
+            return bool(constant)
+        if not math.isfinite(constant):
+            return mp.nan if math.isnan(constant) else mp.mpf(float(constant))
+    return _quotient(mp, mp.prec, *exactly(constant).as_integer_ratio())
+
+
+@functools.lru_cache(maxsize=1024)
+def _quotient(mp: Any, _precision: int, numerator: int, denominator: int) -> Any:
+    """A number of a formula, at the precision that the context has now."""
+    whole = mp.mpf(numerator)
+    return whole if denominator == 1 else whole / denominator
 
 
 def _step(mp: Any, node: Node, args: list[Any]) -> Any:
     op = node.op
     if op is None or op.mpmath is None:
         raise NotReal(f"{node!r} has no high-precision evaluation")
+    undefined = mp.nan
     for arg in args:
-        if arg is mp.nan:  # what has no value is always this object
+        if arg is undefined:  # what has no value is always this object
             return _of_undefined(mp, op.name, args)
     if op.name == "power" and _enormous(mp, *args):
-        return mp.nan
+        return undefined
     try:
         value = op.mpmath(mp, *args)
     except (ZeroDivisionError, OverflowError, ValueError, TypeError, MemoryError):
-        return mp.nan
+        return undefined
     # A branch that is not taken may be anything: NaN marks it, and only the result must be real.
-    return value if isinstance(value, bool) or _representable(value) else mp.nan
+    return value if isinstance(value, bool) or _representable(value) else undefined
 
 
 def _representable(value: Any) -> bool:
@@ -138,6 +143,8 @@ def _enormous(mp: Any, base: Any, exponent: Any) -> bool:
     (_, mantissa, scale, bits), (_, nonzero, order, length) = base._mpf_, exponent._mpf_
     if not mantissa or not nonzero:
         return False  # zero, or not finite
+    if order + length <= 7 and abs(scale + bits) <= _LARGEST >> 7:
+        return False  # the exponent is less than 2⁷: not enough to get there
     if order + length > 99 and abs(exponent) > mp.mpf(10) ** 30:
         return True
     magnitude = scale + bits

@@ -80,7 +80,9 @@ class _Builder:
 
     def uses(self, definition: Definition) -> set[str]:
         """The defined names that a definition's body mentions."""
-        mentioned = set()
+        mentioned: set[str] = set()
+        if not self.definitions:
+            return mentioned
         for node in postorder(definition.body):
             name = getattr(node, "name", None) or getattr(node, "function", "")
             if name in self.definitions and name not in definition.parameters:
@@ -90,7 +92,9 @@ class _Builder:
     def define(self, definition: Definition) -> Any:
         """The node of a definition, everything it uses built first (in order, not by recursion)."""
         order = self._in_order(definition)
-        bare = {n.name for d in order for n in postorder(d.body) if isinstance(n, Name)}
+        bare: set[str] = set()
+        if any(d.parameters for d in order):
+            bare = {n.name for d in order for n in postorder(d.body) if isinstance(n, Name)}
         for d in order:
             if d.parameters and d is not definition and d.name not in bare:
                 continue  # a function that is only called: written out at each call

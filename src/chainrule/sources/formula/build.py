@@ -86,12 +86,12 @@ def flat(notes: Notes) -> Iterator[Note]:
 
 def _call(function: str, args: Iterable[Piece], start: int, end: int) -> Piece:
     pieces = tuple(args)
-    node = Call(function, tuple(piece.node for piece in pieces), start, end)
+    node = Call(function, tuple([piece.node for piece in pieces]), start, end)
     return Piece(node, start, end, _notes(pieces))
 
 
 def _notes(pieces: Iterable[Piece]) -> Notes:
-    return tuple(piece.notes for piece in pieces if piece.notes)
+    return tuple([piece.notes for piece in pieces if piece.notes])
 
 
 def _binary(function: str, left: Piece, right: Piece) -> Piece:

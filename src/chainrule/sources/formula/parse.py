@@ -15,6 +15,7 @@ from typing import Any
 
 from chainrule.errors import FormulaError
 from chainrule.sources.formula import build
+from chainrule.sources.formula.automaton import Automaton, UnexpectedTokenError
 from chainrule.sources.formula.brackets import pair
 from chainrule.sources.formula.build import Defined
 from chainrule.sources.formula.complain import behind, unexpected
@@ -70,36 +71,32 @@ def _statement_tokens(part: Statement, body: Iterator[Token]) -> Iterator[Token]
 
 
 def _tree(tokens: list[Token]) -> list[Defined]:
-    from lark.exceptions import UnexpectedInput
-
     try:
         return _grammar().parse(tokens)  # type: ignore[no-any-return]
-    except UnexpectedInput as error:
-        found = getattr(error, "token", None)
-        token = found if isinstance(found, Token) else None  # lark's own mark of the end
-        problem = unexpected(token, behind(tokens, token))
+    except UnexpectedTokenError as error:
+        problem = unexpected(error.token, behind(tokens, error.token))
     raise problem
 
 
 @cache
-def _grammar() -> Any:
+def _grammar() -> Automaton:
     """The parser, made once; lark is only loaded when the first formula is read."""
     from lark import Lark
     from lark.lexer import Lexer
 
     class Prepared(Lexer):  # type: ignore[misc]
-        """Hands the tokens of the earlier stages to lark."""
+        """Stands for the earlier stages, so that lark makes no lexer of its own."""
 
         __future_interface__ = 1
 
         def __init__(self, _configuration: object) -> None: ...
 
-        def lex(self, state: Any, _parser_state: object) -> Iterator[Any]:
-            return iter(state.text)
+        def lex(self, _state: object, _parser_state: object) -> Iterator[Any]:
+            return iter(())
 
     source = files("chainrule.sources.formula").joinpath("grammar.lark").read_text("utf-8")
     actions = SimpleNamespace(**{name: _action(name) for name in _aliases(source)})
-    return Lark(source, parser="lalr", lexer=Prepared, transformer=actions)
+    return Automaton(Lark(source, parser="lalr", lexer=Prepared, transformer=actions))
 
 
 def _aliases(source: str) -> set[str]:

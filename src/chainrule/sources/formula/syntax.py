@@ -63,11 +63,11 @@ class Formula:
 
 def postorder(root: Expression) -> Iterator[Expression]:
     """Every node of the tree, arguments before the call that takes them."""
-    stack: list[tuple[Expression, bool]] = [(root, False)]
+    backwards: list[Expression] = []
+    stack = [root]
     while stack:
-        node, expanded = stack.pop()
-        if expanded or not isinstance(node, Call):
-            yield node
-        else:
-            stack.append((node, True))
-            stack.extend((arg, False) for arg in reversed(node.args))
+        node = stack.pop()
+        backwards.append(node)
+        if type(node) is Call:
+            stack.extend(node.args)
+    return reversed(backwards)

@@ -53,14 +53,6 @@ class Token(_Fields):
 
     __slots__ = ()
 
-    # Lark takes these for tokens of its own, and asks for a place that it has no use for.
-    line = column = start_pos = end_line = end_column = end_pos = None
-
-    @property
-    def type(self) -> str:
-        """The terminal, as lark asks for it."""
-        return self.kind
-
     def __str__(self) -> str:
         return self.text
 
