@@ -44,6 +44,15 @@ def test_counts_sums_and_edges_are_numpys(bins, limits, density):
         np.testing.assert_allclose(sums, expected, rtol=1e-12, atol=1e-13)
 
 
+def test_counts_are_plain_whole_numbers():
+    def f(x):
+        for counts in (np.histogram(x, 3)[0], np.histogram2d(x, x)[0], np.histogramdd((x, x))[0]):
+            assert type(counts) is np.ndarray
+        return np.sum(x)
+
+    cr.grad(f)(X)
+
+
 def test_counts_in_several_dimensions_are_numpys():
     points = np.stack([X, np.roll(X, 3), W], axis=1)
     for bins, limits in (

@@ -16,7 +16,6 @@ from typing import Any
 import numpy
 from samples.functions import (
     CALLS,
-    COUNTS,
     INDICES,
     OTHER,
     PLUS,
@@ -233,7 +232,8 @@ FAMILIES: dict[str, str] = {
         cumsum cumprod nancumsum nancumprod cumulative_sum cumulative_prod diff ediff1d gradient
         trapezoid apply_along_axis""",
     "Sorting and sets": """
-        sort partition unique unique_values union1d setdiff1d setxor1d""",
+        sort partition unique unique_values unique_counts unique_inverse unique_all union1d
+        intersect1d setdiff1d setxor1d""",
     "Shapes and rearranging": """
         reshape ravel transpose permute_dims matrix_transpose swapaxes moveaxis rollaxis expand_dims
         squeeze broadcast_to broadcast_arrays atleast_1d atleast_2d atleast_3d flip fliplr flipud
@@ -245,8 +245,9 @@ FAMILIES: dict[str, str] = {
         array asarray full zeros_like ones_like empty_like full_like linspace logspace geomspace
         vectorize fromfunction kaiser""",
     "Indexing and assigning": """
-        take take_along_axis compress extract bincount histogram copyto putmask place put
-        put_along_axis fill_diagonal add.at subtract.at""",
+        take take_along_axis compress extract bincount histogram histogram2d histogramdd
+        histogram_bin_edges copyto putmask place put put_along_axis fill_diagonal add.at
+        subtract.at""",
     "Products and polynomials": """
         dot vdot inner outer matmul vecdot matvec vecmat tensordot einsum kron cross convolve
         correlate polyval polyadd polysub polymul polydiv polyder polyint poly polyfit""",
@@ -267,7 +268,7 @@ def family(call: Call) -> str:
     """The heading under which a call is listed."""
     name = call.function.partition(" ")[0]
     name = name.rstrip(",")
-    if call.flat or call.refused == COUNTS:
+    if call.flat:
         return FLAT
     if name.startswith("fft.") or call.refused.startswith(("complex", "has complex")):
         return COMPLEX

@@ -305,7 +305,7 @@ SPECIAL = Words(
         "eval_sh_chebyu": lambda n, x: torch.special.shifted_chebyshev_polynomial_u(x, n),
         "eval_laguerre": lambda n, x: torch.special.laguerre_polynomial_l(x, n),
         "eval_legendre": lambda n, x: torch.special.legendre_polynomial_p(x, n),
-        "spherical_jn": lambda n, x: torch.special.spherical_bessel_j0(x),
+        "spherical_jn": lambda n, x: torch.special.spherical_bessel_j0(x) if n == 0 else unwanted(),
     },
 )
 FFT = Words((torch.fft,), {})
