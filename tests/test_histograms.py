@@ -98,6 +98,24 @@ def test_a_histogram_of_whole_numbers_has_edges_of_floats():
     assert np.array_equal(found, [np.histogram(v, 2)[0] for v in (n, n + 1, n * n)])
 
 
+def test_single_precision_has_numpys_dtypes():
+    x, w = X.astype(np.float32), W.astype(np.float32)
+    for f in (
+        lambda x, w: np.histogram(x, 5, weights=w)[0],
+        lambda x, w: np.histogram(x, 5)[1],
+        lambda x, w: np.histogram(x, 5, (0, 1))[1],
+        lambda x, w: np.histogram(x, 5, density=True)[0],
+        lambda x, w: np.histogramdd((x, w), 5)[1][0],
+        lambda x, w: np.histogram2d(x, w, 5, weights=w)[0],
+    ):
+        value = cr.vjp(f, x, w)[0]
+        assert value.dtype == f(x, w).dtype
+        np.testing.assert_allclose(value, f(x, w), rtol=1e-5)
+    edges, pull = cr.vjp(lambda x: np.histogram_bin_edges(x, 5), x)
+    np.testing.assert_array_equal(edges, np.histogram_bin_edges(x, 5))
+    assert pull(np.ones_like(edges))[0].dtype == np.float32
+
+
 def test_no_values_at_all_are_counted_between_0_and_1():
     expected = np.histogram(np.zeros(0), 3)
     for one, other in zip(valued(lambda x: np.histogram(x, 3), np.zeros(0)), expected, strict=True):

@@ -38,7 +38,7 @@ BIN_OF = places("bin_of", _bins_of)
 def _ends(x: Any, limits: Any) -> tuple[Any, Any]:
     """The smallest and the largest value, or the limits given; apart, if they are equal."""
     if limits is not None:
-        low, high = (gathered(limit) for limit in limits)
+        low, high = limits
         if known(np.greater(low, high)):
             raise ValueError("max must be larger than min in range parameter.")
         given = "supplied"
@@ -49,7 +49,10 @@ def _ends(x: Any, limits: Any) -> tuple[Any, Any]:
     if known(~(np.isfinite(low) & np.isfinite(high))):
         raise ValueError(f"{given} range of [{concrete(low)}, {concrete(high)}] is not finite")
     same = np.equal(low, high)
-    return low - np.where(same, 0.5, 0.0), high + np.where(same, 0.5, 0.0)
+    if not (isinstance(low, Operand) or isinstance(high, Operand)):
+        # Python's numbers stay such: they take the dtype of the values.
+        return (low - 0.5, high + 0.5) if same else (low, high)
+    return np.where(same, low - 0.5, low), np.where(same, high + 0.5, high)
 
 
 def _spread(low: Any, high: Any, count: int, dtype: Any) -> Any:
