@@ -39,7 +39,7 @@ def needed(output: Any, values: Mapping[int, Any]) -> list[Node]:
         node = stack.pop()
         if node.index not in found:
             found[node.index] = node
-            stack.extend([a for a in _followed(node, values) if isinstance(a, Node)])
+            stack.extend([a for a in _followed(node, values) if type(a) is Node])
     return [found[i] for i in sorted(found)]
 
 
@@ -82,7 +82,7 @@ def somewhere(condition: Any) -> bool:
 
 def arguments(node: Node, values: Mapping[int, Any]) -> tuple[Any, ...]:
     """The values of a node's arguments."""
-    return tuple([values[a.index] if isinstance(a, Node) else a for a in node.args])
+    return tuple([values[a.index] if type(a) is Node else a for a in node.args])
 
 
 def _written(node: Node, args: tuple[Any, ...]) -> str:

@@ -33,7 +33,7 @@ def evaluate_precisely(mp: Any, outputs: Sequence[Any], inputs: Mapping[str, Any
     Raises:
         NotReal: A step has no real, finite value there.
     """
-    return Precisely(mp, inputs)(outputs)
+    return Precisely(mp, inputs, alone=True)(outputs)
 
 
 class Precisely:
@@ -41,12 +41,14 @@ class Precisely:
 
     What was asked for before is kept, so expressions that share nodes of a graph can be asked for
     one by one, and each be real or not by itself. Graphs that share no nodes, such as a formula
-    and its derivative, share the operations that they carry out on the same numbers.
+    and its derivative, share the operations that they carry out on the same numbers, unless a graph
+    is ``alone``: there equal operations are one node anyway.
     """
 
-    def __init__(self, mp: Any, inputs: Mapping[str, Any]) -> None:
+    def __init__(self, mp: Any, inputs: Mapping[str, Any], alone: bool = False) -> None:
         self.mp = mp
         self.inputs = inputs
+        self._alone = alone
         self._values: dict[Graph, dict[int, Any]] = {}  # indices count within one graph
         self._carried_out: dict[Any, Any] = {}
 
@@ -54,13 +56,17 @@ class Precisely:
         """The values of ``outputs``; ``NotReal`` if one of them has none."""
         mp = self.mp
         nodes = [o for o in outputs if isinstance(o, Node)]
-        with mp.workprec(2 * mp.prec):
+        precision = mp.prec
+        mp.prec = 2 * precision
+        try:
             for graph in {n.graph for n in nodes}:
                 self._evaluate(graph, [n for n in nodes if n.graph is graph])
             results = [
                 self._values[o.graph][o.index] if isinstance(o, Node) else _number(mp, o)
                 for o in outputs
             ]
+        finally:
+            mp.prec = precision
         if any(mp.isnan(r) for r in results):
             raise NotReal("the formula has no finite real value here or beside this point")
         return [r if isinstance(r, bool) else +r for r in results]  # rounded to what was asked for
@@ -79,6 +85,9 @@ class Precisely:
                 values[index] = self.inputs[node.name] if known is None else known
                 continue
             args = [values[a.index] if type(a) is Node else _number(mp, a) for a in node.args]
+            if self._alone:
+                values[index] = _step(mp, node, args)
+                continue
             key = (node.op, *[getattr(a, "_mpf_", a) for a in args])
             value = carried_out.get(key)
             if value is None:

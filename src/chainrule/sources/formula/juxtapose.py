@@ -18,10 +18,12 @@ _FUNCTIONS = frozenset({"CALL", "APPLY"})
 def juxtapose(tokens: list[Token], partner: dict[int, int]) -> Iterator[Token]:
     """The tokens as the grammar wants them, every product and application marked."""
     arranged, joined = _arranged(tokens, partner)
+    previous: Token | None = None
     for index, token in enumerate(arranged):
-        if index and index not in joined:
-            yield from _between(arranged[index - 1], token)
+        if previous is not None and previous.kind in OPERAND_ENDS and index not in joined:
+            yield from _between(previous, token)
         yield token
+        previous = token
 
 
 def _arranged(tokens: list[Token], partner: dict[int, int]) -> tuple[list[Token], set[int]]:
@@ -74,9 +76,7 @@ def _behind_exponent(tokens: list[Token], partner: dict[int, int], index: int) -
 
 
 def _between(left: Token, right: Token) -> Iterator[Token]:
-    """The unwritten sign between two neighbours, if the one ends and the other starts a factor."""
-    if left.kind not in OPERAND_ENDS:
-        return
+    """The unwritten sign behind the end of an operand, if a factor starts there."""
     if left.kind == right.kind == "NUMBER":
         hint = "write * between them, or remove the space"
         raise wrong("two numbers next to each other", right.start, right.end, hint=hint)

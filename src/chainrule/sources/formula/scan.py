@@ -54,6 +54,7 @@ _SINGLE = re.compile(rf"[0-9]|{names.LETTER}")
 _WRAPPERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"))
 _HARMLESS = ("", "<font>", "<wide>", "<narrow>", "<compat>", "<noBreak>")
 _SIDED_BARS = {"|(": "LBAR", "|)": "RBAR"}
+_SUBSCRIPT_OF: dict[str | None, str] = {"below": "word", "under": "content", "lower": "command"}
 _PRIMES = "'’′"
 _HINTS = {
     **dict.fromkeys(
@@ -155,9 +156,7 @@ class _Scanner:
         assert match is not None  # the last alternative takes any character
         self.position = match.end()
         kind = match.lastgroup
-        if kind in ("below", "under", "lower"):
-            kind = {"below": "word", "under": "content", "lower": "command"}[kind]
-        getattr(self, f"_{kind}")(match)
+        getattr(self, f"_{_SUBSCRIPT_OF.get(kind, kind)}")(match)
 
     def _single_character(self, match: re.Match[str]) -> None:
         self.single -= 1

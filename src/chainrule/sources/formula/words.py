@@ -15,7 +15,13 @@ from chainrule.errors import FormulaError
 from chainrule.sources.formula.names import LETTER, ascii_name, short_enough
 from chainrule.sources.formula.statements import Scope
 from chainrule.sources.formula.tokens import OPENERS, Token, wrong
-from chainrule.sources.formula.vocabulary import CONSTANTS, FUNCTIONS, GREEK, SIGMOID_LETTER
+from chainrule.sources.formula.vocabulary import (
+    CONSTANTS,
+    FUNCTIONS,
+    GREEK,
+    SIGMOID_LETTER,
+    Function,
+)
 
 LONGEST_PRODUCT = 3
 """Unknown words of up to so many letters are products of their letters."""
@@ -57,19 +63,18 @@ class _Word:
 
     def _known(self) -> Token | None:
         if self.name in self.scope.functions:
-            return self.token._replace(kind="FUNCTION", function=self.scope.functions[self.name])
+            return self._as_function(self.scope.functions[self.name])
         if self.name in self.scope.plain:
             return self._as_name()
         return self._function()
 
     def _function(self) -> Token | None:
         if self.token.text in FUNCTIONS and not self.token.subscript:
-            return self.token._replace(kind="FUNCTION", function=FUNCTIONS[self.token.text])
+            return self._as_function(FUNCTIONS[self.token.text])
         if self.name == SIGMOID_LETTER and self.before in ("LPAR", "LBRACKET"):
-            function = FUNCTIONS["sigmoid"]
-            return self.token._replace(kind="FUNCTION", function=function, glued=True)
+            return self._as_function(FUNCTIONS["sigmoid"], glued=True)
         if self.token.text in ("log", "ln") and self.token.subscript:
-            return self.token._replace(kind="FUNCTION", function=FUNCTIONS["log"])
+            return self._as_function(FUNCTIONS["log"])
         return None
 
     def _constant_or_greek(self) -> Token | None:
@@ -78,6 +83,13 @@ class _Word:
 
     def _as_name(self) -> Token:
         return self.token._replace(kind="NAME", text=self.name, subscript="")
+
+    def _as_function(self, function: Function, *, glued: bool = False) -> Token:
+        word = self.token  # spelled out: _replace takes twice as long
+        return Token(
+            "FUNCTION", word.text, word.start, word.end, word.subscript, word.whole, function,
+            glued or word.glued,
+        )  # fmt: skip
 
     def _together(self) -> list[Token] | None:
         """``xy`` where ``x`` and ``y`` are known needs no sentence: it cannot mean much else."""
