@@ -19,6 +19,9 @@ from chainrule.graph.operand import CREATORS, Operand
 # By the name in NumPy: what to do with an argument that is or holds an operand.
 FRONTS: dict[str, Callable[..., Any]] = {}
 
+# Methods of NumPy's classes in the same position: class, name, what stands there, and NumPy's own.
+METHOD_FRONTS: list[tuple[type, str, Callable[..., Any], Callable[..., Any]]] = []
+
 _lock = RLock()
 _inside = 0
 _originals: dict[str, Callable[..., Any]] = {}
@@ -100,6 +103,8 @@ class fronts:
                     if _originals.get(name) is not original:
                         _originals[name], _dispatchers[name] = original, _front(original, adapter)
                     setattr(np, name, _dispatchers[name])
+                for owner, name, front, _ in METHOD_FRONTS:
+                    setattr(owner, name, front)
             _inside += 1
         runs = _stack.runs
         around = (run.computation for run in runs)
@@ -114,3 +119,5 @@ class fronts:
             if _inside == 0:
                 for name, original in _originals.items():
                     setattr(np, name, original)
+                for owner, name, _, original in METHOD_FRONTS:
+                    setattr(owner, name, original)

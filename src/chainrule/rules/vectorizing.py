@@ -1,8 +1,8 @@
 """``np.vectorize`` of traced values: its function is called for every element.
 
 NumPy has no protocol for a call of an ``np.vectorize``, and such an object may have been made long
-before. So the class's method looks for an operand among the arguments, and calls NumPy's own method
-if there is none.
+before. So while a function is being traced, the class's method looks for an operand among the
+arguments, and calls NumPy's own method if there is none.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import TraceError
-from chainrule.graph.fronts import holds_operand
+from chainrule.graph.fronts import METHOD_FRONTS, holds_operand
 from chainrule.graph.operand import Operand
 from chainrule.graph.tape import dtype_of, shape_of
 from chainrule.rules.joining import gathered
@@ -79,4 +79,4 @@ def _call(self: Any, *args: Any, **kwargs: Any) -> Any:
     return _called(self, args, kwargs) if traced else _plain(self, *args, **kwargs)
 
 
-np.vectorize.__call__ = _call  # type: ignore[method-assign]
+METHOD_FRONTS.append((np.vectorize, "__call__", _call, _plain))
