@@ -161,7 +161,7 @@ class Traced(Operand):
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the value."""
-        return np.shape(self.value)
+        return shape_of(self.value)
 
     @property
     def ndim(self) -> int:
@@ -203,7 +203,7 @@ class Tape:
     """
 
     __slots__ = (
-        "_closed", "_instead", "_watch", "assigned", "branching", "cuts", "level", "record",
+        "_closed", "_instead", "_watch", "branching", "cuts", "level", "record",
         "records", "special", "staged",
     )  # fmt: skip
 
@@ -214,8 +214,6 @@ class Tape:
         self.staged = staged
         # On a staged tape: whether the values are those of this one run, so that they may be asked.
         self.branching = False
-        # Whether handles may have moved on from the records they were.
-        self.assigned = False
         self.cuts: dict[tuple[str, int], Cut] = {}
         self._closed = False
         self._watch: Watch | None = None
@@ -289,7 +287,7 @@ class Tape:
         self.closed = True
         if self.watch is not None:
             self.watch.settle()
-            self.watch, self.assigned = None, True
+            self.watch = None
 
     def constant(self, value: Any) -> Traced:
         """A record that depends on nothing, for an array that is going to be assigned to."""

@@ -77,7 +77,7 @@ def scan(
     def step(carry: Any, x: Any) -> Any:
         return f(rebuild_state(carry), rebuild_xs(x))
 
-    body = stage(step, (state, examples), "scan")
+    body = stage(step, (state, examples))
     carry_out, y = _pair(body.rebuild(body.results))
     _same_carry(state, flatten(carry_out)[0], init)
     used = (*body.outside, *state, *series)
@@ -320,8 +320,8 @@ def while_loop(
     state = list(map(_array, state))
     if _outside_of_all(state):
         return _while_plainly(cond_fun, body_fun, init_val)
-    body = stage(lambda values: body_fun(rebuild(values)), (state,), "while_loop")
-    test = stage(lambda values: cond_fun(rebuild(values)), (state,), "while_loop")
+    body = stage(lambda values: body_fun(rebuild(values)), (state,))
+    test = stage(lambda values: cond_fun(rebuild(values)), (state,))
     _same_carry(state, list(body.results), init_val)
     used = (*body.outside, *test.outside, *state)
     if explained(used) or not any(isinstance(v, Operand) for v in used):
@@ -481,8 +481,7 @@ def cond(
     given, rebuild = flatten(operands)
     given = list(map(_array, given))
     yes, no = (
-        stage(lambda values, g=g: g(*rebuild(values)), (given,), "cond")
-        for g in (true_fun, false_fun)
+        stage(lambda values, g=g: g(*rebuild(values)), (given,)) for g in (true_fun, false_fun)
     )
     _same_carry(list(yes.results), list(no.results), yes.rebuild(yes.results))
     results = bind(COND, (pred, *yes.outside, *no.outside, *given), {"yes": yes, "no": no})

@@ -30,8 +30,10 @@ class Staged:
         inputs: Index of each argument among the records.
         outside: The operands it takes from the computations around it, as arguments before the
             others: ``self(*outside, *inputs)``.
+        places: Where each of them stands among these, by its identity.
         results: For each result the index of a record, or a plain value.
         rebuild: Makes the tree that the function returned, of the results.
+        level: That of the tape it was recorded on.
     """
 
     records: tuple[Traced, ...]
@@ -72,7 +74,7 @@ def identity(operand: Any) -> tuple[int, int]:
     return operand.level, operand.index if type(operand) is Traced else id(operand.stack)
 
 
-def stage(f: Callable[..., Any], examples: Sequence[Any], name: str) -> Staged:
+def stage(f: Callable[..., Any], examples: Sequence[Any]) -> Staged:
     """Record ``f`` once, on examples of the arguments (pytrees).
 
     Raises:
