@@ -33,10 +33,10 @@ levels = count(1)
 class Recorder(Protocol):
     """Whatever wants to be told, once per operation, that one is being recorded.
 
-    ``record(skip)`` is called with the number of frames up the stack that are known to be ours.
+    ``record_operation`` is called two frames below the user's: tape, and operator or ufunc.
     """
 
-    record: Callable[..., None]
+    record_operation: Callable[[], None]
 
 
 class Traced(Operand):
@@ -101,7 +101,7 @@ class Traced(Operand):
             args = tuple([a if type(a) is Traced and a.level == level else _kept(a) for a in args])
         record = tape.record
         if record is not None:
-            record(2)  # apply, and the operator or ufunc
+            record()
         return Traced(tape, value, primitive, args, attrs)
 
     def _stage(
@@ -210,7 +210,7 @@ class Tape:
     def __init__(self, recorder: Recorder | None = None, staged: bool = False) -> None:
         self.level = next(levels)
         self.records: list[Traced] = []
-        self.record = None if recorder is None else recorder.record
+        self.record = None if recorder is None else recorder.record_operation
         self.staged = staged
         # On a staged tape: whether the values are those of this one run, so that they may be asked.
         self.branching = False

@@ -231,6 +231,7 @@ class Origins:
         "_parents",
         "_verdicts",
         "record",
+        "record_operation",
     )
 
     record: Callable[..., None]
@@ -240,6 +241,9 @@ class Origins:
     caller itself: exact numbers save time, small ones do no harm. ``inner``: the value is not that
     of the expression the user wrote, but a step on the way to it, or one of several results.
     """
+
+    record_operation: Callable[[], None]
+    """``record(2)``, for the caller of which most calls come: it has nothing to work out."""
 
     def __init__(self, internal: Iterable[str] = ()) -> None:
         self._internal = tuple(internal)
@@ -252,13 +256,13 @@ class Origins:
         self._parent_offsets: list[int] = []
         self._lengths: list[dict[str, int]] = []
         self._above: FrameType | None = self._user_frame(sys._getframe(1))
-        self.record, self._forget = self._recorder()
+        self.record, self.record_operation, self._forget = self._recorder()
 
     def __len__(self) -> int:
         return len(self._offsets)
 
-    def _recorder(self) -> tuple[Callable[..., None], Callable[[], None]]:
-        """``record``, and what makes it let go of the frame it saw last.
+    def _recorder(self) -> tuple[Callable[..., None], Callable[[], None], Callable[[], None]]:
+        """``record``, ``record_operation``, and what makes them let go of the frame seen last.
 
         It runs for every operation, so that everything it needs is at hand, and the call is only
         noted where it is another one than before.
@@ -273,11 +277,18 @@ class Origins:
                 last = frame = entered(frame)
             note(~frame.f_lasti if inner else frame.f_lasti)
 
+        def record_operation() -> None:
+            nonlocal last
+            frame = getframe(3)
+            if frame is not last:
+                last = frame = entered(frame)
+            note(frame.f_lasti)
+
         def forget() -> None:
             nonlocal last
             last = None
 
-        return record, forget
+        return record, record_operation, forget
 
     def _entered(self, frame: FrameType) -> FrameType:
         """Note that another call is at work from here on; give the frame that is the user's."""
