@@ -110,7 +110,6 @@ def test_gradient_refuses_what_numpy_refuses():
         cr.vjp(lambda x: np.gradient(x, edge_order=3), V)
 
 
-@pytest.mark.skipif(not hasattr(np, "trapezoid"), reason="NumPy before 2.0")
 def test_the_trapezoidal_rule_is_differentiated_in_heights_and_places():
     hold(np.trapezoid, V)
     hold(lambda y, x: np.trapezoid(y, x), V, X)

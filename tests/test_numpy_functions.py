@@ -79,7 +79,6 @@ each_call = pytest.mark.parametrize("call", KNOWN, ids=ids(KNOWN))
 each_smooth_call = pytest.mark.parametrize("call", SMOOTH, ids=ids(SMOOTH))
 each_flat_call = pytest.mark.parametrize("call", FLAT, ids=ids(FLAT))
 each_batched_call = pytest.mark.parametrize("call", BATCHED, ids=ids(BATCHED))
-needs_vmap = pytest.mark.skipif(not hasattr(cr, "vmap"), reason="cr.vmap does not exist yet")
 
 
 def direction(x):
@@ -180,7 +179,6 @@ def slices(batch, axis):
     return zip(*(np.moveaxis(b, axis, 0) for b in batch), strict=True)
 
 
-@needs_vmap
 @each_batched_call
 def test_vmap_of_a_call_is_the_loop_over_the_batch(call):
     for size, axis in ((3, 0), (2, -1)):
@@ -191,7 +189,6 @@ def test_vmap_of_a_call_is_the_loop_over_the_batch(call):
             np.testing.assert_allclose(one, np.stack(other), rtol=1e-10, atol=1e-12)
 
 
-@needs_vmap
 @pytest.mark.parametrize(
     "call", [c for c in BATCHED if not c.flat], ids=ids([c for c in BATCHED if not c.flat])
 )

@@ -100,7 +100,6 @@ each_elementwise_edge = pytest.mark.parametrize(("name", "i"), ELEMENTWISE_EDGES
 each_structured_edge = pytest.mark.parametrize(("name", "i"), STRUCTURED_EDGES)
 each_differentiable_row = pytest.mark.parametrize("name", DIFFERENTIABLE)
 each_differentiable_array_operation = pytest.mark.parametrize("name", DIFFERENTIABLE_ARRAYS)
-needs_vmap = pytest.mark.skipif(not hasattr(cr, "vmap"), reason="cr.vmap does not exist yet")
 
 # ---------------------------------------------------------------------------------- rows and cases
 
@@ -693,7 +692,6 @@ def assert_vmap_is_the_loop(f, args, axes, places, **tolerance):
             np.testing.assert_allclose(found, expected, **tolerance, err_msg=word)
 
 
-@needs_vmap
 @each_differentiable_row
 def test_vmap_of_an_elementwise_row_is_the_loop_over_the_batch(name):
     f, at = applied(BOOK[name]), columns(name)
@@ -705,7 +703,6 @@ def test_vmap_of_an_elementwise_row_is_the_loop_over_the_batch(name):
         assert_vmap_is_the_loop(f, one, axes, places, rtol=1e-12, atol=1e-14)
 
 
-@needs_vmap
 @each_differentiable_array_operation
 def test_vmap_of_an_array_operation_is_the_loop_over_the_batch(name):
     row = BOOK[name]
@@ -725,7 +722,6 @@ def test_vmap_of_an_array_operation_is_the_loop_over_the_batch(name):
             assert_vmap_is_the_loop(f, some, axes, [(k + number) % len(at)], rtol=1e-10, atol=1e-11)
 
 
-@needs_vmap
 @each_differentiable_array_operation
 def test_a_batch_of_none_gives_a_batch_of_none(name):
     row = BOOK[name]
@@ -906,7 +902,6 @@ def test_a_rule_that_depends_on_how_an_array_lies_in_memory_is_found():
         assert_the_same_in_any_layout(lambda v: bind(row, (v,)), array(3, 4))
 
 
-@needs_vmap
 def test_a_row_that_mistakes_the_batch_for_an_axis_of_its_own_is_found():
     row = dataclasses.replace(BOOK["sum"], axes=(), elementwise=True)
     f = lambda v: bind(row, (v,), {"axis": 0, "keepdims": False})

@@ -219,6 +219,16 @@ def refused_out(name: str, out: Any) -> TraceError:
             "its gradient would be lost.\nMake the array part of the computation: np.zeros_like(x) "
             "or np.zeros(n, like=x) of a traced x; or assign the result to a new name: a = a + x."
         )
+    return _overwrites(name)
+
+
+def refuse_out(name: str, out: Any) -> None:
+    """Raise if a function of NumPy, called by its name there, was given an ``out=``."""
+    if out is not None:
+        raise _overwrites(f"np.{name}")
+
+
+def _overwrites(name: str) -> TraceError:
     return TraceError(
         f"{name}(..., out=...) overwrites a value that the derivative needs.\n"
         "Assign the result to a name instead."

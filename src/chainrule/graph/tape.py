@@ -129,9 +129,13 @@ class Traced(Operand):
     def alias(self) -> Traced:
         """Another handle of the same record."""
         same = object.__new__(Traced)
-        for slot in ("tape", "level", "value", "op", "args", "attrs", "index"):
-            setattr(same, slot, getattr(self, slot))
+        same.become(self)
         return same
+
+    def become(self, other: Traced) -> None:
+        """Be a handle of the record that ``other`` is, from here on."""
+        for slot in _SLOTS:
+            setattr(self, slot, getattr(other, slot))
 
     def refuse_leak(self) -> None:
         """An error where the function that made the value has returned."""
@@ -193,6 +197,9 @@ class Watch(Protocol):
 
     used: Callable[[tuple[Any, ...]], None]
     settle: Callable[[], None]
+
+
+_SLOTS = ("level", *Traced.__slots__)
 
 
 class Tape:

@@ -23,8 +23,6 @@ from chainrule.graph.operand import Attrs, Operand, bind
 from chainrule.graph.primitive import Primitive
 from chainrule.graph.tape import Tape, Traced, example, shape_of
 
-_SLOTS = ("tape", "level", "value", "op", "args", "attrs", "index")
-
 # How to write through a view: ``write(array, new, attrs)`` is the array with ``new`` in the places
 # that the view shows. NumPy does not let anybody write through those that are not listed.
 WRITING: dict[Primitive, Callable[[Any, Any, Attrs], Any]] = {}
@@ -197,8 +195,7 @@ def _move_on(handle: Any, new: Any) -> None:
         versions = Versions(tape)
         tape.watch = versions
     old = handle.alias()
-    for slot in _SLOTS:
-        setattr(handle, slot, getattr(new, slot))
+    handle.become(new)
     tape.records[handle.index] = handle
     tape.records[old.index] = old
     versions.before.setdefault(id(handle), []).append(old)

@@ -32,6 +32,7 @@ from chainrule.rules.shapes import (
     RESHAPE,
     SCATTER,
     TRANSPOSE,
+    array_of,
     broadcast_to,
     cast,
     joined_index,
@@ -98,17 +99,15 @@ def replaced(x: Any, index: Any, value: Any) -> Any:
     place = shape_of(np.broadcast_to(np.empty(()), shape_of(x))[joined_index(
         template, [np.zeros(shape_of(a), dtype_of(a)) if isinstance(a, Operand) else a
                    for a in arrays])])  # fmt: skip
-    value = value if isinstance(value, Operand) else np.asarray(value)
+    value = array_of(value)
     if shape_of(value) != place:
         extra = len(shape_of(value)) - len(place)
         if extra > 0 and shape_of(value)[:extra] == (1,) * extra:
             value = reshape(value, shape_of(value)[extra:])
         try:
-            np.broadcast_shapes(shape_of(value), place)
+            fits = np.broadcast_shapes(shape_of(value), place) == place
         except ValueError:
             fits = False
-        else:
-            fits = np.broadcast_shapes(shape_of(value), place) == place
         if not fits:
             raise ValueError(
                 f"could not broadcast input array from shape {shape_of(value)} into shape {place}"

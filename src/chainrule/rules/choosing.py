@@ -13,18 +13,18 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from chainrule.errors import TraceError
-from chainrule.graph.operand import METHODS, Operand, bind, concrete
+from chainrule.graph.operand import METHODS, Operand, bind, concrete, refuse_out
 from chainrule.graph.primitive import Flat
 from chainrule.graph.tape import dtype_of
 from chainrule.rules.batching import ARRAY
 from chainrule.rules.book import define, numpy_function
-from chainrule.rules.cumulative import array_of, refuse_out
 from chainrule.rules.ordering import ARGSORT, ARGWHERE, SEARCHSORTED, refuse_unknown
 from chainrule.rules.piecewise import WHERE
 from chainrule.rules.reductions import ALL
 from chainrule.rules.shapes import (
     INDEX,
     SCATTER,
+    array_of,
     broadcast_to,
     cast,
     reshape,

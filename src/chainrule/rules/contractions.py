@@ -18,18 +18,13 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from chainrule.errors import NotDifferentiableError, TraceError
-from chainrule.graph.operand import Attrs, Operand, bind
+from chainrule.graph.operand import Attrs, Operand, bind, refuse_out
 from chainrule.graph.primitive import Bilinear, Primitive
 from chainrule.graph.tape import shape_of
 from chainrule.rules.book import define, numpy_function
-from chainrule.rules.shapes import reshape, sum_to, transpose
+from chainrule.rules.shapes import array_of, reshape, sum_to, transpose
 
 Labels = tuple[Hashable, ...]
-
-
-def as_operand(x: Any) -> Any:
-    """``x`` with a shape and a dtype: numbers and lists become arrays."""
-    return x if isinstance(x, Operand) else np.asarray(x)
 
 
 def operands(function: str, *values: Any) -> tuple[Any, ...]:
@@ -38,7 +33,7 @@ def operands(function: str, *values: Any) -> tuple[Any, ...]:
     Raises:
         NotDifferentiableError: One of them is complex.
     """
-    found = tuple(map(as_operand, values))
+    found = tuple(map(array_of, values))
     if any(value.dtype.kind == "c" for value in found):
         raise NotDifferentiableError(
             f"{function} of a traced value and a complex array: complex derivatives are not "
@@ -169,11 +164,7 @@ def _einsum(
     *given: Any, out: Any = None, dtype: Any = None, order: str = "K", casting: str = "safe",
     optimize: Any = False,
 ) -> Any:  # fmt: skip
-    if out is not None:
-        raise TraceError(
-            "np.einsum(..., out=...) overwrites a value that the derivative needs.\n"
-            "Assign the result to a name instead."
-        )
+    refuse_out("einsum", out)
     if dtype is not None or casting != "safe":
         raise TraceError(
             "np.einsum of a traced value takes neither dtype= nor casting=.\n"

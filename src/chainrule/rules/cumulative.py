@@ -14,19 +14,14 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from chainrule.errors import TraceError
-from chainrule.graph.operand import Operand, bind
+from chainrule.graph.operand import Operand, bind, refuse_out
 from chainrule.graph.primitive import Custom, Flat, Linear, Primitive
 from chainrule.graph.tape import dtype_of
 from chainrule.rules.book import define, numpy_function
 from chainrule.rules.piecewise import WHERE
-from chainrule.rules.shapes import CAST, broadcast_to, cast, reshape
+from chainrule.rules.shapes import CAST, array_of, broadcast_to, cast, reshape
 
 # ------------------------------------------------------------------------------------ helpers
-
-
-def array_of(x: Any) -> Any:
-    """An operand as it is; anything else as an array."""
-    return x if isinstance(x, Operand) else np.asarray(x)
 
 
 def converted(x: Any, dtype: Any) -> Any:
@@ -36,15 +31,6 @@ def converted(x: Any, dtype: Any) -> Any:
     if np.dtype(dtype).kind == "f":
         return bind(CAST, (x,), {"dtype": np.dtype(dtype)})
     return array_of(x).astype(dtype)
-
-
-def refuse_out(name: str, out: Any) -> None:
-    """``out=`` overwrites an array that the derivative may need."""
-    if out is not None:
-        raise TraceError(
-            f"np.{name}(..., out=...) overwrites a value that the derivative needs.\n"
-            "Assign the result to a name instead."
-        )
 
 
 def sliced(x: Any, axis: int, *bounds: Any) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from chainrule.errors import NotDifferentiableError, TraceError
+from chainrule.graph.fronts import holds_operand
 from chainrule.graph.operand import Attrs, Operand, bind
 from chainrule.graph.primitive import Linear, Primitive
 from chainrule.graph.tape import dtype_of, shape_of
@@ -66,15 +67,9 @@ def gathered(value: Any) -> Any:
     """``value`` as an array or operand: a list may hold traced values among its numbers."""
     if isinstance(value, Operand | np.ndarray):
         return value
-    if isinstance(value, list | tuple) and _holds_operand(value):
+    if isinstance(value, list | tuple) and holds_operand(value):
         return _stacked([gathered(item) for item in value], 0)
     return np.asarray(value)
-
-
-def _holds_operand(value: Any) -> bool:
-    if isinstance(value, list | tuple):
-        return any(map(_holds_operand, value))
-    return isinstance(value, Operand)
 
 
 def concatenate(pieces: Sequence[Any], axis: int = 0) -> Any:
@@ -335,5 +330,5 @@ def cast_into(values: Any, array: Any, function: str) -> Any:
 
 def _plain(obj: Any, function: str) -> None:
     """Refuse traced values where NumPy takes places."""
-    if _holds_operand(obj):
+    if holds_operand(obj):
         raise NotDifferentiableError(f"{function} takes whole numbers or a mask as its places.")

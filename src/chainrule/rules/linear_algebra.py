@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from chainrule.errors import TraceError
-from chainrule.graph.operand import GENERALISED, UFUNCS, bind
+from chainrule.graph.operand import GENERALISED, UFUNCS, bind, refuse_out
 from chainrule.graph.primitive import Bilinear, Custom, Linear, Primitive
 from chainrule.graph.tape import shape_of
 from chainrule.rules import batching
@@ -125,17 +125,9 @@ TRACE = define(
 # ------------------------------------------------------------------------------------- products
 
 
-def _refuse_out(function: str, out: Any) -> None:
-    if out is not None:
-        raise TraceError(
-            f"{function}(..., out=...) overwrites a value that the derivative needs.\n"
-            "Assign the result to a name instead."
-        )
-
-
 @numpy_function(np.dot, method="dot")
 def _dot(a: Any, b: Any, out: Any = None) -> Any:
-    _refuse_out("np.dot", out)
+    refuse_out("dot", out)
     a, b = operands("np.dot", a, b)
     if np.ndim(a) == 0 or np.ndim(b) == 0:
         return a * b
@@ -158,7 +150,7 @@ def _inner(a: Any, b: Any, /) -> Any:
 
 @numpy_function(np.outer)
 def _outer(a: Any, b: Any, out: Any = None) -> Any:
-    _refuse_out("np.outer", out)
+    refuse_out("outer", out)
     a, b = operands("np.outer", a, b)
     return reshape(a, (np.size(a), 1)) * ravel(b)
 
@@ -305,7 +297,7 @@ def _linalg_cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
 def _trace(
     a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None
 ) -> Any:
-    _refuse_out("np.trace", out)
+    refuse_out("trace", out)
     ndim = np.ndim(a)
     first, second = normalize_axis_index(axis1, ndim), normalize_axis_index(axis2, ndim)
     if first == second:
@@ -333,7 +325,7 @@ def _linalg_matrix_transpose(x: Any, /) -> Any:
 
 @numpy_function(np.linalg.multi_dot)
 def _multi_dot(arrays: Sequence[Any], *, out: Any = None) -> Any:
-    _refuse_out("np.linalg.multi_dot", out)
+    refuse_out("linalg.multi_dot", out)
     chain = operands("np.linalg.multi_dot", *arrays)
     if len(chain) < 2:
         raise ValueError("Expecting at least two arrays.")

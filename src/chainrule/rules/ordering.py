@@ -15,14 +15,14 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from chainrule.errors import TraceError
-from chainrule.graph.operand import METHODS, Operand, bind, concrete
+from chainrule.graph.operand import METHODS, Operand, bind, concrete, refuse_out
 from chainrule.graph.primitive import Flat, Linear, Primitive
 from chainrule.graph.tape import dtype_of
 from chainrule.graph.versions import assigned
 from chainrule.rules.book import define, numpy_function
-from chainrule.rules.cumulative import LATEST_RECORD, array_of, refuse_out
+from chainrule.rules.cumulative import LATEST_RECORD
 from chainrule.rules.reductions import normal_axis
-from chainrule.rules.shapes import broadcast_to, reshape, transpose
+from chainrule.rules.shapes import array_of, broadcast_to, reshape, transpose
 
 _PLACE = "a place: constant between its jumps"
 _INDEX = Flat("an index")

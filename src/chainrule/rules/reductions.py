@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from chainrule.graph.operand import METHODS, Operand, bind
+from chainrule.graph.operand import METHODS, Operand, bind, refuse_out
 from chainrule.graph.primitive import Convention, Custom, Flat, Linear, Mask, Primitive, Scale
 from chainrule.graph.tape import dtype_of, shape_of
 from chainrule.rules.book import define, numpy_function
-from chainrule.rules.cumulative import array_of, converted, exclusive_cumprod, refuse_out
+from chainrule.rules.cumulative import converted, exclusive_cumprod
 from chainrule.rules.piecewise import WHERE
-from chainrule.rules.shapes import broadcast_to, cast, reshape, transpose
+from chainrule.rules.shapes import array_of, broadcast_to, cast, reshape, transpose
 
 # -------------------------------------------------------------------------------------------- axes
 

@@ -78,6 +78,11 @@ def astype(x: Any, dtype: Any) -> Any:
     return bind(TRUNCATE if steps else CAST, (x,), {"dtype": dtype})
 
 
+def array_of(x: Any) -> Any:
+    """An operand as it is, anything else as an array."""
+    return x if isinstance(x, Operand) else np.asarray(x)
+
+
 def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
     """The transpose of ``broadcast_to``: sum over whatever broadcasting repeated."""
     wide = shape_of(x)

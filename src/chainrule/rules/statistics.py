@@ -16,13 +16,13 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from chainrule.errors import NotDifferentiableError
-from chainrule.graph.operand import Operand, bind
+from chainrule.graph.operand import Operand, bind, refuse_out
 from chainrule.graph.primitive import Convention, Primitive, Scale
 from chainrule.graph.tape import dtype_of
 from chainrule.rules.batching import ARRAY
 from chainrule.rules.book import define, numpy_function
 from chainrule.rules.choosing import known
-from chainrule.rules.cumulative import array_of, converted, refuse_out
+from chainrule.rules.cumulative import converted
 from chainrule.rules.ordering import ARGSORT, moved_to_front, sort, take_along_axis
 from chainrule.rules.piecewise import WHERE
 from chainrule.rules.reductions import (
@@ -38,7 +38,7 @@ from chainrule.rules.reductions import (
     reduced,
     reduced_shape,
 )
-from chainrule.rules.shapes import SCATTER, astype, broadcast_to, cast, reshape, transpose
+from chainrule.rules.shapes import SCATTER, array_of, astype, broadcast_to, cast, reshape, transpose
 
 # -------------------------------------------------------------------------------------------- rows
 

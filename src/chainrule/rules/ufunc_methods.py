@@ -16,7 +16,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from chainrule.errors import TraceError
-from chainrule.graph.operand import UFUNC_METHODS, Operand, bind, refused_out
+from chainrule.graph.operand import UFUNC_METHODS, bind, refused_out
 from chainrule.graph.tape import dtype_of
 from chainrule.rules.arithmetic import (
     EXPONENT,
@@ -32,7 +32,7 @@ from chainrule.rules.arithmetic import (
 from chainrule.rules.batching import ARRAY
 from chainrule.rules.piecewise import TRUNC, WHERE
 from chainrule.rules.powers import POWER
-from chainrule.rules.shapes import CAST, SCATTER, reshape, transpose
+from chainrule.rules.shapes import SCATTER, array_of, astype, reshape, transpose
 
 # Ufuncs that are no row: put together from rows, or with several results. SciPy's by their names.
 CALLS: dict[np.ufunc | str, Callable[..., Any]] = {}
@@ -48,11 +48,6 @@ def ufunc_call(ufunc: np.ufunc | str) -> Callable[..., Any]:
         return adapter
 
     return connect
-
-
-def _array(x: Any) -> Any:
-    """An operand as it is, anything else as an array."""
-    return x if isinstance(x, Operand) else np.asarray(x)
 
 
 # --------------------------------------------------------------------------------------- calls
@@ -96,9 +91,7 @@ def _as_dtype(ufunc: np.ufunc, x: Any, dtype: np.dtype[Any], casting: Any) -> An
             f"np.{ufunc.__name__}(..., dtype={dtype}) of a traced value has no derivative.\n"
             "Write x.astype(...) to leave the computation on purpose."
         )
-    if dtype_of(x) == dtype:
-        return x
-    return bind(CAST, (x,), {"dtype": dtype}) if isinstance(x, Operand) else np.asarray(x, dtype)
+    return astype(x, dtype)
 
 
 @ufunc_call(np.divmod)
@@ -136,10 +129,7 @@ def _float_power(x: Any, p: Any) -> Any:
 
 
 def _at_least_double(x: Any) -> Any:
-    dtype = np.result_type(dtype_of(x), np.float64)
-    if dtype_of(x) == dtype:
-        return x
-    return bind(CAST, (x,), {"dtype": dtype}) if isinstance(x, Operand) else np.asarray(x, dtype)
+    return astype(x, np.result_type(dtype_of(x), np.float64))
 
 
 for _ufunc, _row in {
@@ -162,7 +152,7 @@ def _refuse_out(ufunc: np.ufunc, method: str, out: Any) -> None:
 
 
 def _converted(x: Any, dtype: Any) -> Any:
-    return _array(x) if dtype is None else _array(x).astype(dtype)
+    return array_of(x) if dtype is None else array_of(x).astype(dtype)
 
 
 def _part(x: Any, axis: int, *bounds: Any) -> Any:
@@ -258,7 +248,7 @@ def _scanned(ufunc: np.ufunc, x: Any, axis: int) -> Any:
 
 def _outer(ufunc: np.ufunc, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """Every element of the one with every element of the other."""
-    a, b = map(_array, args)
+    a, b = map(array_of, args)
     return ufunc(reshape(a, np.shape(a) + (1,) * np.ndim(b)), b, **options)
 
 

@@ -26,7 +26,9 @@ from chainrule.transforms.staging import (
     items,
     linear_parts,
     over_batch,
+    placed,
     stage,
+    value_of,
     zeros_along,
     zeros_for,
 )
@@ -66,7 +68,7 @@ def scan(
     """
     count = _length(xs, length)
     state, rebuild_state = flatten(init)
-    state = list(map(_array, state))
+    state = list(map(value_of, state))
     series, rebuild_xs = flatten(xs)
     if count and _outside_of_all((*state, *series)):
         return _plainly(f, init, xs, count, reverse)
@@ -107,11 +109,11 @@ def _plainly(f: Any, init: Any, xs: Any, count: int, reverse: bool) -> tuple[Any
     for i in order:
         carry, y = _pair(f(carry, map_leaves(lambda x, i=i: _own(x[i]), xs)))
         if not ys:
-            _same_carry(flatten(map_leaves(_array, init))[0], flatten(carry)[0], init)
+            _same_carry(flatten(map_leaves(value_of, init))[0], flatten(carry)[0], init)
         ys.append(map_leaves(_own, y))
     if reverse:
         ys.reverse()
-    carry = map_leaves(_array, carry)
+    carry = map_leaves(value_of, carry)
     return carry, map_leaves(lambda *parts: np.stack(parts), ys[0], *ys[1:])
 
 
@@ -123,10 +125,6 @@ def _outside_of_all(values: Sequence[Any]) -> bool:
 def _own(leaf: Any) -> Any:
     """A value of the loop's own: a step that writes into its arguments changes nothing else."""
     return leaf.alias() if isinstance(leaf, Operand) else np.array(leaf)[()]
-
-
-def _array(leaf: Any) -> Any:
-    return leaf if isinstance(leaf, Operand) else np.asarray(leaf)[()]
 
 
 def _length(xs: Any, length: int | None) -> int:
@@ -243,7 +241,6 @@ def _pull_scan(cotangent: Any, args: Any, out: Any, attrs: Any) -> list[Any]:
     floats = [i for i, a in enumerate((*outside, *state, *series)) if is_float(a)]
     outer = [i for i in floats if i < len(outside)]
     moving = [i - len(outside) for i in floats if len(outside) <= i < len(outside) + carried]
-    along = [i - len(outside) - carried for i in floats if i >= len(outside) + carried]
 
     def step(both: Any, here: Any) -> Any:
         sums, ct_state = both
@@ -265,14 +262,7 @@ def _pull_scan(cotangent: Any, args: Any, out: Any, attrs: Any) -> list[Any]:
         step, (zero, list(ct_final)), (list(before), list(series), list(ct_ys), list(ct_before)),
         length=None if series else count, reverse=not attrs["backwards"],
     )  # fmt: skip
-    found: list[Any] = [None] * len(args)
-    for i, value in zip(outer, sums, strict=True):
-        found[i] = value
-    for i in moving:
-        found[len(outside) + i] = ct_state[i]
-    for i, value in zip(along, ct_x, strict=True):
-        found[len(outside) + carried + i] = value
-    return found
+    return placed([*sums, *(ct_state[i] for i in moving), *ct_x], floats, len(args))
 
 
 def _only_floats(values: Sequence[Any]) -> list[Any]:
@@ -293,7 +283,7 @@ def fori_loop(lower: int, upper: int, body_fun: Callable[[Any, Any], Any], init_
     """
     numbers = np.arange(lower, upper)
     if not len(numbers):
-        return map_leaves(_array, init_val)
+        return map_leaves(value_of, init_val)
     return scan(lambda value, i: (body_fun(i, value), None), init_val, numbers)[0]
 
 
@@ -317,7 +307,7 @@ def while_loop(
         0.353553
     """
     state, rebuild = flatten(init_val)
-    state = list(map(_array, state))
+    state = list(map(value_of, state))
     if _outside_of_all(state):
         return _while_plainly(cond_fun, body_fun, init_val)
     body = stage(lambda values: body_fun(rebuild(values)), (state,))
@@ -336,10 +326,10 @@ def _while_plainly(cond_fun: Any, body_fun: Any, init_val: Any) -> Any:
     while cond_fun(value):
         value = body_fun(value)
         if not known:
-            before = map_leaves(_array, init_val)
+            before = map_leaves(value_of, init_val)
             _same_carry(flatten(before)[0], flatten(value)[0], init_val)
             known = True
-    return map_leaves(_array, value)
+    return map_leaves(value_of, value)
 
 
 def _looped(*args: Any, body: Staged, test: Staged) -> Bundle:
@@ -444,12 +434,8 @@ def _pull_while(cotangent: Any, args: Any, out: Any, attrs: Any) -> list[Any]:
         iteration, (zero, list(ct[:count])), (list(before), list(ct[count:-1]), counts),
         reverse=True,
     )  # fmt: skip
-    found: list[Any] = [None] * len(args)
-    for i, value in zip(outer, sums, strict=True):
-        found[i] = value
-    for i in moving:
-        found[len(args) - count + i] = ct_state[i]
-    return found
+    where = [*outer, *(len(args) - count + i for i in moving)]
+    return placed([*sums, *(ct_state[i] for i in moving)], where, len(args))
 
 
 WHILE = composite("while_loop", _looped, _push_while, _pull_while)
@@ -479,7 +465,7 @@ def cond(
             lambda a, b: np.where(_beside(pred, a), a, b), true_fun(*operands), false_fun(*operands)
         )
     given, rebuild = flatten(operands)
-    given = list(map(_array, given))
+    given = list(map(value_of, given))
     yes, no = (
         stage(lambda values, g=g: g(*rebuild(values)), (given,)) for g in (true_fun, false_fun)
     )
@@ -535,10 +521,7 @@ def _pull_cond(cotangent: Any, args: Any, out: Any, attrs: Any) -> list[Any]:
         return through
 
     parts = cond(pred, pulled(if_true), pulled(if_false), *args[1:])
-    found: list[Any] = [None] * len(args)
-    for i, part in zip(where, parts, strict=True):
-        found[1 + i] = part
-    return found
+    return [None, *placed(parts, where, len(args) - 1)]
 
 
 def _cond_of_batch(row: Any, size: int, args: Any, batched: Any, attrs: Any) -> Bundle:

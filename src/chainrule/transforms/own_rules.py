@@ -17,6 +17,7 @@ from chainrule.graph.operand import Operand, bind, concrete
 from chainrule.graph.primitive import Custom, Flat, Notation, Primitive
 from chainrule.graph.tape import Tape, Traced, dtype_of, example, running, shape_of
 from chainrule.graph.versions import refreshed
+from chainrule.rules.shapes import broadcast_to, sum_to
 from chainrule.transforms.derivatives import jvp, vjp
 from chainrule.transforms.staging import (
     composite,
@@ -25,7 +26,10 @@ from chainrule.transforms.staging import (
     is_float,
     items,
     linear_parts,
+    placed,
     refuse_operands,
+    taken_from_outside,
+    value_of,
     zeros_for,
 )
 from chainrule.tree import flatten, map_leaves
@@ -99,13 +103,9 @@ def custom_rule(
 
     @functools.wraps(f)
     def ruled(*args: Any) -> Any:
-        return bind(row, tuple(a if isinstance(a, Operand) else _plain(a) for a in args))
+        return bind(row, tuple(map(value_of, args)))
 
     return ruled
-
-
-def _plain(value: Any) -> Any:
-    return np.float64(value) if type(value) is float else np.asarray(value)[()]
 
 
 def _row(f: Callable[..., Any], pull: Any, push: Any) -> Primitive:
@@ -114,7 +114,7 @@ def _row(f: Callable[..., Any], pull: Any, push: Any) -> Primitive:
     def evaluate(*args: Any) -> Any:
         result = f(*args)
         refuse_operands(result, name)
-        return _plain(result)
+        return value_of(result)
 
     def pulled(cotangent: Any, args: Any, out: Any, attrs: Any) -> Sequence[Any]:
         if pull is None:
@@ -134,9 +134,7 @@ def _row(f: Callable[..., Any], pull: Any, push: Any) -> Primitive:
         return tuple([_typed(part, arg) for part, arg in zip(parts, args, strict=True)])
 
     def pushed(tangents: Any, args: Any, out: Any, attrs: Any) -> Any:
-        filled = tuple(
-            zeros_for(a) if t is None else t for t, a in zip(tangents, args, strict=True)
-        )
+        filled = _filled(tangents, args)
         if push is None:
             return _transposed_pull(pull, filled, args, out)
         tangent = push(filled, *args, out)
@@ -152,6 +150,10 @@ def _row(f: Callable[..., Any], pull: Any, push: Any) -> Primitive:
         Notation(name, rf"\operatorname{{{name}}}".replace("_", r"\_")), elementwise=False,
         structure="given by its author",
     )  # fmt: skip
+
+
+def _filled(tangents: Sequence[Any], args: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple(zeros_for(a) if t is None else t for t, a in zip(tangents, args, strict=True))
 
 
 def _typed(found: Any, value: Any) -> Any:
@@ -187,15 +189,10 @@ def _transposed_push(push: Any, cotangent: Any, args: Any, out: Any) -> list[Any
         return push(tuple(moving), *args, out)
 
     _, transpose = vjp(tangent, *(zeros_for(args[i]) for i in where))
-    found: list[Any] = [None] * len(args)
-    for i, part in zip(where, transpose(cotangent), strict=True):
-        found[i] = part
-    return found
+    return placed(transpose(cotangent), where, len(args))
 
 
 def _of_partials(partials: Sequence[Any], name: str) -> tuple[Any, Any]:
-    from chainrule.rules.shapes import broadcast_to, sum_to
-
     def counted(args: Sequence[Any]) -> None:
         if len(args) != len(partials):
             raise ArgumentsError(
@@ -252,7 +249,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(f, assigned=("__name__", "__doc__"), updated=())
     def checkpointed(*args: Any, **kwargs: Any) -> Any:
         given, rebuild = flatten((args, kwargs))
-        given = [a if isinstance(a, Operand) else _plain(a) for a in given]
+        given = list(map(value_of, given))
         if not _can_be_looked_at(given):
             return f(*args, **kwargs)  # a batch, a staged loop: nothing is kept that could be saved
 
@@ -265,7 +262,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
             return f(*args, **kwargs)
         if not any(isinstance(v, Operand) for v in (*outside, *given)):
             return rebuild_result(results)
-        run = _Run(called, tuple(outside), len(results), list(results))
+        run = _Run(called, tuple(outside), list(results))
         found = bind(CHECKPOINT, (*outside, *given), {"run": run})
         return rebuild_result(items(found, len(results)))
 
@@ -276,11 +273,10 @@ class _Run:
     """A function to be called again; the results of its first call until they are fetched."""
 
     def __init__(
-        self, f: Callable[[Sequence[Any]], Any], outside: tuple[Any, ...], count: int, first: Any
+        self, f: Callable[[Sequence[Any]], Any], outside: tuple[Any, ...], first: Any
     ) -> None:
         self.f = f
         self.outside = outside
-        self.count = count
         self.first = first
 
 
@@ -295,11 +291,8 @@ def _first_run(f: Any, given: Sequence[Any]) -> tuple[list[Any], list[Any], Any]
     inputs = [tape.input(example(v)) for v in given]
     with running(tape):
         results, rebuild = flatten(map_leaves(refreshed, f([x.alias() for x in inputs])))
-    outside: dict[tuple[int, int], Any] = {}
-    for value in [*(a for r in tape.records for a in r.args), *results]:
-        if isinstance(value, Operand) and value.level != tape.level:
-            outside.setdefault(identity(value), value)
-    plain = [example(r) if isinstance(r, Operand) else _plain(r) for r in results]
+    outside = taken_from_outside(tape, results)
+    plain = [value_of(example(r)) for r in results]
     tape.records.clear()
     return list(outside.values()), plain, rebuild
 
@@ -386,7 +379,7 @@ def _push_checkpoint(tangents: Any, args: Any, out: Any, attrs: Any) -> Bundle:
         return list(_recomputed(*values, run=run))
 
     f, floats, where = linear_parts(again, args)
-    moving = [zeros_for(a) if t is None else t for t, a in zip(tangents, args, strict=True)]
+    moving = _filled(tangents, args)
     _, found = jvp(f, tuple(floats), tuple(moving[i] for i in where))
     return Bundle(found)
 

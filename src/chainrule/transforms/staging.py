@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import TraceError
+from chainrule.graph.batch import Batched
 from chainrule.graph.bundle import Bundle
 from chainrule.graph.operand import Operand, bind
 from chainrule.graph.primitive import Custom, Notation, Primitive
@@ -82,27 +83,34 @@ def stage(f: Callable[..., Any], examples: Sequence[Any]) -> Staged:
     """
     tape = Tape(staged=True)
     given, rebuild = flatten(tuple(examples))
-    inputs = [tape.input(_array(example(leaf))) for leaf in given]
+    inputs = [tape.input(value_of(example(leaf))) for leaf in given]
     with running(tape), np.errstate(all="ignore"):
         result = map_leaves(refreshed, f(*rebuild([x.alias() for x in inputs])))
-    outside: dict[tuple[int, int], Any] = {}
     results, rebuild_result = flatten(result)
-    for value in [*(a for r in tape.records for a in r.args), *results]:
-        if isinstance(value, Operand) and value.level != tape.level:
-            outside.setdefault(identity(value), value)
+    outside = taken_from_outside(tape, results)
     return Staged(
         records=tuple(tape.records),
         inputs=tuple(x.index for x in inputs),
         outside=tuple(outside.values()),
         places={key: i for i, key in enumerate(outside)},
-        results=tuple(r if isinstance(r, Operand) else _array(r) for r in results),
+        results=tuple(map(value_of, results)),
         rebuild=rebuild_result,
         level=tape.level,
     )
 
 
-def _array(leaf: Any) -> Any:
-    return np.float64(leaf) if type(leaf) is float else np.asarray(leaf)[()]
+def taken_from_outside(tape: Tape, results: Sequence[Any]) -> dict[tuple[int, int], Any]:
+    """The operands of other computations among what was recorded, in the order of first use."""
+    outside: dict[tuple[int, int], Any] = {}
+    for value in [*(a for r in tape.records for a in r.args), *results]:
+        if isinstance(value, Operand) and value.level != tape.level:
+            outside.setdefault(identity(value), value)
+    return outside
+
+
+def value_of(leaf: Any) -> Any:
+    """An operand as it is, anything else as NumPy's array or number."""
+    return leaf if isinstance(leaf, Operand) else np.asarray(leaf)[()]
 
 
 def items(bundle: Any, count: int) -> list[Any]:
@@ -141,7 +149,6 @@ def over_batch(
     f: Callable[..., Sequence[Any]], size: int, batched: Sequence[bool]
 ) -> Callable[..., list[Any]]:
     """``f`` of every value of a batch: arguments and results have the batch as first axis."""
-    from chainrule.graph.batch import Batched
 
     def run(*args: Any) -> list[Any]:
         level = next(levels)
@@ -187,6 +194,14 @@ def linear_parts(
         return f(*merged)
 
     return of_floats, [args[i] for i in where], where
+
+
+def placed(parts: Sequence[Any], where: Sequence[int], count: int) -> list[Any]:
+    """The parts in their places among ``count``, and ``None`` in the others."""
+    found: list[Any] = [None] * count
+    for i, part in zip(where, parts, strict=True):
+        found[i] = part
+    return found
 
 
 def zeros_for(value: Any) -> Any:
