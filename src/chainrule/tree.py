@@ -54,6 +54,8 @@ def _children(tree: Any) -> Sequence[Any] | None:
     kind = type(tree)
     if kind in _LEAVES:
         return None
+    if kind is tuple or kind is list:
+        return tree  # type: ignore[no-any-return]
     if tree is None:
         return ()
     if kind in _REGISTERED:
@@ -139,13 +141,36 @@ def flatten(tree: Any) -> tuple[list[Any], Callable[[Iterable[Any]], Any]]:
     {'a': (10, 20), 'b': None}
     """
     found: list[Any] = []
-    walk(found.append, tree)
+    _collect(tree, found)
 
     def rebuild(values: Iterable[Any]) -> Any:
-        rest = iter(values)
-        return map_leaves(lambda _: next(rest), tree)
+        return _refilled(tree, iter(values))
 
     return found, rebuild
+
+
+def _collect(tree: Any, found: list[Any]) -> None:
+    """Append the leaves in order."""
+    children = _children(tree)
+    if children is None:
+        found.append(tree)
+        return
+    for child in children:
+        if type(child) in _LEAVES:
+            found.append(child)
+        else:
+            _collect(child, found)
+
+
+def _refilled(tree: Any, values: Iterator[Any]) -> Any:
+    """The tree with the next of the values in place of each leaf."""
+    children = _children(tree)
+    if children is None:
+        return next(values)
+    found = []
+    for child in children:
+        found.append(next(values) if type(child) in _LEAVES else _refilled(child, values))
+    return tuple(found) if type(tree) is tuple else _rebuild(tree, found)
 
 
 def walk(function: Callable[..., Any], tree: Any, *others: Any) -> None:

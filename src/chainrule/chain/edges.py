@@ -63,10 +63,6 @@ def pull(
         return None if part is None else (part, None)
     if isinstance(edge, Flat):
         return None
-    if support is None and op.elementwise and type(edge) is Scale:  # by far the commonest case
-        slope = factor(edge, args, out, attrs)
-        value = cotangent if type(slope) is float and slope == 1.0 else cotangent * slope
-        return cast(sum_to(value, shape_of(args[position])), args[position]), None
     if isinstance(edge, ELEMENTWISE):
         if not op.elementwise:
             cotangent, support = _linear(lambda c: spread(c, *args, **attrs), cotangent, support)

@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.chain.edges import Carried, pull, push, push_together
+from chainrule.chain.edges import Carried, factor, pull, push, push_together
 from chainrule.chain.supports import unite
 from chainrule.graph.operand import Operand
 from chainrule.graph.primitive import Linear, Primitive
-from chainrule.graph.tape import NUMBERS, Traced, shape_of
+from chainrule.graph.tape import Traced, shape_of
 from chainrule.rules.shapes import cast, sum_to
 
 FLOAT64 = np.float64
+ARRAY = np.ndarray
 
 
 def reverse(
@@ -45,7 +46,11 @@ def reverse(
                 continue
             if not keep:
                 del carried[index]
-            if op.slopes is not None and _elementwise(record, op, here, carried):
+            if here[1] is None and (
+                _scaled(record, op, here[0], carried)
+                if op.transposes is None
+                else _transposed(record, op, here[0], carried)
+            ):
                 continue
             level, out, attrs = record.level, record.value, record.attrs
             args = values_of(record)
@@ -91,37 +96,36 @@ def _added_in_place(
     return True
 
 
-def _elementwise(record: Traced, op: Primitive, here: Carried, carried: dict[int, Carried]) -> bool:
-    """Elementwise functions of plain arrays and numbers, the commonest case of all.
+# Most edges of a program are elementwise or linear, and most cotangents reach everywhere. For these
+# the two functions below do what ``pull`` does, with its questions left out: on small arrays they
+# would take longer than the arithmetic.
+
+
+def _scaled(record: Traced, op: Primitive, cotangent: Any, carried: dict[int, Carried]) -> bool:
+    """Carry a cotangent that reaches everywhere across the edges of an elementwise function.
 
     Returns:
-        Whether this was such a case. It does what ``pull`` does, without the questions it asks.
+        Whether it was done.
     """
-    cotangent, support = here
-    if support is not None or record.attrs or not _is_plain(cotangent):
+    args, slopes = record.args, op.slopes
+    if slopes is None or len(slopes) != len(args) or record.attrs:
         return False
-    level, args, slopes = record.level, record.args, op.slopes
-    if slopes is None or len(slopes) != len(args):
-        return False
-    values = [a.value if type(a) is Traced and a.level == level else a for a in args]
-    for value in values:
-        if type(value) is not FLOAT64 and type(value) not in NUMBERS and not _is_plain(value):
-            return False
-    of_scalars = type(cotangent) is not np.ndarray
-    for position, (arg, value) in enumerate(zip(args, values, strict=True)):
+    level = record.level
+    values = []
+    for arg in args:
+        values.append(arg.value if type(arg) is Traced and arg.level == level else arg)
+    for position, arg in enumerate(args):
         if type(arg) is not Traced or arg.level != level:
             continue
-        slope = slopes[position]
-        if callable(slope):
+        value, slope = values[position], slopes[position]
+        if type(slope) is not float:
             try:
                 slope = slope(*values, record.value)
-            except (ZeroDivisionError, OverflowError):
-                part = pull(op, position, tuple(values), record.value, record.attrs, here)
-                add_path(carried, arg.index, part)
-                continue
+            except (ZeroDivisionError, OverflowError):  # of Python's own numbers
+                slope = factor(op.edge(position), tuple(values), record.value)
         # What is not multiplied is not recorded, where this is part of a higher derivative.
         part = cotangent if type(slope) is float and slope == 1.0 else cotangent * slope
-        if not (of_scalars and (type(value) is FLOAT64 or type(value) is Traced)):
+        if not _fits(part, value):
             part = cast(sum_to(part, shape_of(value)), value)
         index = arg.index
         before = carried.get(index)
@@ -129,12 +133,46 @@ def _elementwise(record: Traced, op: Primitive, here: Carried, carried: dict[int
     return True
 
 
-def _is_plain(value: Any) -> bool:
-    """Whether this is an array or a float64, or a float64 in another computation."""
-    kind = type(value)
-    return kind is FLOAT64 or kind is np.ndarray or (
-        kind is Traced and type(value.value) is FLOAT64
-    )  # fmt: skip
+def _transposed(record: Traced, op: Primitive, cotangent: Any, carried: dict[int, Carried]) -> bool:
+    """Carry a cotangent that reaches everywhere across the edges of a linear map or a contraction.
+
+    Returns:
+        Whether it was done.
+    """
+    args, transposes = record.args, op.transposes
+    if transposes is None or len(transposes) != len(args):
+        return False
+    level, attrs = record.level, record.attrs
+    values = []
+    for arg in args:
+        values.append(arg.value if type(arg) is Traced and arg.level == level else arg)
+    for position, arg in enumerate(args):
+        if type(arg) is not Traced or arg.level != level:
+            continue
+        value, transpose = values[position], transposes[position]
+        if transpose is None:
+            continue
+        part = transpose(cotangent, *values, **attrs) if attrs else transpose(cotangent, *values)
+        if type(part) is not ARRAY or type(value) is not ARRAY or part.dtype is not value.dtype:
+            part = cast(part, value)
+        index = arg.index
+        before = carried.get(index)
+        carried[index] = (part if before is None else before[0] + part, None)
+    return True
+
+
+def _fits(part: Any, value: Any) -> bool:
+    """Whether a part of a cotangent certainly has the shape and the dtype of the value."""
+    while type(part) is Traced:
+        part = part.value
+    while type(value) is Traced:
+        value = value.value
+    kind = type(part)
+    if kind is not type(value):
+        return False
+    return kind is FLOAT64 or (
+        kind is ARRAY and part.shape == value.shape and part.dtype is value.dtype
+    )
 
 
 def forward(records: Sequence[Traced], seeds: Mapping[int, Carried]) -> dict[int, Carried]:
@@ -168,7 +206,10 @@ def forward(records: Sequence[Traced], seeds: Mapping[int, Carried]) -> dict[int
 def values_of(record: Traced) -> tuple[Any, ...]:
     """The values of a record's arguments: arrays, or values of the tape outside this one."""
     level = record.level
-    return tuple([a.value if type(a) is Traced and a.level == level else a for a in record.args])
+    values = []
+    for a in record.args:
+        values.append(a.value if type(a) is Traced and a.level == level else a)
+    return tuple(values)
 
 
 def add_path(carried: dict[int, Carried], index: int, part: Carried | None) -> None:

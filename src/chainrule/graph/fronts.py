@@ -22,6 +22,8 @@ FRONTS: dict[str, Callable[..., Any]] = {}
 # Methods of NumPy's classes in the same position: class, name, what stands there, and NumPy's own.
 METHOD_FRONTS: list[tuple[type, str, Callable[..., Any], Callable[..., Any]]] = []
 
+# NumPy's namespace; all names of a run are exchanged in one go.
+_NAMES = vars(np)
 _lock = RLock()
 _inside = 0
 _originals: dict[str, Callable[..., Any]] = {}
@@ -99,16 +101,18 @@ class fronts:
         with _lock:
             if _inside == 0:
                 for name, adapter in FRONTS.items():
-                    original = getattr(np, name)
+                    original = _NAMES[name]
                     if _originals.get(name) is not original:
                         _originals[name], _dispatchers[name] = original, _front(original, adapter)
-                    setattr(np, name, _dispatchers[name])
+                _NAMES.update(_dispatchers)
                 for owner, name, front, _ in METHOD_FRONTS:
                     setattr(owner, name, front)
             _inside += 1
         runs = _stack.runs
-        around = (run.computation for run in runs)
-        begun = {c.level: len(c.records) for c in around if hasattr(c, "records")}
+        begun = {}
+        for run in runs:
+            if hasattr(run.computation, "records"):
+                begun[run.computation.level] = len(run.computation.records)
         runs.append(Running(self.computation, begun))
 
     def __exit__(self, *_error: object) -> None:
@@ -117,7 +121,6 @@ class fronts:
         with _lock:
             _inside -= 1
             if _inside == 0:
-                for name, original in _originals.items():
-                    setattr(np, name, original)
+                _NAMES.update(_originals)
                 for owner, name, _, original in METHOD_FRONTS:
                     setattr(owner, name, original)

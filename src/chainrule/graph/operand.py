@@ -9,6 +9,7 @@ knows which primitives exist.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import FunctionType
 from typing import Any, NoReturn
 
 import numpy as np
@@ -105,6 +106,8 @@ class Operand:
         method = METHODS.get(name)
         if method is None:
             raise AttributeError(f"a traced value has no attribute {name!r}{_advice(name)}")
+        if type(method) is FunctionType:  # from here on Python finds it as quickly as any other
+            setattr(Operand, name, method)
         return lambda *args, **kwargs: method(self, *args, **kwargs)
 
     def __copy__(self) -> Any:
@@ -186,6 +189,8 @@ def concrete(value: Any) -> Any:
 
 def symbolic(value: Any) -> bool:
     """Whether there is a symbol, not a number, under ``value``."""
+    if not isinstance(value, Operand):
+        return False
     below = concrete(value)
     return isinstance(below, Operand) and below.symbol
 

@@ -179,6 +179,7 @@ class Primitive:
     slopes: tuple[Partial | float, ...] | None = field(init=False, default=None)
     joint: Custom | None = field(init=False, default=None)
     picks: Linear | None = field(init=False, default=None)
+    transposes: tuple[Callable[..., Any] | None, ...] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         first = self.edges[0] if self.edges else None
@@ -187,8 +188,12 @@ class Primitive:
         if isinstance(first, Linear) and first.add_into is not None:
             object.__setattr__(self, "picks", first)
         if self.elementwise and all(isinstance(e, Scale) for e in self.edges):
-            slopes = tuple(e.partial for e in self.edges if isinstance(e, Scale))
+            partials = [e.partial for e in self.edges if isinstance(e, Scale)]
+            slopes = tuple(p if callable(p) else float(p) for p in partials)
             object.__setattr__(self, "slopes", slopes)
+        if all(_has_transpose(e) for e in self.edges):
+            transposes = tuple(getattr(e, "transpose", None) for e in self.edges)
+            object.__setattr__(self, "transposes", transposes)
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
@@ -197,3 +202,10 @@ class Primitive:
         """The edge from argument ``position`` to the output."""
         edges = self.edges
         return edges[position] if position < len(edges) else edges[-1]
+
+
+def _has_transpose(edge: Edge) -> bool:
+    """Whether a cotangent that reaches everywhere goes back by ``transpose`` and nothing else."""
+    if isinstance(edge, Linear):
+        return not edge.selects and not edge.positional
+    return isinstance(edge, Bilinear | Flat)

@@ -98,7 +98,10 @@ class Traced(Operand):
             tape.note_cut(primitive, args)
             return value
         if not kept:
-            args = tuple([a if type(a) is Traced and a.level == level else _kept(a) for a in args])
+            own = []
+            for a in args:
+                own.append(a if type(a) is Traced and a.level == level else _kept(a))
+            args = tuple(own)
         record = tape.record
         if record is not None:
             record()

@@ -83,7 +83,8 @@ def _scalars(evaluate: Callable[..., Any]) -> Callable[..., Any]:
     """``evaluate`` with a NumPy scalar for every array of no dimensions, as ufuncs have it."""
 
     def evaluated(*args: Any, **attrs: Any) -> Any:
-        return evaluate(*args, **attrs)[()]
+        value = evaluate(*args, **attrs)
+        return value if type(value) is np.ndarray and value.ndim else value[()]
 
     return evaluated
 

@@ -53,6 +53,8 @@ def _full(ct: Any, a: Any, b: Any) -> Any:
 
 
 def _matmul_left(ct: Any, a: Any, b: Any) -> Any:
+    if type(ct) is type(b) is np.ndarray and ct.ndim == b.ndim == 2:
+        return ct.dot(b.T)  # of two plain matrices it is np.matmul in half the time
     if len(shape_of(a)) == len(shape_of(b)) == 2:
         return matmul(ct, swap(b))
     left, right = _as_matrices(a, b)
@@ -63,6 +65,8 @@ def _matmul_left(ct: Any, a: Any, b: Any) -> Any:
 
 
 def _matmul_right(ct: Any, a: Any, b: Any) -> Any:
+    if type(ct) is type(a) is np.ndarray and ct.ndim == a.ndim == 2:
+        return a.T.dot(ct)
     if len(shape_of(a)) == len(shape_of(b)) == 2:
         return matmul(swap(a), ct)
     left, right = _as_matrices(a, b)

@@ -29,9 +29,10 @@ from chainrule.rules.shapes import array_of, broadcast_to, cast, reshape, transp
 
 def spread(cotangent: Any, x: Any, axis: Any = None, keepdims: bool = False, **_more: Any) -> Any:
     """Transpose of a sum: every element that went into it receives the cotangent."""
+    shape = shape_of(x)
     if not keepdims and axis is not None:
-        cotangent = reshape(cotangent, reduced_shape(x, axis, keepdims=True))
-    return broadcast_to(cotangent, shape_of(x))
+        cotangent = reshape(cotangent, _with_ones(shape, axis))
+    return broadcast_to(cotangent, shape)
 
 
 def summed(x: Any, axis: Any = None, keepdims: bool = False, **_more: Any) -> Any:
@@ -60,15 +61,25 @@ def reduced_axes(axis: Any, ndim: int) -> tuple[int, ...]:
 def reduced_shape(x: Any, axis: Any, keepdims: bool) -> tuple[int, ...]:
     """Shape of the reduction."""
     shape = shape_of(x)
-    reduced = reduced_axes(axis, len(shape))
     if keepdims:
-        return tuple([1 if i in reduced else n for i, n in enumerate(shape)])
+        return _with_ones(shape, axis)
+    reduced = reduced_axes(axis, len(shape))
     return tuple([n for i, n in enumerate(shape) if i not in reduced])
+
+
+def _with_ones(shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:
+    """The shape with length 1 in place of the reduced axes."""
+    if type(axis) is int and axis >= 0:
+        return (*shape[:axis], 1, *shape[axis + 1 :])
+    reduced = reduced_axes(axis, len(shape))
+    return tuple([1 if i in reduced else n for i, n in enumerate(shape)])
 
 
 def count(x: Any, axis: Any) -> int:
     """How many elements go into each output of the reduction."""
     shape = shape_of(x)
+    if axis is None:
+        return math.prod(shape)
     return math.prod([shape[a] for a in reduced_axes(axis, len(shape))])
 
 
@@ -284,8 +295,11 @@ def _connect_sum(row: Primitive, function: Any, ufunc: Any, combine: Any, identi
         a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False,
         initial: Any = None, where: Any = True,
     ) -> Any:  # fmt: skip
+        a = array_of(a)
+        if dtype is out is initial is None and where is True:
+            return reduced(row, a, axis, keepdims)
         refuse_out(row.name, out)
-        kept = kept_where(converted(array_of(a), dtype), where, identity)
+        kept = kept_where(converted(a, dtype), where, identity)
         found = reduced(row, kept, axis, keepdims)
         return combine(found, initial) if given(initial) else found
 

@@ -40,14 +40,14 @@ def reshape(x: Any, shape: Any) -> Any:
 
 def ravel(x: Any) -> Any:
     """``np.ravel(x)`` on arrays and operands alike."""
-    return reshape(x, (int(np.size(x)),))
+    return reshape(x, (math.prod(shape_of(x)),))
 
 
 def transpose(x: Any, axes: Any = None) -> Any:
     """``np.transpose(x, axes)`` on arrays and operands alike."""
     if type(x) is np.ndarray:  # nothing to be recorded
         return x.transpose(axes)
-    ndim = np.ndim(x)
+    ndim = len(shape_of(x))
     order = range(ndim)[::-1] if axes is None else [operator.index(a) for a in axes]
     if sorted(a % ndim if ndim else a for a in order) != list(range(ndim)):
         raise ValueError(f"axes {tuple(order)} are no order of the {ndim} axes of the array")
@@ -89,12 +89,12 @@ def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
     if wide == shape:
         return x
     extra = len(wide) - len(shape)
-    repeated = tuple(
+    if type(x) is np.ndarray and (wide[extra:] == shape):
+        return np.add.reduce(x, 0 if extra == 1 else tuple(range(extra)))
+    repeated = tuple([
         i for i, n in enumerate(wide) if i < extra or (shape[i - extra] == 1 and n != 1)
-    )
+    ])
     if type(x) is np.ndarray:
-        if len(repeated) == extra:
-            return np.add.reduce(x, axis=repeated)
         return np.add.reduce(x, axis=repeated, keepdims=True).reshape(shape)
     return reshape(np.sum(x, axis=repeated, keepdims=True) if repeated else x, shape)
 
@@ -172,7 +172,7 @@ def _broadcast(x: Any, shape: tuple[int, ...]) -> Any:
 
 RESHAPE = define(
     "reshape", lambda x, shape: np.asarray(x).reshape(shape),
-    Linear(lambda ct, x, shape: reshape(ct, np.shape(x))),
+    Linear(lambda ct, x, shape: reshape(ct, shape_of(x))),
     elementwise=False, structure="permutation", shapes=("shape",), view=True,
 )  # fmt: skip
 TRANSPOSE = define(
@@ -183,7 +183,7 @@ TRANSPOSE = define(
 )  # fmt: skip
 BROADCAST = define(
     "broadcast_to", _broadcast,
-    Linear(lambda ct, x, shape: sum_to(ct, np.shape(x))),
+    Linear(lambda ct, x, shape: sum_to(ct, shape_of(x))),
     text="broadcast", elementwise=False, structure="repetition", shapes=("shape",), view=True,
 )  # fmt: skip
 INDEX: Primitive = define(

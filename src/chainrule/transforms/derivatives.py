@@ -9,6 +9,7 @@ import operator
 import threading
 import weakref
 from collections.abc import Callable, Sequence
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
@@ -44,21 +45,26 @@ def trace(
         The tape, what ``f`` returned, the traced leaves of the arguments, and the function that
         makes trees like these arguments (a tuple of them) of as many leaves.
     """
+    chosen = []
     for n in argnums:
         if not -len(args) <= n < len(args):
             name = getattr(f, "__name__", "f")
             raise TypeError(
                 f"argnums={n}, but {name} was called with {len(args)} positional argument(s)"
             )
+        chosen.append(args[n])
     tape = Tape(recorder)
-    given, rebuild = flatten(tuple([args[n] for n in argnums]))
+    given, rebuild = flatten(tuple(chosen))
     inputs = []
-    for place, leaf in enumerate(given):
+    for leaf in given:
+        if type(leaf) is not np.ndarray or leaf.dtype.kind != "f" or not leaf.ndim:
+            place = len(inputs)
 
-        def where(place: int = place) -> str:
-            return f"{_leaf_name(f, args, argnums, place)} of {getattr(f, '__name__', 'f')}"
+            def where(place: int = place) -> str:
+                return f"{_leaf_name(f, args, argnums, place)} of {getattr(f, '__name__', 'f')}"
 
-        inputs.append(tape.input(differentiable(leaf, where)))
+            leaf = differentiable(leaf, where)
+        inputs.append(tape.input(leaf))
     traced = list(args)
     for n, tree in zip(argnums, rebuild(inputs), strict=True):
         traced[n] = tree
@@ -349,8 +355,23 @@ def _gradient_of(leaf: Traced, found: dict[int, Any]) -> Any:
     """The caller's own array: never a view of another result or of a constant."""
     if leaf.index not in found:
         return np.zeros(shape_of(leaf.value), dtype_of(leaf.value))[()]
-    gradient = found[leaf.index][0]
-    return np.array(gradient) if isinstance(gradient, np.ndarray) else gradient
+    gradient, holders = _held(found, leaf.index)
+    if not isinstance(gradient, np.ndarray):
+        return gradient
+    # An array whose memory is its own, and that nobody else holds, is the caller's as it is.
+    if type(gradient) is np.ndarray and gradient.base is None and holders == _ALONE:
+        return gradient
+    return np.array(gradient)
+
+
+def _held(found: dict[int, Any], index: int) -> tuple[Any, int]:
+    """What arrived at a record, and how many names, containers and views refer to it."""
+    gradient = found[index][0]
+    return gradient, getrefcount(gradient)
+
+
+# How many refer to what ``found`` alone has: this depends on how Python counts its own.
+_ALONE = _held({0: (np.zeros(1), None)}, 0)[1]
 
 
 def lowered(leaf: Any, tape: Tape) -> Any:
