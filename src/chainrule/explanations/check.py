@@ -31,7 +31,7 @@ DIGITS = 50
 AGREE = 1e-20
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Comparison:
     """One derivative compared: ours, the independent one, and whether there is one at all."""
 
@@ -337,7 +337,7 @@ def check_function(
     return Check("verified", what, worst)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Estimate:
     """A derivative from difference quotients: from both sides and from each, and how sure."""
 

@@ -15,7 +15,7 @@ from chainrule.run.interpreter import evaluate_all
 from chainrule.sources.program import Program
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Remark:
     """A sentence about one node; ``singular`` if the derivative may not exist there."""
 

@@ -25,7 +25,7 @@ from chainrule.sources.program import Program
 PATHS_LISTED = 20
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(slots=True, eq=False)
 class Options:
     """What to explain and how; the keyword arguments of ``explain``."""
 

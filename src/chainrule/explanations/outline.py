@@ -24,7 +24,7 @@ KEPT_AT_EACH_END = 6
 MOST_FACTORS = 4
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Group:
     """One step: its name, the operation that gives its value, and the operations folded into it.
 
@@ -40,7 +40,7 @@ class Group:
     folded: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Outline:
     """The steps of a program in order, and the inputs they start from.
 

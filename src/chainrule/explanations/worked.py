@@ -32,7 +32,7 @@ PATHS_WRITTEN_OUT = 4
 LARGEST_STEP = 1000
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Work:
     """A program on the bench: its outline, its values, and its derivatives.
 

@@ -30,11 +30,11 @@ class Node(Operand):
 
     __slots__ = ("args", "attrs", "graph", "index", "name", "op")
     symbol = True
+    level = 0
 
     def __init__(
         self, graph: Graph, op: Primitive | None, args: tuple[Any, ...], attrs: Attrs, name: str
     ) -> None:
-        self.level = 0
         self.graph = graph
         self.op = op
         self.args = args
@@ -75,6 +75,9 @@ class Graph:
         self.inputs: dict[str, Node] = {}
         self.rewrite = rewrite
         self._interned: dict[Any, Node] = {}
+        # What the node that was asked about last depends on: the result of a program is asked about
+        # at every stage of its explanation.
+        self.asked: tuple[Node | None, list[Node]] = None, []
 
     def input(self, name: str) -> Node:
         """The input of that name, made if it is new."""
@@ -110,12 +113,23 @@ def _key(arg: Any) -> Any:
 
 
 def ancestors(outputs: Sequence[Any], stop: Collection[int] = ()) -> list[Node]:
-    """Every node that ``outputs`` depend on, in topological order.
+    """Every node that ``outputs`` depend on, in topological order; not to be changed.
 
     Nodes whose index is in ``stop`` are included, what lies behind them is not.
     """
-    found: dict[int, Node] = {}
     stack = [o for o in outputs if type(o) is Node]
+    if stop or len(stack) != 1:
+        return _ancestors(stack, stop)
+    (output,) = stack
+    asked, answer = output.graph.asked
+    if asked is not output:
+        answer = _ancestors(stack, stop)
+        output.graph.asked = output, answer
+    return answer
+
+
+def _ancestors(stack: list[Node], stop: Collection[int]) -> list[Node]:
+    found: dict[int, Node] = {}
     while stack:
         node = stack.pop()
         index = node.index

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from chainrule.graph.node import PI, E, Graph, Node, ancestors
+from chainrule.graph.primitive import Primitive
 from chainrule.graph.rational import Rational, exactly
 
 # Numbers beyond 2**_LARGEST count as overflow: float64 ends at 2**1024 anyway, and an exponential
 # of an exponential of one would never come back.
 _LARGEST = 10_000
-
+# An exponent below 2**_SMALL of a base within 2**±(_LARGEST >> _SMALL) does not get beyond that.
+_SMALL = 7
 
 _BOOLEANS = (bool, np.bool_)
+_NEAREST = "n"  # mpmath's name for the usual rounding
+
+# What is computed with here: mpmath's raw form of a number (sign, mantissa, exponent, bits), as
+# its own arithmetic takes and gives it, or a truth value.
+Raw = Any
+# What has no value: mpmath's raw form of NaN. Everything undefined is this object.
+_UNDEFINED: Raw = (0, 0, -123, -1)
 
 
 class NotReal(ValueError):
@@ -49,101 +58,167 @@ class Precisely:
         self.mp = mp
         self.inputs = inputs
         self._alone = alone
-        self._values: dict[Graph, dict[int, Any]] = {}  # indices count within one graph
-        self._carried_out: dict[Any, Any] = {}
+        self._values: dict[Graph, dict[int, Raw]] = {}  # indices count within one graph
+        self._carried_out: dict[Any, Raw] = {}
 
     def __call__(self, outputs: Sequence[Any]) -> list[Any]:
         """The values of ``outputs``; ``NotReal`` if one of them has none."""
         mp = self.mp
-        nodes = [o for o in outputs if isinstance(o, Node)]
         precision = mp.prec
         mp.prec = 2 * precision
         try:
-            for graph in {n.graph for n in nodes}:
-                self._evaluate(graph, [n for n in nodes if n.graph is graph])
+            for graph in {o.graph for o in outputs if type(o) is Node}:
+                self._evaluate(graph, [o for o in outputs if type(o) is Node and o.graph is graph])
             results = [
-                self._values[o.graph][o.index] if isinstance(o, Node) else _number(mp, o)
+                self._values[o.graph][o.index] if type(o) is Node else _number(mp, o)
                 for o in outputs
             ]
         finally:
             mp.prec = precision
-        if any(mp.isnan(r) for r in results):
+        if _UNDEFINED in results:
             raise NotReal("the formula has no finite real value here or beside this point")
-        return [r if isinstance(r, bool) else +r for r in results]  # rounded to what was asked for
+        # Rounded to what was asked for.
+        return [r if type(r) is bool else +mp.make_mpf(r) for r in results]
 
     def _evaluate(self, graph: Graph, outputs: Sequence[Node]) -> None:
         """Find the value of everything that the outputs, all of one graph, depend on."""
         mp = self.mp
+        precision = mp.prec
         values = self._values.setdefault(graph, {})
-        carried_out = self._carried_out
+        carried_out = None if self._alone else self._carried_out
+        direct, pairs = _raw_functions()
         for node in ancestors(outputs, stop=values):
             index = node.index
             if index in values:
                 continue
-            if node.op is None:
+            op = node.op
+            if op is None:
                 known = mp.e if node.name == E else mp.pi if node.name == PI else None
-                values[index] = self.inputs[node.name] if known is None else known
+                values[index] = (self.inputs[node.name] if known is None else known)._mpf_
                 continue
             args = [values[a.index] if type(a) is Node else _number(mp, a) for a in node.args]
-            if self._alone:
-                values[index] = _step(mp, node, args)
-                continue
-            key = (node.op, *[getattr(a, "_mpf_", a) for a in args])
-            value = carried_out.get(key)
-            if value is None:
-                value = carried_out[key] = _step(mp, node, args)
+            if carried_out is not None:
+                key = (op, *args)
+                value = carried_out.get(key)
+                if value is not None:
+                    values[index] = value
+                    continue
+            both = None if carried_out is None else pairs.get(op)
+            function = both[0] if both is not None else direct.get(op)
+            if function is None or _UNDEFINED in args:
+                value = _step(mp, node, args)
+            else:
+                try:
+                    value = function(*args, precision, _NEAREST)
+                    if both is not None:
+                        for partner, one in zip(both[1:], value, strict=True):
+                            carried_out[(partner, *args)] = _representable(one)
+                        value = carried_out[key]
+                    else:
+                        value = _representable(value)
+                except _NO_VALUE:
+                    value = _UNDEFINED
+                except TypeError:  # a truth value among the numbers
+                    value = _step(mp, node, args)
             values[index] = value
+            if carried_out is not None:
+                carried_out[key] = value
 
 
-def _number(mp: Any, constant: Any) -> Any:
+_NO_VALUE = (ZeroDivisionError, OverflowError, ValueError, MemoryError)
+
+# Rows that mean one function of mpmath's: what that is called on raw numbers, which saves packing
+# every number and unpacking it again. All other rows are called as they are written.
+_OF_RAW = {
+    "add": "add", "subtract": "sub", "multiply": "mul", "divide": "div", "negative": "neg",
+    "abs": "abs", "sqrt": "sqrt", "exp": "exp", "log": "log",
+    "sin": "sin", "cos": "cos", "tan": "tan", "arcsin": "asin", "arccos": "acos", "arctan": "atan",
+    "sinh": "sinh", "cosh": "cosh", "tanh": "tanh",
+    "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh",
+}  # fmt: skip
+# Functions that mpmath finds together: a formula has one of them, its derivative the other.
+_TOGETHER = {"cos_sin": ("cos", "sin"), "cosh_sinh": ("cosh", "sinh")}
+
+
+@functools.cache
+def _raw_functions() -> tuple[dict[Primitive, Any], dict[Primitive, Any]]:
+    """The function of raw numbers for a row, and for pairs: the function, and whose values."""
+    from mpmath import libmp
+
+    from chainrule.rules.book import BOOK  # lies above this room, and fills itself in later
+
+    direct = {BOOK[name]: getattr(libmp, f"mpf_{raw}") for name, raw in _OF_RAW.items()}
+    direct[BOOK["power"]] = functools.partial(_small_power, libmp.mpf_pow_int)
+    pairs = {
+        BOOK[name]: (getattr(libmp, f"mpf_{raw}"), *(BOOK[n] for n in names))
+        for raw, names in _TOGETHER.items()
+        for name in names
+    }
+    return direct, pairs
+
+
+def _small_power(raised: Callable[..., Raw], base: Raw, exponent: Raw, *rounding: Any) -> Raw:
+    """A power whose exponent is a small whole number, of a number of reasonable size."""
+    sign, mantissa, scale, bits = exponent
+    small = mantissa and scale >= 0 and scale + bits <= _SMALL
+    if not (small and abs(base[2] + base[3]) <= _LARGEST >> _SMALL):
+        raise TypeError("not such a power: the row itself says what it is")
+    whole = mantissa << scale
+    return raised(base, -whole if sign else whole, *rounding)
+
+
+def _number(mp: Any, constant: Any) -> Raw:
     if type(constant) is not Rational:
         if isinstance(constant, _BOOLEANS):
             return bool(constant)
         if not math.isfinite(constant):
-            return mp.nan if math.isnan(constant) else mp.mpf(float(constant))
+            return _UNDEFINED if math.isnan(constant) else mp.mpf(float(constant))._mpf_
     return _quotient(mp, mp.prec, *exactly(constant).as_integer_ratio())
 
 
 @functools.lru_cache(maxsize=1024)
-def _quotient(mp: Any, _precision: int, numerator: int, denominator: int) -> Any:
+def _quotient(mp: Any, _precision: int, numerator: int, denominator: int) -> Raw:
     """A number of a formula, at the precision that the context has now."""
     whole = mp.mpf(numerator)
-    return whole if denominator == 1 else whole / denominator
+    return (whole if denominator == 1 else whole / denominator)._mpf_
 
 
-def _step(mp: Any, node: Node, args: list[Any]) -> Any:
+def _step(mp: Any, node: Node, args: list[Raw]) -> Raw:
+    """One operation as its row writes it."""
     op = node.op
     if op is None or op.mpmath is None:
         raise NotReal(f"{node!r} has no high-precision evaluation")
-    undefined = mp.nan
-    for arg in args:
-        if arg is undefined:  # what has no value is always this object
-            return _of_undefined(mp, op.name, args)
-    if op.name == "power" and _enormous(mp, *args):
-        return undefined
+    if _UNDEFINED in args:
+        return _of_undefined(op.name, args)
+    numbers = [a if type(a) is bool else mp.make_mpf(a) for a in args]
+    if op.name == "power" and _enormous(mp, *numbers):
+        return _UNDEFINED
     try:
-        value = op.mpmath(mp, *args)
-    except (ZeroDivisionError, OverflowError, ValueError, TypeError, MemoryError):
-        return undefined
+        value = op.mpmath(mp, *numbers)
+    except (*_NO_VALUE, TypeError):
+        return _UNDEFINED
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        value = mp.mpf(value)
     # A branch that is not taken may be anything: NaN marks it, and only the result must be real.
-    return value if isinstance(value, bool) or _representable(value) else undefined
+    return _representable(getattr(value, "_mpf_", _UNDEFINED))
 
 
-def _representable(value: Any) -> bool:
-    """Whether a number is real, finite and not too large, from mpmath's raw form of it."""
-    raw = getattr(value, "_mpf_", None)
-    if raw is None:
-        return isinstance(value, int)
-    _, mantissa, exponent, bits = raw
-    return bool(exponent + bits <= _LARGEST if mantissa else exponent == 0)
+def _representable(value: Raw) -> Raw:
+    """The value if it is a real number, finite and not too large."""
+    _, mantissa, exponent, bits = value
+    fits = exponent + bits <= _LARGEST if mantissa else exponent == 0
+    return value if fits else _UNDEFINED
 
 
-def _of_undefined(mp: Any, name: str, args: list[Any]) -> Any:
+def _of_undefined(name: str, args: list[Raw]) -> Raw:
     """What follows from undefined arguments: nothing, unless the others decide by themselves."""
-    if name == "where" and args[0] is not mp.nan:
-        return args[1] if args[0] else args[2]
+    truths = [None if a == _UNDEFINED else a if type(a) is bool else a[1] != 0 for a in args]
+    if name == "where" and truths[0] is not None:
+        return args[1] if truths[0] else args[2]
     deciding = {"logical_and": False, "logical_or": True}.get(name)
-    return deciding if deciding is not None and deciding in args else mp.nan
+    return deciding if deciding is not None and deciding in truths else _UNDEFINED
 
 
 def _enormous(mp: Any, base: Any, exponent: Any) -> bool:
@@ -152,8 +227,8 @@ def _enormous(mp: Any, base: Any, exponent: Any) -> bool:
     (_, mantissa, scale, bits), (_, nonzero, order, length) = base._mpf_, exponent._mpf_
     if not mantissa or not nonzero:
         return False  # zero, or not finite
-    if order + length <= 7 and abs(scale + bits) <= _LARGEST >> 7:
-        return False  # the exponent is less than 2⁷: not enough to get there
+    if order + length <= _SMALL and abs(scale + bits) <= _LARGEST >> _SMALL:
+        return False  # not enough to get there
     if order + length > 99 and abs(exponent) > mp.mpf(10) ** 30:
         return True
     magnitude = scale + bits

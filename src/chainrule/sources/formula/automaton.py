@@ -40,6 +40,10 @@ class Automaton:
             }
             for state, row in prepared.states.items()
         }
+        # For a state, the one below it and a terminal: the state after every reduction that only
+        # passes its one value on (a call is a power is a factor is a product ...). Filled in as
+        # formulas come along; there are no more entries than the grammar has.
+        self._passed: dict[tuple[int, int, str], int] = {}
 
     def parse(self, tokens: Sequence[Token]) -> Any:
         """What the reductions make of the tokens.
@@ -47,7 +51,7 @@ class Automaton:
         Raises:
             UnexpectedTokenError: The grammar does not go on with one of them.
         """
-        states, end = self.states, self.end
+        states, end, passed = self.states, self.end, self._passed
         path: list[int] = [self.start]
         values: list[Any] = []
         row = states[self.start]
@@ -64,16 +68,29 @@ class Automaton:
                     break
                 size, make, origin = action  # type: ignore[misc]
                 if make is None:
-                    path.pop()
+                    key = path[-2], path[-1], terminal
+                    state = passed.get(key)
+                    if state is None:
+                        state = passed[key] = self._pass_on(*key)
+                    path[-1] = state
                 else:
                     del path[-size:]
                     values[-size:] = [make(values[-size:])]
-                state = states[path[-1]][origin]
-                path.append(state)  # type: ignore[arg-type]
+                    state = states[path[-1]][origin]  # type: ignore[assignment]
+                    path.append(state)
                 if state == end:
                     return values[-1]
-                row = states[state]  # type: ignore[index]
+                row = states[state]
         raise AssertionError("the end of a formula is shifted")  # pragma: no cover - see the table
+
+    def _pass_on(self, below: int, state: int, terminal: str) -> int:
+        """The state on top of ``below`` once no reduction of a single value is left to do."""
+        while state != self.end:
+            action = self.states[state].get(terminal)
+            if not isinstance(action, tuple) or action[1] is not None:
+                break
+            state = self.states[below][action[2]]  # type: ignore[assignment]
+        return state
 
 
 def _action(action: Any, callbacks: Any) -> int | Reduction:

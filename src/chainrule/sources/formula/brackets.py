@@ -63,21 +63,29 @@ class _Pairing:
 
     def run(self) -> tuple[list[Token], dict[int, int]]:
         """Visit every token once."""
-        for index, token in enumerate(self.tokens):
+        tokens = self.tokens
+        for index, token in enumerate(tokens):
             self._visit(index, token)
-            self.previous = self.tokens[index].kind
+            self.previous = tokens[index].kind
         if len(self.levels) > 1:
             raise _unclosed(self.tokens[self.levels[-1].opener])
         return self.tokens, self.partner
 
     def _visit(self, index: int, token: Token) -> None:
-        if token.kind == "BAR":
-            token = self.tokens[index] = token._replace(kind=self._side())
-        self._count(token)
-        if token.kind in OPENERS:
-            self.outside += self.levels[-1].depth + 1
+        kind = token.kind
+        if kind == "BAR":
+            kind = self._side()
+            token = self.tokens[index] = token._replace(kind=kind)
+        level = self.levels[-1]
+        operand_before = self.previous in OPERAND_ENDS
+        if operand_before and kind not in _SAME_FACTOR:
+            level.next_factor(kind)
+        if kind in _BEFORE_OPERAND and not (operand_before and kind in INFIX):
+            level.deeper(kind)
+        if kind in OPENERS:
+            self.outside += level.depth + 1
             self.levels.append(_Level(index))
-        elif token.kind in CLOSERS:
+        elif kind in CLOSERS:
             self._close(index, token)
         if self.outside + self.levels[-1].depth > DEEPEST:
             raise _too_deep(token)
@@ -87,14 +95,6 @@ class _Pairing:
         opener = self.levels[-1].opener
         inside_bar = opener >= 0 and self.tokens[opener].kind == "LBAR"
         return "RBAR" if inside_bar and self.previous in OPERAND_ENDS else "LBAR"
-
-    def _count(self, token: Token) -> None:
-        level = self.levels[-1]
-        operand_before = self.previous in OPERAND_ENDS
-        if operand_before and token.kind not in _SAME_FACTOR:
-            level.next_factor(token.kind)
-        if token.kind in _BEFORE_OPERAND and not (token.kind in INFIX and operand_before):
-            level.deeper(token.kind)
 
     def _close(self, index: int, token: Token) -> None:
         opener = self.levels[-1].opener

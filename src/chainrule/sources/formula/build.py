@@ -25,7 +25,7 @@ COMPARISONS = {
 MISPLACED_COMPARISON = "a comparison can only stand first in where(condition, a, b)"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Note:
     """A place that could be read in two ways, and the tree it was read as."""
 
@@ -57,7 +57,7 @@ class Piece(NamedTuple):
         return self._replace(notes=(self.notes, Note(self.start, self.end, self.node)))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Arguments:
     """What stands behind a function, up to the closing bracket."""
 
@@ -65,7 +65,7 @@ class Arguments:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Defined:
     """A definition and the notes of its body."""
 

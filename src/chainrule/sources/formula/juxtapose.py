@@ -13,6 +13,7 @@ from chainrule.sources.formula.tokens import OPENERS, OPERAND_ENDS, Token, wrong
 _ARGUMENT_OPENERS = OPENERS.keys() - {"LSUPER"}
 _OPERAND_STARTS = _ARGUMENT_OPENERS | {"NUMBER", "NAME", "ROOT", "ROOT_OF", "RADICAL", "FRACTION"}
 _FUNCTIONS = frozenset({"CALL", "APPLY"})
+_BEGINNINGS = _OPERAND_STARTS | _FUNCTIONS
 
 
 def juxtapose(tokens: list[Token], partner: dict[int, int]) -> Iterator[Token]:
@@ -20,8 +21,13 @@ def juxtapose(tokens: list[Token], partner: dict[int, int]) -> Iterator[Token]:
     arranged, joined = _arranged(tokens, partner)
     previous: Token | None = None
     for index, token in enumerate(arranged):
-        if previous is not None and previous.kind in OPERAND_ENDS and index not in joined:
-            yield from _between(previous, token)
+        if (
+            previous is not None
+            and previous.kind in OPERAND_ENDS
+            and token.kind in _BEGINNINGS
+            and index not in joined
+        ):
+            yield _between(previous, token)
         yield token
         previous = token
 
@@ -31,28 +37,27 @@ def _arranged(tokens: list[Token], partner: dict[int, int]) -> tuple[list[Token]
     arranged = list(tokens)
     joined: set[int] = set()
     for index, token in enumerate(tokens):
-        if token.kind == "FUNCTION":
+        kind = token.kind
+        if kind == "FUNCTION":
             argument = _behind_exponent(tokens, partner, index + 1)
             arranged[index] = _function(token, tokens, argument)
             joined.add(argument)
-        elif token.kind == "ROOT":
+        elif kind == "ROOT":
             bracket = _kind(tokens, index + 1) in _ARGUMENT_OPENERS
             arranged[index] = token._replace(kind="ROOT_OF" if bracket else "ROOT")
-        elif _takes_two(tokens, index):
+        elif kind == "FRACTION" or (kind == "RADICAL" and _kind(tokens, index + 1) == "LBRACKET"):
+            # \frac{a}{b} and \sqrt[n]{a} take two arguments.
             joined.add(_behind_operand(partner, index + 1))
     return arranged, joined
-
-
-def _takes_two(tokens: list[Token], index: int) -> bool:
-    """``\\frac{a}{b}`` and ``\\sqrt[n]{a}``."""
-    kind = tokens[index].kind
-    return kind == "FRACTION" or (kind == "RADICAL" and _kind(tokens, index + 1) == "LBRACKET")
 
 
 def _function(token: Token, tokens: list[Token], argument: int) -> Token:
     kind = "CALL" if _kind(tokens, argument) in _ARGUMENT_OPENERS else "APPLY"
     cut = argument < len(tokens) and tokens[argument].glued
-    return token._replace(kind=kind, glued=token.glued or (kind == "APPLY" and cut))
+    return Token(  # spelled out: _replace takes twice as long
+        kind, token.text, token.start, token.end, token.subscript, token.whole, token.function,
+        token.glued or (kind == "APPLY" and cut),
+    )  # fmt: skip
 
 
 def _kind(tokens: list[Token], index: int) -> str:
@@ -75,12 +80,10 @@ def _behind_exponent(tokens: list[Token], partner: dict[int, int], index: int) -
     return _behind_operand(partner, index)
 
 
-def _between(left: Token, right: Token) -> Iterator[Token]:
-    """The unwritten sign behind the end of an operand, if a factor starts there."""
+def _between(left: Token, right: Token) -> Token:
+    """The unwritten sign between the end of an operand and the factor that starts behind it."""
     if left.kind == right.kind == "NUMBER":
         hint = "write * between them, or remove the space"
         raise wrong("two numbers next to each other", right.start, right.end, hint=hint)
-    if right.kind in _FUNCTIONS:
-        yield Token("NEXT_FUNCTION", "", left.end, right.start, glued=right.glued)
-    elif right.kind in _OPERAND_STARTS:
-        yield Token("NEXT", "", left.end, right.start, glued=right.glued)
+    kind = "NEXT_FUNCTION" if right.kind in _FUNCTIONS else "NEXT"
+    return Token(kind, "", left.end, right.start, glued=right.glued)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 
 from chainrule.errors import FormulaError
@@ -32,6 +32,9 @@ from chainrule.sources.formula.vocabulary import (
 LONGEST_FORMULA = 20_000
 MOST_TOKENS = 5_000
 
+# A whole number of up to so many digits needs no looking at.
+_PLAINLY_FINITE = 15
+
 # For a set of characters, in which a plain minus has to stand last.
 _MINUS = "".join([*(char for char, sign in SAME_SIGN.items() if sign == "-"), "-"])
 _TOKEN = re.compile(
@@ -54,7 +57,8 @@ _SINGLE = re.compile(rf"[0-9]|{names.LETTER}")
 _WRAPPERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"))
 _HARMLESS = ("", "<font>", "<wide>", "<narrow>", "<compat>", "<noBreak>")
 _SIDED_BARS = {"|(": "LBAR", "|)": "RBAR"}
-_SUBSCRIPT_OF: dict[str | None, str] = {"below": "word", "under": "content", "lower": "command"}
+# Signs that no other token begins with, so that they need no search.
+_PLAIN_SIGNS = {sign: OPERATORS[sign] for sign in "()[]{}+-/^,"}
 _PRIMES = "'’′"
 _HINTS = {
     **dict.fromkeys(
@@ -136,11 +140,19 @@ class _Scanner:
 
     def tokens(self) -> list[Token]:
         """The tokens from here to the end, as long as there are not too many."""
-        while self.position < self.end:
-            self._next()
-            if len(self.found) > MOST_TOKENS:
-                raise _too_many(self.found[MOST_TOKENS])
-        return self.found
+        text, end, found = self.text, self.end, self.found
+        while (position := self.position) < end:
+            sign = text[position]
+            kind = _PLAIN_SIGNS.get(sign)
+            if kind is None:
+                self._next()
+            else:
+                self.position = position + 1
+                self._note_bracket(sign)
+                found.append(Token(kind, sign, position, position + 1))
+            if len(found) > MOST_TOKENS:
+                raise _too_many(found[MOST_TOKENS])
+        return found
 
     def _add(
         self, kind: str, text: str, start: int, end: int, below: str = "", whole: bool = False
@@ -155,8 +167,7 @@ class _Scanner:
         match = _TOKEN.match(self.text, self.position, self.end)
         assert match is not None  # the last alternative takes any character
         self.position = match.end()
-        kind = match.lastgroup
-        getattr(self, f"_{_SUBSCRIPT_OF.get(kind, kind)}")(match)
+        _READERS[match.lastgroup](self, match)
 
     def _single_character(self, match: re.Match[str]) -> None:
         self.single -= 1
@@ -179,8 +190,9 @@ class _Scanner:
         for offset, char in enumerate("" if word.isascii() else word):
             if not (char.isalpha() or char.isdecimal() or unicodedata.combining(char)):
                 raise _unexpected(char, match.start() + offset)
-        below = names.subscript_of(match["below"] or "")
-        self._add("WORD", word, match.start(), match.end(), below)
+        below = match["below"]
+        start, end = match.span()
+        self._add("WORD", word, start, end, names.subscript_of(below) if below else "")
 
     def _raised(self, match: re.Match[str]) -> None:
         inner = "".join(SUPERSCRIPTS[char] for char in match[0])
@@ -273,6 +285,23 @@ class _Scanner:
             self.single = self.waiting.pop()
 
 
+# By the last group of a match: a subscript belongs to what stands before it.
+_READERS: dict[str | None, Callable[[_Scanner, re.Match[str]], None]] = {
+    "space": _Scanner._space,
+    "newline": _Scanner._newline,
+    "number": _Scanner._number,
+    "word": _Scanner._word,
+    "below": _Scanner._word,
+    "raised": _Scanner._raised,
+    "content": _Scanner._content,
+    "under": _Scanner._content,
+    "command": _Scanner._command,
+    "lower": _Scanner._command,
+    "escaped": _Scanner._escaped,
+    "sign": _Scanner._sign,
+}
+
+
 def _vulgar_fraction(parts: re.Match[str], start: int, end: int) -> Iterator[Token]:
     """``½`` is ``(1/2)``; behind a number it could have been a sum, so it counts as glued."""
     yield Token("LPAR", "(", start, start, glued=True)
@@ -284,7 +313,10 @@ def _vulgar_fraction(parts: re.Match[str], start: int, end: int) -> Iterator[Tok
 
 def _within_float(match: re.Match[str]) -> str:
     """The number as written, if a float64 can hold something of it."""
-    written = re.sub(f"[{_MINUS}]", "-", match[0])
+    written = match[0]
+    if written.isdecimal() and len(written) <= _PLAINLY_FINITE:
+        return written
+    written = re.sub(f"[{_MINUS}]", "-", written)
     value = float(written)
     lost = value == 0 and re.search(r"[1-9]", re.split(r"[eE]", written)[0])
     if value == float("inf") or lost or len(written) > names.LONGEST_NAME:

@@ -15,7 +15,7 @@ from chainrule.sources.formula.tokens import Token, wrong
 from chainrule.sources.formula.vocabulary import FUNCTIONS, Function
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Statement:
     """One definition, cut in two: its head up to ``=`` (empty for a bare body), and its body."""
 
@@ -28,7 +28,7 @@ class Statement:
         return tuple(token.text for token in self.head if token.kind == "PARAMETER")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Scope:
     """What the names mean: plain ones are variables or definitions, functions have arguments."""
 
