@@ -1,0 +1,1 @@
+"""The compiler: a program becomes loop nests, LLVM IR, and machine code."""
