@@ -1,4 +1,8 @@
-"""Run benchmarks by name (all of them without one), print a table, and keep it under results/."""
+"""Run benchmarks by name (all of them without one), print a table, and keep it under results/.
+
+The workloads of the compiler (`jit` for all of them) take `--check`, which runs everyone once on
+small sizes and says who is right, and `--seconds=s`, the time that each size may take.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from pathlib import Path
 
 from benchmarks import chains, comparison, explaining, overhead, startup
 from benchmarks.table import Row, machine, table
+from benchmarks.workloads import suite
 
 SUITES = {
     "startup": startup.rows,
@@ -19,16 +24,19 @@ SUITES = {
 def main(names: list[str]) -> int:
     if names[:1] == ["comparison"]:  # not a time, and minutes long: only when it is asked for
         return comparison.write(names[1:])
-    unknown = [n for n in names if n not in SUITES]
+    options = [n for n in names if n.startswith("--")]
+    names = [n for n in names if n not in options] or [*SUITES, suite.TOGETHER]
+    known = (*SUITES, suite.TOGETHER, *suite.WORKLOADS)
+    unknown = [n for n in names if n not in known]
     if unknown:
-        print(f"no benchmark {', '.join(unknown)}; there are: {', '.join(SUITES)}", file=sys.stderr)
+        print(f"no benchmark {', '.join(unknown)}; there are: {', '.join(known)}", file=sys.stderr)
         return 2
-    for name in names or list(SUITES):
+    for name in [n for n in names if n in SUITES]:
         rows: list[Row] = SUITES[name]()
         page = f"# {name}\n\n{machine()}\n\n{table(rows)}\n"
         print(page)
         (Path(__file__).parent / "results" / f"{name}.md").write_text(page, "utf-8")
-    return 0
+    return suite.main(suite.chosen(names), options)
 
 
 if __name__ == "__main__":

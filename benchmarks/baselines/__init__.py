@@ -99,7 +99,7 @@ def blas(name: str) -> ctypes.c_void_p:
 
 
 def call(name: str, function: str, *args: Any, result: Any) -> Work:
-    """A call of a C function with arrays as pointers, Python integers as C's long, floats as double.
+    """A call of a C function: arrays as pointers, integers as long, floats as double.
 
     ``result`` is what the call has filled when it returns.
     """

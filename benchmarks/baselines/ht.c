@@ -70,7 +70,7 @@ void jacobian(const double *theta, const double *u, const long *parents, const d
     for (int b = 0; b < BONES; b++) {
         affine relative, turn, by_x, by_z, local;
         const double *angles = theta + 6 + (b - 2) / 4 * 4;
-        int joint = b < 2 ? 3 : (b - 2) % 4; /* the last of a finger's four bones does not turn */
+        int joint = b < 2 ? 3 : (b - 2) % 4; /* of four bones, the last does not turn */
         memcpy(relative, relatives + 16 * b, sizeof relative);
         double x = joint == 3 ? 0 : angles[joint ? joint + 1 : 0], z = joint == 0 ? angles[1] : 0;
         turns(x, z, turn, by_x, by_z);

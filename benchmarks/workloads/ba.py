@@ -221,9 +221,7 @@ def with_torch(args: Any) -> Work:
 def with_torch_func(args: Any) -> Work:
     torch = peers.torch()
     given = [torch.tensor(value) for value in args]
-    jacobian = torch.func.jacrev(
-        lambda *one: torch_residual(torch, *one), argnums=(0, 1, 2)
-    )
+    jacobian = torch.func.jacrev(lambda *one: torch_residual(torch, *one), argnums=(0, 1, 2))
     each = torch.func.vmap(jacobian)
     of_weights = torch.func.vmap(torch.func.grad(lambda w: 1 - w**2))
 

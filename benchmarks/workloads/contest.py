@@ -41,6 +41,7 @@ class Case:
 
     ``tolerance`` is relative to the largest entry of each array of the reference. ``read`` turns a
     result into the arrays that are compared. ``primal`` is our function without its derivative.
+    What takes longer than ``slow`` seconds is timed once.
     """
 
     size: str
@@ -48,6 +49,7 @@ class Case:
     contenders: Mapping[str, Callable[[], Work]]
     tolerance: float = 1e-12
     primal: Callable[[], Work] | None = None
+    slow: float = 2.0  # seconds: what takes longer is run once
     read: Callable[[Any], list[np.ndarray[Any, Any]]] = arrays
 
 
@@ -132,17 +134,18 @@ def run(case: Case, seconds: float) -> Result:
         except Exception as failure:  # the table then has no ratio to the primal
             works.pop(PRIMAL, None)
             outcome.failure = first_line(failure)
-    for name, (taken, runs) in alternating(works, seconds).items():
+    for name, (taken, runs) in alternating(works, seconds, case.slow).items():
         result.outcomes[name].seconds, result.outcomes[name].runs = taken, runs
     return result
 
 
 BATCH = 0.005  # seconds: a batch of calls lasts about as long, or is one call
 PAUSE = 0.03  # seconds: threads of BLAS and OpenMP keep their core for a while after a call
-SLOW = 2.0  # seconds: what takes longer is run once
 
 
-def alternating(works: Mapping[str, Work], seconds: float) -> dict[str, tuple[float, int]]:
+def alternating(
+    works: Mapping[str, Work], seconds: float, slow: float
+) -> dict[str, tuple[float, int]]:
     """Median seconds per call and the number of batches, batches taking turns.
 
     Before each batch comes a pause, in which the threads of the one before go to sleep, and calls
@@ -152,10 +155,12 @@ def alternating(works: Mapping[str, Work], seconds: float) -> dict[str, tuple[fl
     calls: dict[str, int] = {}
     for name, work in works.items():
         once = timed(work, 1)
-        if once > SLOW:
+        if once > slow:
             found[name] = once, 1
         else:
-            calls[name] = max(1, int(BATCH / min(once, *(timed(work, 1) for _ in range(3)))))
+            if once < BATCH * 10:  # the first calls may be slower than the others
+                once = min(once, *(timed(work, 1) for _ in range(3)))
+            calls[name] = max(1, int(BATCH / once))
     taken: dict[str, list[float]] = {name: [] for name in calls}
     end = time.perf_counter() + seconds
     for turn in range(31):

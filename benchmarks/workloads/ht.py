@@ -39,8 +39,8 @@ def model() -> dict[str, Any]:
     vertices = [line.split(":") for line in (MODEL / "vertices.txt").read_text().splitlines()]
     weights = np.zeros((len(vertices), len(bones)))
     for row, vertex in zip(weights, vertices, strict=True):
-        for bone, weight in zip(vertex[9 : 9 + 2 * int(vertex[8]) : 2], vertex[10::2], strict=False):
-            row[int(bone)] = float(weight)
+        pairs = vertex[9 : 9 + 2 * int(vertex[8])]
+        row[[int(bone) for bone in pairs[::2]]] = [float(weight) for weight in pairs[1::2]]
     return {
         "parents": [int(bone[1]) for bone in bones],
         "relatives": np.array([bone[2:18] for bone in bones], float).reshape(-1, 4, 4),
@@ -52,7 +52,7 @@ def model() -> dict[str, Any]:
 
 
 def data(count: int, complicated: bool) -> tuple[Any, Any, Any, Any]:
-    """The pose, the coordinates on triangles, the points, and the vertices that they are held to."""
+    """The pose, coordinates on triangles, the points, and the vertices they are held to."""
     rng = np.random.default_rng(31337)
     theta = 0.4 * rng.normal(size=26)
     u = rng.dirichlet(np.ones(3), size=count)[:, :2].copy()
@@ -138,7 +138,7 @@ def by_hand(theta: Any, vertices: Any, u: Any = None) -> Any:
         absolute[bone] = before @ local[bone]
         if parent >= 0:
             moved[bone] = moved[parent] @ local[bone]
-        for i in np.flatnonzero(TURNED == bone):
+        for i in np.flatnonzero(bone == TURNED):
             moved[bone, i] += before @ hand["relatives"][bone] @ by_axis[AXES[i]][bone]
     maps, moved = absolute @ hand["inverses"], moved @ hand["inverses"][:, None]
     flat = np.ravel(vertices)
@@ -201,6 +201,7 @@ def case(count: int, on_surface: bool) -> Case:
             "JAX": peers.with_jax(lambda jax: with_jax(jax, points, vertices), *given),
             "PyTorch": lambda: with_torch(given, points, vertices),
             "PyTorch, jacfwd": lambda: with_torch_func(given, points, vertices),
+            "autograd": peers.left_out("left out: it cannot assign to elements"),
             "NumPy by hand": lambda: peers.bound(by_hand, theta, vertices, *given[1:]),
             "C by hand": lambda: baselines.call(
                 "ht", "jacobian", theta, u if on_surface else 0, parents, hand["relatives"],

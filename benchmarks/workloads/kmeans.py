@@ -133,7 +133,6 @@ def with_torch(centroids: Any, points: Any, compiled: bool) -> Work:
 
 def with_autograd(centroids: Any, points: Any) -> Work:
     autograd, anp = peers.autograd()
-    ones = np.ones_like(centroids)
 
     def cost(centroids: Any) -> Any:
         products = anp.dot(points, centroids.T)

@@ -68,9 +68,7 @@ def case(n: int, m: int) -> Case:
             **peers.torches(torch_powers, (x,), t, s),
             "autograd": peers.with_autograd(autograd_powers, (x,), t, s),
             "NumPy by hand": lambda: peers.bound(by_hand, x, t, s),
-            "C by hand": lambda: baselines.call(
-                "llsq", "gradient", x, t, s, n, m, out, result=out
-            ),
+            "C by hand": lambda: baselines.call("llsq", "gradient", x, t, s, n, m, out, result=out),
         },
         primal=peers.primal(by_polyval, x, t, s),
     )

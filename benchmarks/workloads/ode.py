@@ -1,10 +1,10 @@
 """GradBench's ode: s steps of Runge and Kutta's method, and the gradient of the last state's end.
 
 Defined by cmpad (`an_ode`): y₀' = x₀ and yᵢ' = xᵢ yᵢ₋₁ from zero at time 0 to time 2, for uniform
-x; the result is the gradient of the last yᵢ by x, float64. In GradBench's sizes (n = 1,000 and more)
-the last element of y is still zero after s ≤ 100 steps, as each reaches four elements further, and
-so is its gradient; two smaller sizes, where it is not, come first. The reference is our eager
-derivative of a loop written out.
+x; the result is the gradient of the last yᵢ by x, float64. In GradBench's sizes, n = 1,000 and
+more, the last element of y is still zero after s ≤ 100 steps, as each reaches four elements
+further, and so is its gradient; two smaller sizes, where it is not, come first. The reference is
+our eager derivative of a loop written out.
 """
 
 from __future__ import annotations

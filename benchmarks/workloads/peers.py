@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+import os
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import chainrule as cr
@@ -12,9 +15,34 @@ from benchmarks.workloads.contest import COMPILED, EAGER, Absent, Work
 
 Makers = dict[str, Callable[[], Work]]
 
+# The folder in which compiled code is kept from process to process.
+DISK_CACHE = "CHAINRULE_CACHE_DIR"
+_root = tempfile.TemporaryDirectory(prefix="chainrule-benchmarks-")
+
+
+def other_disk_cache(number: int) -> None:
+    """What is compiled from now on is kept in an empty folder: nothing is there already."""
+    os.environ[DISK_CACHE] = str(Path(_root.name, f"{number}-{os.urandom(4).hex()}"))
+
 
 def bound(f: Callable[..., Any], *args: Any) -> Work:
     return lambda: f(*args)
+
+
+def anew(f: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function as another object."""
+
+    def g(*args: Any) -> Any:
+        return f(*args)
+
+    return g
+
+
+def left_out(why: str) -> Callable[[], Work]:
+    def make() -> Work:
+        raise Absent(why)
+
+    return make
 
 
 def jit() -> Callable[..., Any]:
@@ -25,8 +53,11 @@ def jit() -> Callable[..., Any]:
 
 
 def ours(derivative: Callable[..., Any], *args: Any, eager: bool = True) -> Makers:
-    """A derivative of a NumPy function, compiled and as it is."""
-    made: Makers = {COMPILED: lambda: bound(jit()(derivative), *args)}
+    """A derivative of a NumPy function, compiled and as it is.
+
+    What is compiled is a function of its own each time, so that none is compiled already.
+    """
+    made: Makers = {COMPILED: lambda: bound(jit()(anew(derivative)), *args)}
     if eager:
         made[EAGER] = lambda: bound(derivative, *args)
     return made
@@ -62,6 +93,16 @@ def torch() -> Any:
     import torch
 
     return torch
+
+
+def torch_without_caches() -> Any:
+    """PyTorch, made to forget what it has compiled, in memory and on disk."""
+    library = torch()
+    import torch._inductor.config as settings
+
+    settings.force_disable_caches = True
+    library._dynamo.reset()
+    return library
 
 
 def autograd() -> tuple[Any, Any]:

@@ -47,22 +47,19 @@ def cases(small: bool = False) -> Iterator[Case]:
     yield case("ten operations", ten, ten_by_hand, "ten")
 
 
-def case(
-    size: str, f: Callable[..., Any], by_hand: Callable[[float], float], in_c: str
-) -> Case:
+def case(size: str, f: Callable[..., Any], by_hand: Callable[[float], float], in_c: str) -> Case:
     def reference() -> float:
         import mpmath
 
         with mpmath.workdps(50):
-            spelled = lambda x: f(x, _Spelled(mpmath.mp))
-            return float(mpmath.diff(spelled, mpmath.mpf(X)))
+            return float(mpmath.diff(lambda x: f(x, mpmath.mp), mpmath.mpf(X)))
 
     out = np.empty(1)
     return Case(
         size,
         reference,
         {
-            **peers.ours(cr.grad(lambda x: f(x)), X),
+            **peers.ours(cr.grad(f), X),
             "JAX": peers.with_jax(lambda jax: jax.grad(lambda x: f(x, jax.numpy)), X),
             "JAX, Python floats": lambda: jax_floats(f),
             **peers.torches(lambda torch, x: f(x, torch), (np.float64(X),)),
@@ -72,15 +69,8 @@ def case(
             "math by hand": lambda: peers.bound(by_hand, X),
             "C by hand": lambda: baselines.call("scalar", in_c, X, out, result=out),
         },
-        primal=peers.primal(lambda x: f(x), X),
+        primal=peers.primal(f, X),
     )
-
-
-class _Spelled:
-    """mpmath with NumPy's names; it has all of them that are used here."""
-
-    def __init__(self, mp: Any) -> None:
-        self.sin, self.log, self.exp, self.tanh, self.sqrt = mp.sin, mp.log, mp.exp, mp.tanh, mp.sqrt
 
 
 def jax_floats(f: Callable[..., Any]) -> Work:
@@ -108,8 +98,9 @@ def casadi_buffers(f: Callable[..., Any]) -> Work:
     buffer.set_arg(0, memoryview(given))
     buffer.set_res(0, memoryview(out))
 
-    def work(kept: Any = (gradient, buffer, given)) -> Any:
+    def work() -> Any:
         evaluate()
         return out
 
+    work.kept = gradient, buffer, given  # type: ignore[attr-defined]
     return work
