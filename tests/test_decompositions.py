@@ -163,10 +163,24 @@ def test_the_square_of_a_norm_is_differentiable_at_0(dtype):
         np.testing.assert_allclose(cr.hessian(square)(np.ones(3)), 2 * np.eye(3), atol=1e-14)
 
 
-def test_a_curvature_that_cannot_be_found_at_the_tip_is_not_a_wrong_number():
-    # ‖x‖² has the curvature 2, but there it is 0 (the norm) times ∞ (the norm's own curvature).
-    assert np.all(np.isnan(cr.hessian(lambda x: LA.norm(x) ** 2)(np.zeros(2))))
-    assert np.all(np.diag(cr.hessian(LA.norm)(np.zeros(2))) == INF)
+@pytest.mark.parametrize("ord", [None, 2, 3, 1, INF])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_0_that_norms_have_at_0_stays_0_when_it_is_differentiated_again(ord, dtype):
+    # ‖x‖² is x·x only away from 0: what is made of the norm is made of its stated derivative.
+    zero = np.zeros(2, dtype)
+    for f in (lambda x: LA.norm(x, ord), lambda x: LA.norm(x, ord) ** 2):
+        for hessian in (cr.hessian(f)(zero), cr.jacobian(cr.grad(f))(zero)):
+            assert hessian.tolist() == [[0, 0], [0, 0]]
+            assert hessian.dtype == dtype
+    assert cr.hessian(lambda x: x @ x)(zero).tolist() == [[2, 0], [0, 2]]
+
+
+def test_a_zero_vector_beside_others_has_no_part_in_their_second_derivatives():
+    x = np.array([[3.0, 4.0], [0.0, 0.0]])
+    found = cr.hessian(lambda x: np.sum(LA.norm(x, axis=1) ** 2))(x)
+    np.testing.assert_allclose(found[0, :, 0], 2 * np.eye(2), atol=1e-14)
+    assert np.all(found[1] == 0)
+    assert np.all(found[:, :, 1] == 0)
 
 
 def test_a_zero_vector_beside_others_does_not_spoil_them():

@@ -1,7 +1,9 @@
 """Norms of vectors and matrices, and the condition number.
 
 A norm is not differentiable at 0 (the tip of a cone); 0, the smallest of its subgradients, is used
-there, so that the square of a norm has its derivative 0.
+there, so that the square of a norm has its derivative 0. As with |x|, what is used stays 0 when it
+is differentiated again. The second derivative of ‖x‖² therefore comes out as 0 at the tip, where
+that of x·x is 2: it is 2·∇n·∇nᵀ + 2·n·∇²n, and no value of ∇²n makes up for n = 0.
 """
 
 from __future__ import annotations
@@ -29,9 +31,7 @@ def _norm_value(x: Any, ord: float, axis: Any, keepdims: bool) -> Any:
 def _norm_partial(x: Any, out: Any, ord: float, axis: Any, keepdims: bool) -> Any:
     """sign(x)·(|x|/‖x‖)^(p−1), and 0 at 0."""
     if ord == 2:
-        # At the tip the slope is 0 and the curvature infinite: 0 over the smallest number is both.
-        tip = np.finfo(dtype_of(x)).smallest_subnormal
-        return x / np.where(out == 0, np.where(x == 0, tip, 1.0), out)
+        return np.where(out == 0, 0.0, x / np.where(out == 0, 1.0, out))
     zero = (x == 0) | (out == 0)
     ratio = np.where(zero, 1.0, np.abs(x)) / np.where(zero, 1.0, out)
     return np.where(zero, 0.0, np.sign(x) * ratio ** (ord - 1))
@@ -43,7 +43,7 @@ NORM: Primitive = define(
     elementwise=False, structure="row", axes=("axis",), ulps=10.0,
     conventions=(
         Convention(lambda x, **_: np.all(x == 0), "the zero vector",
-                   "not differentiable (the tip of a cone); 0 used"),
+                   "not differentiable (the tip of a cone); 0 used, at every order"),
     ),
 )  # fmt: skip
 
