@@ -35,14 +35,14 @@ def remarks(program: Program, values: Mapping[int, Any], active: set[int]) -> li
 
 
 def _at_node(node: Node, values: Mapping[int, Any]) -> list[Remark]:
-    args = arguments(node, values)
     op = node.op
     assert op is not None
-    found = [
-        Remark(node.index, f"{op.name} at {c.where}: {c.says}", True)
-        for c in op.conventions
-        if somewhere(c.at(*args))
-    ]
+    found = []
+    if op.conventions:
+        args = arguments(node, values)
+        for c in op.conventions:
+            if somewhere(c.at(*args)):
+                found.append(Remark(node.index, f"{op.name} at {c.where}: {c.says}", True))
     edge = op.edges[0]
     if isinstance(edge, Flat) and op.name != "where":
         found.append(Remark(node.index, f"{op.name} is {edge.because}", False))

@@ -158,6 +158,8 @@ def _suggestion(name: str, variables: Sequence[str]) -> str:
 
 
 def _number(name: str, value: Any) -> float:
+    if isinstance(value, float):
+        return float(value)
     if isinstance(value, str) or np.ndim(value):
         raise ArgumentsError(f"at: the value of {name} is {value!r}; a variable is a number")
     try:

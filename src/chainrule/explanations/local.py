@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from chainrule.chain import reverse
 from chainrule.chain.edges import Carried, pull
 from chainrule.chain.modes import add_path
 from chainrule.explanations.outline import Group
 from chainrule.graph.node import Graph, Node
-from chainrule.graph.operand import bind
 from chainrule.graph.rational import rational
-from chainrule.graph.tape import Tape, Traced
 from chainrule.run.interpreter import apply_node
 
 
@@ -31,43 +28,62 @@ def step_partials(
 ) -> dict[int, Carried]:
     """The derivative of a step with respect to each active argument, with its support.
 
-    With several operations folded into the step, this is the sum over inner paths of products.
+    With several operations folded into the step, this is the sum over inner paths of products: the
+    edges are walked from the step's value back to its arguments.
+
+    Args:
+        group: The step.
+        env: The value of each argument, or a symbol of ``graph`` for it, by the node's index. What
+            it holds of the operations inside is not computed again.
+        seed: The cotangent of the step: 1 in the kind of numbers that ``env`` has.
+        graph: The graph of the symbols, if they are symbols.
     """
-    if len(group.members) == 1 and group.root.op is not None and group.root.op.recorded:
-        return _pulled(group, env, seed, graph)
-    tape = Tape()
-    traced = dict(env)
-    for arg in group.active:
-        traced[arg.index] = tape.input(env[arg.index])
-    root = step_value(group, traced, graph)
-    if not isinstance(root, Traced) or root.level != tape.level:
-        return {}
-    found = reverse(tape.records, {root.index: (seed, None)})
-    return {
-        arg.index: found[traced[arg.index].index]
-        for arg in group.active
-        if traced[arg.index].index in found
-    }
-
-
-def _pulled(
-    group: Group, env: Mapping[int, Any], seed: Any, graph: Graph | None
-) -> dict[int, Carried]:
-    """The same for a step of one operation, whose edges need no tape to be walked."""
-    root = group.root
-    assert root.op is not None
-    constant = unchanged if graph is None else rational
-    args = tuple([env[a.index] if type(a) is Node else constant(a) for a in root.args])
+    values, inner = env, group.members[:-1]
+    if inner:
+        values = {**env}
+        for node in inner:
+            if node.index not in env:
+                values[node.index] = apply_node(node, values, graph)
+    root, moving = group.root, {a.index for a in group.active}
     out = env.get(root.index)
     if out is None:
-        out = bind(root.op, args, root.attrs)
-    active = {a.index for a in group.active}
-    found: dict[int, Carried] = {}
-    for position, arg in enumerate(root.args):
-        if isinstance(arg, Node) and arg.index in active:
-            part = pull(root.op, position, args, out, root.attrs, (seed, None))
-            add_path(found, arg.index, part)
-    return found
+        out = apply_node(root, values, graph)
+    for node in inner:
+        assert node.op is not None
+        if node.op.recorded and not moving.isdisjoint(_indices(node)):
+            moving.add(node.index)
+    carried: dict[int, Carried] = {}
+    _pull_back(root, out, (seed, None), values, moving, graph, carried)
+    for node in reversed(inner):
+        here = carried.pop(node.index, None)
+        if here is not None:
+            _pull_back(node, values[node.index], here, values, moving, graph, carried)
+    return carried
+
+
+def _indices(node: Node) -> list[int]:
+    return [a.index for a in node.args if type(a) is Node]
+
+
+def _pull_back(
+    node: Node,
+    out: Any,
+    here: Carried,
+    values: Mapping[int, Any],
+    moving: set[int],
+    graph: Graph | None,
+    carried: dict[int, Carried],
+) -> None:
+    """Carry the cotangent of one operation back to those of its arguments that move."""
+    op = node.op
+    assert op is not None
+    if not op.recorded:
+        return
+    constant = unchanged if graph is None else rational
+    args = tuple([values[a.index] if type(a) is Node else constant(a) for a in node.args])
+    for position, arg in enumerate(node.args):
+        if type(arg) is Node and arg.index in moving:
+            add_path(carried, arg.index, pull(op, position, args, out, node.attrs, here))
 
 
 def unchanged(constant: Any) -> Any:

@@ -80,8 +80,11 @@ def _active(nodes: list[Node], wrt: Collection[str]) -> set[int]:
         if node.op is None:
             if node.name in wrt:
                 active.add(node.index)
-        elif any(type(a) is Node and a.index in active for a in node.args):
-            active.add(node.index)
+        else:
+            for arg in node.args:
+                if type(arg) is Node and arg.index in active:
+                    active.add(node.index)
+                    break
     return active
 
 
@@ -154,9 +157,11 @@ def _names(program: Program, roots: list[Node], inputs: tuple[Node, ...]) -> dic
     taken = set(program.variables) | {n.name for n in inputs}
     names = {n.index: n.name for n in inputs}
     own = [_author_name(program, node) for node in roots]
-    repeated = {n for n, count in Counter(own).items() if n is not None and count > 1}
-    repeated |= taken.intersection(n for n in own if n is not None)
-    taken |= {n for n in own if n is not None}
+    given = [n for n in own if n is not None]
+    repeated = (
+        {n for n, count in Counter(given).items() if count > 1 or n in taken} if given else set()
+    )
+    taken.update(given)
     letter = _free_letter(taken)
     counts: Counter[str] = Counter()
     for node, name in zip(roots, own, strict=True):
@@ -195,8 +200,12 @@ def _free_letter(taken: set[str]) -> str:
 def _group(root: Node, names: dict[int, str], roots: set[int], active: set[int]) -> Group:
     folded: list[Node] = []
     boundary: list[Node] = []
-    for node in ancestors(root.args, stop=roots):
-        (boundary if node.index in roots or node.op is None else folded).append(node)
+    args = [a for a in root.args if type(a) is Node]
+    if len(args) == 1 and (args[0].index in roots or args[0].op is None):
+        boundary = args  # by far the commonest case
+    else:
+        for node in ancestors(args, stop=roots):
+            (boundary if node.index in roots or node.op is None else folded).append(node)
     moving = tuple([n for n in boundary if n.index in active])
     return Group(names[root.index], root, (*folded, root), tuple(boundary), moving)
 

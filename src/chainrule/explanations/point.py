@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from chainrule.errors import FormulaError
-from chainrule.graph.node import Graph, Node
+from chainrule.graph.node import Graph, Node, ancestors
 from chainrule.notation.expression import text
 from chainrule.run.interpreter import evaluate_all
 from chainrule.sources.program import Program
@@ -33,8 +34,11 @@ def values_at(program: Program, at: Mapping[str, Any], describe: Describe) -> di
 
 def needed(output: Any, values: Mapping[int, Any]) -> list[Node]:
     """The nodes that the result depends on here: of a ``where``, only the branch that is taken."""
+    nodes = ancestors([output])
+    if not any(n.op is not None and n.op.name == "where" for n in nodes):
+        return nodes
     found: dict[int, Node] = {}
-    stack = [output] if isinstance(output, Node) else []
+    stack = [output]
     while stack:
         node = stack.pop()
         if node.index not in found:
@@ -65,9 +69,14 @@ def _trouble(program: Program, values: Mapping[int, Any]) -> tuple[Node, str] | 
             name = node.op.name if "{" in written else written
             says = f"is outside the domain: {name} needs {node.op.domain.says},"
             return node, f"{_written(node, args)} {says}"
-        if not everywhere(np.isfinite(value)) and all(everywhere(np.isfinite(a)) for a in args):
+        if not finite(value) and all(finite(a) for a in args):
             return node, f"{_written(node, args)} overflows float64"
     return None
+
+
+def finite(value: Any) -> bool:
+    """Whether a number, or every element of an array, is finite."""
+    return math.isfinite(value) if isinstance(value, float) else everywhere(np.isfinite(value))
 
 
 def everywhere(condition: Any) -> bool:

@@ -13,7 +13,7 @@ Outcome = Literal["verified", "not verifiable", "failed"]
 Mode = Literal["reverse", "forward"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)  # not frozen: there are many, and that takes time
 class Partial:
     """The local derivative on the edge from ``of`` to ``step``.
 
@@ -34,7 +34,7 @@ class Partial:
     blocked: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)  # not frozen: there are many, and that takes time
 class Step:
     """One named intermediate value.
 

@@ -107,7 +107,7 @@ def _key(arg: Any) -> Any:
     if type(arg) is float:
         return arg.hex()  # as good as its bytes, and much faster to get
     if type(arg) is Rational:
-        return arg.exactly.as_integer_ratio()
+        return arg.ratio
     array = np.asarray(arg)
     return (type(arg).__name__, array.dtype.str, array.shape, array.tobytes())
 

@@ -26,18 +26,21 @@ class Rational(float):
 
     Attributes:
         exactly: The number meant.
+        ratio: Its numerator and denominator.
         decimal: Whether it comes from a number with a decimal point, and reads best as one.
     """
 
-    __slots__ = ("decimal", "exactly")
+    __slots__ = ("decimal", "exactly", "ratio")
 
     exactly: Fraction
+    ratio: tuple[int, int]
     decimal: bool
 
     def __new__(cls, exactly: Fraction, decimal: bool = False) -> Rational:
         """The float nearest to ``exactly``, which it remembers."""
         number = super().__new__(cls, exactly)
         number.exactly = exactly
+        number.ratio = exactly.as_integer_ratio()
         number.decimal = decimal
         return number
 

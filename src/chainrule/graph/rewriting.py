@@ -20,25 +20,23 @@ _SCALARS = frozenset((Node, Rational, float))
 def exact(op: Primitive, args: tuple[Any, ...]) -> Any:
     """Something simpler than ``op(*args)`` with the same value, or ``None``."""
     rule = _RULES.get(op.name)
-    return None if rule is None or _has_array(args) else rule(*args)  # arrays are left as they are
-
-
-def _has_array(args: tuple[Any, ...]) -> bool:
-    """Whether one of them has dimensions; symbols and numbers need not be asked."""
-    for arg in args:  # noqa: SIM110 - asked of every operation: a generator would double its time
+    if rule is None:
+        return None
+    for arg in args:
         if type(arg) not in _SCALARS and getattr(arg, "ndim", None):
-            return True
-    return False
+            return None  # arrays are left as they are
+    return rule(*args)
 
 
 def _is(arg: Any, number: float) -> bool:
-    return not isinstance(arg, Node) and arg == number
+    return type(arg) is not Node and bool(arg == number)
 
 
 def _negated(arg: Any) -> Any:
     """What ``arg`` is the negative of, or ``None``."""
-    if isinstance(arg, Node):
-        return arg.args[0] if arg.op is not None and arg.op.name == "negative" else None
+    if type(arg) is Node:
+        op = arg.op
+        return arg.args[0] if op is not None and op.name == "negative" else None
     return -arg if arg < 0 else None
 
 
@@ -59,23 +57,24 @@ def _subtract(x: Any, y: Any) -> Any:
 
 
 def _multiply(x: Any, y: Any) -> Any:
-    symbols = type(x) is Node, type(y) is Node
-    if not symbols[0]:
+    if type(x) is not Node:
         if x == 1.0:
             return y
         if x == -1.0 and not _is(y, 1.0):
             return -y
-    if not symbols[1]:
+    elif x.op is not None and x.op.name == "negative" and type(y) is Node:
+        return -(x * inner) if (inner := _negated(y)) is not None else -(x.args[0] * y)
+    if type(y) is not Node:
         if y == 1.0:
             return x
         if y == -1.0:
             return -x
-    if symbols[1] and (inner := _negated(y)) is not None:
+        if type(x) is Node:
+            inner = _negated(x)
+            # The number first, as people write it.
+            return y * x if inner is None else -(inner * y)
+    elif (inner := _negated(y)) is not None:
         return -(x * inner)
-    if symbols[0] and (inner := _negated(x)) is not None:
-        return -(inner * y)
-    if symbols[0] and not symbols[1]:
-        return y * x  # the number first, as people write it
     return None
 
 
@@ -259,8 +258,11 @@ def tidy(op: Primitive, args: tuple[Any, ...]) -> Any:
     product, factors over a quotient into its numerator, and a twice repeated divisor is squared.
     """
     rule = _RULES.get(op.name)
-    if rule is None or _has_array(args):
+    if rule is None:
         return None
+    for arg in args:
+        if type(arg) not in _SCALARS and getattr(arg, "ndim", None):
+            return None
     simpler = rule(*args)
     if simpler is not None:
         return simpler
@@ -269,12 +271,12 @@ def tidy(op: Primitive, args: tuple[Any, ...]) -> Any:
 
 
 def _tidy_product(x: Any, y: Any) -> Any:
-    symbol = isinstance(x, Node)
-    if symbol and (under := _parts(y, "divide")) is not None:
+    symbols = type(x) is Node, type(y) is Node
+    if symbols[0] and (under := _parts(y, "divide")) is not None:
         return x * under[0] / under[1]
-    if isinstance(y, Node) and (over := _parts(x, "divide")) is not None:
+    if symbols[1] and (over := _parts(x, "divide")) is not None:
         return over[0] * y / over[1]
-    return y * x if symbol and _scaled(y) and not _scaled(x) else None
+    return y * x if symbols == (True, True) and _scaled(y) and not _scaled(x) else None
 
 
 def _scaled(arg: Any) -> bool:
@@ -295,7 +297,7 @@ def _tidy_quotient(x: Any, y: Any) -> Any:
 
 def _parts(arg: Any, name: str) -> tuple[Any, ...] | None:
     """The arguments of ``arg`` if it is an application of that primitive."""
-    if isinstance(arg, Node) and arg.op is not None and arg.op.name == name:
+    if type(arg) is Node and (op := arg.op) is not None and op.name == name:
         return arg.args
     return None
 

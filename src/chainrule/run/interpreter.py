@@ -57,10 +57,13 @@ def apply_node(node: Node, values: Mapping[int, Any], graph: Graph | None = None
             args = tuple(map(numpy_number, args))
         return bind(node.op, args, node.attrs)
     args = tuple([values[a.index] if type(a) is Node else rational(a) for a in node.args])
+    owner = graph
     for arg in args:
-        if isinstance(arg, Operand):
+        if type(arg) is Node:
+            owner = arg.graph
+        elif isinstance(arg, Operand):  # not symbols by themselves: the innermost one decides
             return bind(node.op, args, node.attrs)
-    return graph.apply(node.op, args, node.attrs)
+    return owner.apply(node.op, args, node.attrs)
 
 
 def numpy_number(value: Any) -> Any:

@@ -23,7 +23,7 @@ _BOOLEANS = (bool, np.bool_)
 _NEAREST = "n"  # mpmath's name for the usual rounding
 
 # What is computed with here: mpmath's raw form of a number (sign, mantissa, exponent, bits), as
-# its own arithmetic takes and gives it, or a truth value.
+# its own arithmetic takes and gives it, or a truth value, or a whole number of Python's.
 Raw = Any
 # What has no value: mpmath's raw form of NaN. Everything undefined is this object.
 _UNDEFINED: Raw = (0, 0, -123, -1)
@@ -33,16 +33,19 @@ class NotReal(ValueError):
     """A step left the real numbers (a logarithm of a negative number, a pole, an overflow)."""
 
 
-def evaluate_precisely(mp: Any, outputs: Sequence[Any], inputs: Mapping[str, Any]) -> list[Any]:
+def evaluate_precisely(
+    mp: Any, outputs: Sequence[Any], inputs: Mapping[str, Any], spare: int | None = None
+) -> list[Any]:
     """Compute ``outputs`` to the precision of the mpmath context ``mp``.
 
     Constants are the numbers they are written as: 0.1 is one tenth. As many digits again are
-    carried along, so that a difference such as 1 − erf(8)² still has its digits.
+    carried along, so that a difference such as 1 − erf(8)² still has its digits; or ``spare`` bits,
+    if somebody who can do without asks for fewer.
 
     Raises:
         NotReal: A step has no real, finite value there.
     """
-    return Precisely(mp, inputs, alone=True)(outputs)
+    return Precisely(mp, inputs, alone=True, spare=spare)(outputs)
 
 
 class Precisely:
@@ -54,75 +57,93 @@ class Precisely:
     is ``alone``: there equal operations are one node anyway.
     """
 
-    def __init__(self, mp: Any, inputs: Mapping[str, Any], alone: bool = False) -> None:
+    def __init__(
+        self, mp: Any, inputs: Mapping[str, Any], alone: bool = False, spare: int | None = None
+    ) -> None:
         self.mp = mp
         self.inputs = inputs
-        self._alone = alone
+        self._precision = 2 * mp.prec if spare is None else mp.prec + spare
         self._values: dict[Graph, dict[int, Raw]] = {}  # indices count within one graph
-        self._carried_out: dict[Any, Raw] = {}
+        self._carried_out: dict[Any, Raw] | None = None if alone else {}
 
     def __call__(self, outputs: Sequence[Any]) -> list[Any]:
         """The values of ``outputs``; ``NotReal`` if one of them has none."""
-        mp = self.mp
-        precision = mp.prec
-        mp.prec = 2 * precision
-        try:
-            for graph in {o.graph for o in outputs if type(o) is Node}:
-                self._evaluate(graph, [o for o in outputs if type(o) is Node and o.graph is graph])
-            results = [
-                self._values[o.graph][o.index] if type(o) is Node else _number(mp, o)
-                for o in outputs
-            ]
-        finally:
-            mp.prec = precision
+        nodes = [o for o in outputs if type(o) is Node]
+        for graph in {n.graph for n in nodes}:
+            self._evaluate(graph, [n for n in nodes if n.graph is graph])
+        results = [
+            self._values[o.graph][o.index] if type(o) is Node else _number(o, self._precision)
+            for o in outputs
+        ]
         if _UNDEFINED in results:
             raise NotReal("the formula has no finite real value here or beside this point")
         # Rounded to what was asked for.
-        return [r if type(r) is bool else +mp.make_mpf(r) for r in results]
+        make = self.mp.make_mpf
+        return [+make(r) if type(r) is tuple else r for r in results]
 
     def _evaluate(self, graph: Graph, outputs: Sequence[Node]) -> None:
         """Find the value of everything that the outputs, all of one graph, depend on."""
-        mp = self.mp
-        precision = mp.prec
+        mp, precision = self.mp, self._precision
         values = self._values.setdefault(graph, {})
-        carried_out = None if self._alone else self._carried_out
+        carried_out = self._carried_out
         direct, pairs = _raw_functions()
+        constants = _constants()
         for node in ancestors(outputs, stop=values):
-            index = node.index
+            index, op = node.index, node.op
             if index in values:
                 continue
-            op = node.op
             if op is None:
-                known = mp.e if node.name == E else mp.pi if node.name == PI else None
-                values[index] = (self.inputs[node.name] if known is None else known)._mpf_
+                name = node.name
+                values[index] = (
+                    constants[name](precision, _NEAREST)
+                    if name in constants
+                    else getattr(self.inputs[name], "_mpf_", self.inputs[name])
+                )
                 continue
-            args = [values[a.index] if type(a) is Node else _number(mp, a) for a in node.args]
-            if carried_out is not None:
-                key = (op, *args)
+            args = [
+                values[a.index] if type(a) is Node else _number(a, precision) for a in node.args
+            ]
+            function = direct.get(op)
+            if carried_out is None:
+                values[index] = _value(mp, node, function, args, precision)
+                continue
+            key = (op, *args)
+            value = carried_out.get(key)
+            if value is None:
+                for partner, one in _together(pairs.get(op), args, precision):
+                    carried_out[(partner, *args)] = one
                 value = carried_out.get(key)
-                if value is not None:
-                    values[index] = value
-                    continue
-            both = None if carried_out is None else pairs.get(op)
-            function = both[0] if both is not None else direct.get(op)
-            if function is None or _UNDEFINED in args:
-                value = _step(mp, node, args)
-            else:
-                try:
-                    value = function(*args, precision, _NEAREST)
-                    if both is not None:
-                        for partner, one in zip(both[1:], value, strict=True):
-                            carried_out[(partner, *args)] = _representable(one)
-                        value = carried_out[key]
-                    else:
-                        value = _representable(value)
-                except _NO_VALUE:
-                    value = _UNDEFINED
-                except TypeError:  # a truth value among the numbers
-                    value = _step(mp, node, args)
+                if value is None:
+                    value = carried_out[key] = _value(mp, node, function, args, precision)
             values[index] = value
-            if carried_out is not None:
-                carried_out[key] = value
+
+
+def _together(
+    pair: tuple[Any, ...] | None, args: list[Raw], precision: int
+) -> list[tuple[Primitive, Raw]]:
+    """The values of two functions that are found in one go, if this is one of them."""
+    if pair is None or _UNDEFINED in args:
+        return []
+    function, *rows = pair
+    try:
+        found = function(args[0], precision, _NEAREST)
+    except (*_NO_VALUE, TypeError):
+        return []
+    return [(row, _representable(value)) for row, value in zip(rows, found, strict=True)]
+
+
+def _value(
+    mp: Any, node: Node, function: Callable[..., Raw] | None, args: list[Raw], precision: int
+) -> Raw:
+    """One operation, by a function of raw numbers if the row has one."""
+    if function is None or _UNDEFINED in args:
+        return _step(mp, node, args, precision)
+    try:
+        return _representable(function(*args, precision, _NEAREST))
+    except _NO_VALUE:
+        return _UNDEFINED
+    except TypeError:  # a truth value, or a whole number, among the numbers
+        return _step(mp, node, args, precision)
 
 
 _NO_VALUE = (ZeroDivisionError, OverflowError, ValueError, MemoryError)
@@ -157,6 +178,13 @@ def _raw_functions() -> tuple[dict[Primitive, Any], dict[Primitive, Any]]:
     return direct, pairs
 
 
+@functools.cache
+def _constants() -> dict[str, Any]:
+    from mpmath import libmp
+
+    return {E: libmp.mpf_e, PI: libmp.mpf_pi}
+
+
 def _small_power(raised: Callable[..., Raw], base: Raw, exponent: Raw, *rounding: Any) -> Raw:
     """A power whose exponent is a small whole number, of a number of reasonable size."""
     sign, mantissa, scale, bits = exponent
@@ -167,40 +195,47 @@ def _small_power(raised: Callable[..., Raw], base: Raw, exponent: Raw, *rounding
     return raised(base, -whole if sign else whole, *rounding)
 
 
-def _number(mp: Any, constant: Any) -> Raw:
+def _number(constant: Any, precision: int) -> Raw:
     if type(constant) is not Rational:
         if isinstance(constant, _BOOLEANS):
             return bool(constant)
         if not math.isfinite(constant):
-            return _UNDEFINED if math.isnan(constant) else mp.mpf(float(constant))._mpf_
-    return _quotient(mp, mp.prec, *exactly(constant).as_integer_ratio())
+            return _infinite(constant)
+        return _quotient(*exactly(constant).as_integer_ratio(), precision)
+    return _quotient(*constant.ratio, precision)
 
 
 @functools.lru_cache(maxsize=1024)
-def _quotient(mp: Any, _precision: int, numerator: int, denominator: int) -> Raw:
-    """A number of a formula, at the precision that the context has now."""
-    whole = mp.mpf(numerator)
-    return (whole if denominator == 1 else whole / denominator)._mpf_
+def _quotient(numerator: int, denominator: int, precision: int) -> Raw:
+    """A number of a formula, at a precision."""
+    from mpmath import libmp
+
+    return libmp.from_rational(numerator, denominator, precision, _NEAREST)
 
 
-def _step(mp: Any, node: Node, args: list[Raw]) -> Raw:
+def _infinite(constant: float) -> Raw:
+    from mpmath import libmp
+
+    return _UNDEFINED if math.isnan(constant) else libmp.from_float(float(constant))
+
+
+def _step(mp: Any, node: Node, args: list[Raw], precision: int) -> Raw:
     """One operation as its row writes it."""
     op = node.op
     if op is None or op.mpmath is None:
         raise NotReal(f"{node!r} has no high-precision evaluation")
     if _UNDEFINED in args:
         return _of_undefined(op.name, args)
-    numbers = [a if type(a) is bool else mp.make_mpf(a) for a in args]
-    if op.name == "power" and _enormous(mp, *numbers):
-        return _UNDEFINED
-    try:
-        value = op.mpmath(mp, *numbers)
-    except (*_NO_VALUE, TypeError):
-        return _UNDEFINED
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, int):
-        value = mp.mpf(value)
+    with mp.workprec(precision):
+        numbers = [mp.make_mpf(a) if type(a) is tuple else a for a in args]
+        if op.name == "power" and _enormous(mp, *numbers):
+            return _UNDEFINED
+        try:
+            value = op.mpmath(mp, *numbers)
+        except (*_NO_VALUE, TypeError):
+            return _UNDEFINED
+        if isinstance(value, int):
+            return value
     # A branch that is not taken may be anything: NaN marks it, and only the result must be real.
     return _representable(getattr(value, "_mpf_", _UNDEFINED))
 
@@ -214,7 +249,7 @@ def _representable(value: Raw) -> Raw:
 
 def _of_undefined(name: str, args: list[Raw]) -> Raw:
     """What follows from undefined arguments: nothing, unless the others decide by themselves."""
-    truths = [None if a == _UNDEFINED else a if type(a) is bool else a[1] != 0 for a in args]
+    truths = [None if a == _UNDEFINED else bool(a[1] if type(a) is tuple else a) for a in args]
     if name == "where" and truths[0] is not None:
         return args[1] if truths[0] else args[2]
     deciding = {"logical_and": False, "logical_or": True}.get(name)

@@ -69,8 +69,8 @@ class Automaton:
                 size, make, origin = action  # type: ignore[misc]
                 if make is None:
                     key = path[-2], path[-1], terminal
-                    state = passed.get(key)
-                    if state is None:
+                    state = passed.get(key, -1)
+                    if state < 0:
                         state = passed[key] = self._pass_on(*key)
                     path[-1] = state
                 else:
