@@ -28,11 +28,8 @@ NAMES = tuple(sorted({*libraries.STANDARD, *OWN}))
 
 _SOURCES = {"own": "own polynomial", "libmvec": "libmvec", "libm": "libm"}
 
-# Where the vector library is the better one: measured, for accuracy first and then for speed.
-_VECTOR_LIBRARY_FIRST: frozenset[tuple[str, int]] = frozenset()
-
-# What the vector library gets wrong (special values, or more than 4 ulp), by element width.
-_VECTOR_LIBRARY_NEVER: frozenset[tuple[str, int]] = frozenset()
+# Where the vector library is as near and faster, although it cannot be inlined; by element width.
+_VECTOR_LIBRARY_FIRST = frozenset({("erf", 64)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,10 +207,7 @@ def _order(name: str, form: Format, lanes: int) -> tuple[str, ...]:
     """The sources for a function, best first."""
     if lanes == 1:
         return ("libm", "own")
-    key = (name, form.bits)
-    if key in _VECTOR_LIBRARY_NEVER:
-        return ("own", "libm")
-    if key in _VECTOR_LIBRARY_FIRST:
+    if (name, form.bits) in _VECTOR_LIBRARY_FIRST:
         return ("libmvec", "own", "libm")
     return ("own", "libmvec", "libm")
 

@@ -46,6 +46,16 @@ _ARCTAN = {
     ),
 }  # fmt: skip
 
+# (arcsin(s) - s) / s³, in s², for 0 ≤ s ≤ 1/2: within 2^-55.8, and within 2^-27.6.
+_ARCSIN = {
+    64: (
+        0.16666666666665403, 0.07500000000338698, 0.044642856826871656, 0.030381959199415616,
+        0.02237175650253454, 0.017359728793751965, 0.013884991884594295, 0.012170848890953935,
+        0.0065207399917815816, 0.01954846655453003, -0.01625655407590717, 0.031934806459107214,
+    ),
+    32: (0.16666752, 0.07495299, 0.04547053, 0.024177652, 0.042171005),
+}  # fmt: skip
+
 # With fused multiply-add the parts of π may be as long as numbers are. Without it a multiple of
 # each part must fit a number: up to 20 bits more for double, 12 for float. By (bits, fused).
 _PARTS = {
@@ -159,3 +169,43 @@ def arctan2(b: Body, y: Value, x: Value) -> Value:
     low_value = b.choose(steep, low, b.choose(left, 0.0, 2 * low))
     angle = _angle(b, z, high_value, low_value)
     return (angle.bits() | b.sign(y)).number()
+
+
+def _arcsin(b: Body, size: Value) -> tuple[Value, Value, Value]:
+    """Whether a number in [0, 1] is great; if not, its arcsin, else that of sqrt((1 - x) / 2).
+
+    As a sum of two, the second much smaller.
+    """
+    great = size > 0.5
+    square = b.choose(great, b.fma(size, -0.5, 0.5), size * size)
+    s = b.choose(great, b.intrinsic("sqrt", square), size)
+    rest = s * square * b.polynomial(square, _ARCSIN[b.form.bits])
+    return great, s, rest
+
+
+def arcsin(b: Body, x: Value) -> Value:
+    """The inverse sine: for a great x π/2 less twice that of sqrt((1 - x) / 2)."""
+    size = b.magnitude(x)
+    high, low = _HALF_PI[b.form.bits]
+    great, s, rest = _arcsin(b, size)
+    twice = s * 2.0
+    from_above = high - twice
+    lost = (high - from_above) - twice
+    value = b.choose(great, from_above + (lost + b.fma(rest, -2.0, low)), s + rest)
+    # Beyond one the root was of a negative number, and it is NaN by itself.
+    return (value.bits() | b.sign(x)).number()
+
+
+def arccos(b: Body, x: Value) -> Value:
+    """The inverse cosine: π/2 less the inverse sine, or twice that of sqrt((1 - |x|) / 2)."""
+    high, low = _HALF_PI[b.form.bits]
+    great, s, rest = _arcsin(b, b.magnitude(x))
+    negative = x < 0.0
+    # An angle in two parts (π/2, or 0 or π), and what times the inverse sine is added to it.
+    angle = b.choose(great, b.choose(negative, 2 * high, 0.0), high)
+    trail = b.choose(great, b.choose(negative, 2 * low, 0.0), low)
+    times = (b.choose(great, 2.0, -1.0).bits() ^ b.sign(x)).number()
+    step = times * s
+    total = angle + step
+    lost = (angle - total) + step
+    return total + (lost + b.fma(times, rest, trail))

@@ -47,6 +47,7 @@ _EXP2_RANGE = {64: (-1076.0, 1025.0), 32: (-151.0, 129.0)}
 
 _LOG2_E = pieces(LOG2_E, (53,))[0]
 _LN_2 = {64: pieces(LN_2, (41, 53)), 32: pieces(LN_2, (15, 24))}
+_LN_2_WHOLE = {64: pieces(LN_2, (53, 53)), 32: pieces(LN_2, (24, 24))}
 
 
 def _reduce(b: Body, x: Value) -> tuple[Value, Value, Value]:
@@ -69,11 +70,23 @@ def _scale(b: Body, value: Value, word: Value) -> Value:
     return value * _power_of_two(b, half) * _power_of_two(b, word - half)
 
 
+def _exp(b: Body, x: Value) -> tuple[Value, Value]:
+    """``exp(x)`` as a number near one, and a word with ``n`` for the power of two to apply."""
+    word, r, _ = _reduce(b, x)
+    return 1.0 + b.fma(r * r, b.polynomial(r, _EXP[b.form.bits]), r), word
+
+
 def exp(b: Body, x: Value) -> Value:
     """The exponential."""
     least, most = _EXP_RANGE[b.form.bits]
-    word, r, _ = _reduce(b, b.at_least(b.at_most(x, most), least))
-    return _scale(b, 1.0 + b.fma(r * r, b.polynomial(r, _EXP[b.form.bits]), r), word)
+    value, word = _exp(b, b.at_least(b.at_most(x, most), least))
+    return _scale(b, value, word)
+
+
+def exp_near(b: Body, x: Value) -> Value:
+    """The exponential, where it is neither subnormal nor overflows."""
+    value, word = _exp(b, x)
+    return value * _power_of_two(b, word)
 
 
 def exp2(b: Body, x: Value) -> Value:
@@ -85,32 +98,72 @@ def exp2(b: Body, x: Value) -> Value:
     return _scale(b, b.fma(r, b.polynomial(r, _EXP2[b.form.bits]), 1.0), word)
 
 
-def _half_expm1(b: Body, x: Value) -> tuple[Value, Value]:
-    """``(exp(x) - 1) / 2`` as a sum of two, the second much smaller; ``x`` is in range.
+def two_to(b: Body, x: Value, more: Value) -> Value:
+    """``2^(x + more)``, the second much smaller; rounded once, but for an eighth of the last bit.
 
-    Half of it, because ``2ⁿ⁻¹`` does not overflow. What is left of ``2ⁿ(1 + r) - 1`` is exact where
-    the terms cancel.
+    So powers that are numbers, as 3² is, come out as such.
+    """
+    least, most = _EXP2_RANGE[b.form.bits]
+    x = b.at_least(b.at_most(x, most), least)
+    n, word = b.round(x)
+    high, low = _LN_2_WHOLE[b.form.bits]
+    rest = x - n
+    r, lost = b.product(rest, high)
+    lost = b.fma(rest, low, b.fma(more, high, lost))
+    total = r + 1.0
+    curved = r * r * b.polynomial(r, _EXP[b.form.bits])
+    # What was lost counts by the slope: it is hundreds of last bits where x is great.
+    small = b.fma(lost, total + curved, ((1.0 - total) + r) + curved)
+    return _scale(b, total + small, word)
+
+
+def _part_of_expm1(b: Body, x: Value, shift: int) -> tuple[Value, Value]:
+    """``(exp(x) - 1) / 2^shift`` as a sum of two, the second much smaller; ``x`` is in range.
+
+    A part of it, because the power of two of a great result would overflow by itself. What is left
+    of ``2ⁿ(1 + r) - 1`` is exact where the terms cancel.
     """
     word, r, lost = _reduce(b, x)
-    power = _power_of_two(b, word, -1)
+    power = _power_of_two(b, word, -shift)
     rest = b.fma(r * r, b.polynomial(r, _EXPM1[b.form.bits]), lost)
-    return b.fma(power, r, power - 0.5), power * rest
+    return b.fma(power, r, power - 0.5**shift), power * rest
+
+
+def _tiny(b: Body) -> float:
+    """So near zero odd functions are their argument: x²/3 is below the last bit."""
+    return float(2.0 ** (-2 - b.form.mantissa // 2))
 
 
 def expm1(b: Body, x: Value) -> Value:
     """exp(x) - 1."""
     most = _EXP_RANGE[b.form.bits][1]
-    high, low = _half_expm1(b, b.at_least(b.at_most(x, most), -0.8 * b.form.mantissa))
+    high, low = _part_of_expm1(b, b.at_least(b.at_most(x, most), -0.8 * b.form.mantissa), 1)
     half = high + low
     # So near zero it is x, and half of a subnormal number would have lost a bit.
     itself = b.magnitude(x) < 2.0 ** (-2 - b.form.mantissa)
     return b.choose(itself, x, half + half)
 
 
+def sinh(b: Body, x: Value) -> Value:
+    """The hyperbolic sine: ``(e + e / (e + 1)) / 2`` with ``e = expm1(|x|)``, an eighth of it."""
+    size = b.magnitude(x)
+    high, low = _part_of_expm1(b, b.at_most(size, _EXP_RANGE[b.form.bits][1] + 1.0), 3)
+    eighth = high + low
+    value = 4.0 * (high + (low + eighth / b.fma(eighth, 8.0, 1.0)))
+    return (b.choose(size < _tiny(b), size, value).bits() | b.sign(x)).number()
+
+
+def cosh(b: Body, x: Value) -> Value:
+    """The hyperbolic cosine: ``(e + 1/e) / 2`` with ``e = exp(|x|)``, an eighth of it."""
+    value, word = _exp(b, b.at_most(b.magnitude(x), _EXP_RANGE[b.form.bits][1] + 1.0))
+    eighth = value * _power_of_two(b, word, -3)
+    return 4.0 * (eighth + 0.015625 / eighth)
+
+
 def tanh(b: Body, x: Value) -> Value:
     """The hyperbolic tangent: ``h / (h + 1)`` with ``h = expm1(2|x|) / 2``."""
     size = b.magnitude(x)
-    high, low = _half_expm1(b, b.at_most(size + size, 0.8 * b.form.mantissa))
+    high, low = _part_of_expm1(b, b.at_most(size + size, 0.8 * b.form.mantissa), 1)
     h = high + low
     below = h + 1.0
     if b.fused:
@@ -123,8 +176,7 @@ def tanh(b: Body, x: Value) -> Value:
         quotient = b.fma(left, inverse, quotient)
     else:
         quotient = h / below
-    itself = size < 2.0 ** (-2 - b.form.mantissa // 2)
-    return (b.choose(itself, size, quotient).bits() | b.sign(x)).number()
+    return (b.choose(size < _tiny(b), size, quotient).bits() | b.sign(x)).number()
 
 
 def expit(b: Body, x: Value) -> Value:

@@ -1,4 +1,6 @@
-"""Logarithms: ``x = 2ᵏ (1 + f)`` with ``1 + f`` between the roots of 1/2 and of 2.
+"""Logarithms, and what is made of them.
+
+``x = 2ᵏ (1 + f)`` with ``1 + f`` between the roots of 1/2 and of 2.
 
 ``log(1 + f) = 2 artanh(s)`` with ``s = f / (2 + f)``, written as ``f`` less something small, so
 that next to one only the last addition rounds.
@@ -9,6 +11,7 @@ from __future__ import annotations
 import math
 
 from chainrule.run.llvm.functions.constants import LN_2, LOG2_E, LOG10_2, LOG10_E, pieces
+from chainrule.run.llvm.functions.exponentials import exp
 from chainrule.run.llvm.functions.text import Body, Value
 
 # (2 artanh(s)/s - 2) / s², in s², for |s| ≤ 0.1716: log within 2^-58.5, and within 2^-36.6.
@@ -29,7 +32,7 @@ _LOG2_E = {64: pieces(LOG2_E, (26, 53)), 32: pieces(LOG2_E, (12, 24))}
 _LOG10_E = {64: pieces(LOG10_E, (26, 53)), 32: pieces(LOG10_E, (12, 24))}
 
 
-def _split(b: Body, x: Value, subnormal: bool = True) -> tuple[Value, Value, Value]:
+def split(b: Body, x: Value, subnormal: bool = True) -> tuple[Value, Value, Value]:
     """``k`` and ``f`` of a positive number, and the word with ``k`` in its exponent field."""
     form = b.form
     shift = float(1 << form.mantissa)
@@ -69,34 +72,98 @@ def _outside(b: Body, x: Value, result: Value) -> Value:
 
 def log(b: Body, x: Value) -> Value:
     """The natural logarithm."""
-    k, f, _ = _split(b, x)
+    k, f, _ = split(b, x)
     return _outside(b, x, _natural(b, k, f))
 
 
-def log1p(b: Body, x: Value) -> Value:
-    """log(1 + x): the logarithm of the rounded sum, with what rounding took added to ``f``."""
+def _log1p(b: Body, x: Value, doubled: Value | None = None) -> Value:
+    """log(1 + x), for a finite x above -1: of the rounded sum, ``f`` with what rounding took.
+
+    Where ``doubled`` is flagged, the logarithm of twice as much.
+    """
     form = b.form
     u = x + 1.0
     back = u - 1.0
     lost = (1.0 - (u - back)) + (x - back)
-    k, f, word = _split(b, u, subnormal=False)
+    k, f, word = split(b, u, subnormal=False)
     exponent = word & (((1 << (form.bits - form.mantissa)) - 1) << form.mantissa)
     scale = ((2 * form.bias << form.mantissa) - exponent).number()
     # Beyond 2^60 nothing is lost that could be seen, and the scale would leave its field.
     f = f + b.choose(u < 2.0**60, lost * scale, 0.0)
-    result = _outside(b, u, _natural(b, k, f))
+    if doubled is not None:
+        k = k + b.choose(doubled, 1.0, 0.0)
+    return _natural(b, k, f)
+
+
+def log1p(b: Body, x: Value) -> Value:
+    """log(1 + x)."""
+    result = _outside(b, x + 1.0, _log1p(b, x))
     # It has the sign of x, zero included.
     return (result.bits() | b.sign(x)).number()
+
+
+def log_expit(b: Body, x: Value) -> Value:
+    """The logarithm of the logistic function: x or 0 less log1p(exp(-|x|))."""
+    decay = exp(b, -b.magnitude(x))
+    return b.choose(x > 0.0, -0.0, x) - _log1p(b, decay)
+
+
+def _huge(b: Body) -> float:
+    """Beyond this x² + 1 and x² - 1 are x²."""
+    return float(2.0 ** (b.form.mantissa // 2 + 2))
+
+
+def arcsinh(b: Body, x: Value) -> Value:
+    """The inverse hyperbolic sine: log1p(x + x² / (1 + sqrt(x² + 1)))."""
+    size = b.magnitude(x)
+    huge = size > _huge(b)
+    square = size * size
+    inner = size + square / (b.intrinsic("sqrt", square + 1.0) + 1.0)
+    result = _log1p(b, b.choose(huge, size - 1.0, inner), doubled=huge)
+    return (b.choose(size < math.inf, result, size).bits() | b.sign(x)).number()
+
+
+def arccosh(b: Body, x: Value) -> Value:
+    """The inverse hyperbolic cosine: log1p(t + sqrt(t² + 2t)) with t = x - 1."""
+    huge = x > _huge(b)
+    t = x - 1.0
+    inner = t + b.intrinsic("sqrt", b.fma(t, t, t + t))
+    result = _log1p(b, b.choose(huge, t, inner), doubled=huge)
+    return b.choose(x >= 1.0, b.choose(x < math.inf, result, x), math.nan)
+
+
+def arctanh(b: Body, x: Value) -> Value:
+    """The inverse hyperbolic tangent: half the logarithm of (1 + x) / (1 - x).
+
+    The quotient only finds the power of two; ``s`` is made of both its terms, which are written so
+    that they round once (1 - x is exact from 1/2 on). Near zero ``s`` is x itself.
+    """
+    form = b.form
+    size = b.magnitude(x)
+    above, below = size + 1.0, 1.0 - size
+    k, _, word = split(b, above / below, subnormal=False)
+    field = ((1 << (form.bits - form.mantissa - 1)) - 1) << form.mantissa
+    power = (word & field).number()
+    small = size < 0.5
+    more, less = power + 1.0, 1.0 - power
+    difference = b.choose(small, b.fma(size, more, less), b.fma(-power, below, above))
+    s = difference / b.choose(small, b.fma(size, less, more), b.fma(power, below, above))
+    z = s * s
+    high, low = _LN_2[form.bits]
+    half = k * 0.5
+    rest = b.fma(s * z * 0.5, b.polynomial(z, _LOG[form.bits]), half * low)
+    result = b.fma(half, high, s + rest)
+    outside = b.choose(size.equals(1.0), math.inf, math.nan)
+    return (b.choose(size < 1.0, result, outside).bits() | b.sign(x)).number()
 
 
 def _other_base(
     b: Body, x: Value, inverse: tuple[float, ...], step: tuple[float, ...] | None
 ) -> Value:
     """``log(x) * inverse``, with ``k`` times ``step`` for its integer part (None: one)."""
-    k, f, _ = _split(b, x)
+    k, f, _ = split(b, x)
     half, rest = _rest(b, f)
-    cut = (1 << b.form.bits) - (1 << (b.form.mantissa // 2 + 1))
-    high = ((f - half).bits() & cut).number()
+    high = ((f - half).bits() & b.form.upper_half).number()
     low = ((f - high) - half) + rest
     leading = high * inverse[0]
     trailing = b.fma(low + high, inverse[1], low * inverse[0])

@@ -47,6 +47,11 @@ class Format:
         """The smallest number that is not subnormal."""
         return 2.0 ** (1 - self.bias)
 
+    @property
+    def upper_half(self) -> int:
+        """Leaves of a number so many bits that a product of two such is exact."""
+        return (1 << self.bits) - (1 << (self.mantissa // 2 + 1))
+
     def pattern(self, number: float) -> int:
         """The bits of a number, as an unsigned integer."""
         codes = ("<d", "<Q") if self.bits == 64 else ("<f", "<I")
@@ -207,8 +212,9 @@ class Body:
             return operand.name
         if kind == "f":
             # A constant of type float is written as the double of the same value.
-            number = struct.unpack("<f", struct.pack("<f", operand))[0]
-            number = number if self.form.bits == 32 else float(operand)
+            number = float(operand)
+            if self.form.bits == 32:
+                (number,) = struct.unpack("<f", struct.pack("<f", number))
             constant = f"{self.form.element} 0x{FORMATS['double'].pattern(number):016X}"
         else:
             word = int(operand) & ((1 << self.form.bits) - 1)
@@ -239,7 +245,25 @@ class Body:
 
     def fma(self, left: Operand, right: Operand, added: Operand) -> Value:
         """``left * right + added``, with one rounding where the machine can."""
-        return self.intrinsic("fmuladd", left, right, added)
+        # Where bodies rely on the one rounding, LLVM must not take it for a product and a sum.
+        return self.intrinsic("fma" if self.fused else "fmuladd", left, right, added)
+
+    def product(self, left: Value, right: Value | float) -> tuple[Value, Value]:
+        """The rounded product and what rounding took from it."""
+        product = left * right
+        if self.fused:
+            return product, self.fma(left, right, -product)
+        left_high, left_low = self._halves(left)
+        right_high, right_low = self._halves(right)
+        lost = left_high * right_high - product
+        lost = (lost + left_high * right_low) + left_low * right_high
+        return product, lost + left_low * right_low
+
+    def _halves(self, number: Value | float) -> tuple[Value, Value]:
+        """A number as a sum of two with half as many bits."""
+        value = number if isinstance(number, Value) else Value(self, self.text(number, "f"), "f")
+        high = (value.bits() & self.form.upper_half).number()
+        return high, value - high
 
     def magnitude(self, value: Value) -> Value:
         """The number without its sign."""
