@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -149,16 +150,36 @@ def flatten(tree: Any) -> tuple[list[Any], Callable[[Iterable[Any]], Any]]:
     return found, rebuild
 
 
+def structure(tree: Any) -> Hashable:
+    """What trees have in common that are built alike: equal for them, and hashable.
+
+    >>> structure({"a": (1, 2)}) == structure({"a": (3.0, None)})
+    False
+    """
+    if type(tree) in _LEAVES:
+        return None
+    children = _children(tree)
+    if children is None:
+        return None
+    kind = type(tree)
+    own = _REGISTERED[kind][0](tree)[1] if kind in _REGISTERED else None
+    try:
+        hash(own)
+    except TypeError:
+        own = repr(own)
+    labels = () if kind is tuple or kind is list else tuple(_labels(tree, len(children)))
+    return kind, own, labels, tuple([structure(child) for child in children])
+
+
 def _collect(tree: Any, found: list[Any]) -> None:
     """Append the leaves in order."""
     children = _children(tree)
     if children is None:
         found.append(tree)
-        return
-    for child in children:
-        if type(child) in _LEAVES:
-            found.append(child)
-        else:
+    elif _LEAVES.issuperset(map(type, children)):
+        found.extend(children)
+    else:
+        for child in children:
             _collect(child, found)
 
 
@@ -167,9 +188,10 @@ def _refilled(tree: Any, values: Iterator[Any]) -> Any:
     children = _children(tree)
     if children is None:
         return next(values)
-    found = []
-    for child in children:
-        found.append(next(values) if type(child) in _LEAVES else _refilled(child, values))
+    if _LEAVES.issuperset(map(type, children)):
+        found = list(islice(values, len(children)))
+    else:
+        found = [_refilled(child, values) for child in children]
     return tuple(found) if type(tree) is tuple else _rebuild(tree, found)
 
 

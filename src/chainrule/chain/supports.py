@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.graph.operand import Operand, bind, concrete, symbolic
-from chainrule.graph.tape import dtype_of, shape_of
+from chainrule.graph.tape import dtype_of, known, shape_of
 from chainrule.rules.piecewise import WHERE
 
 Support = Any
@@ -86,7 +86,7 @@ def contract(contraction: Any, value: Any, factor: Any, support: Support) -> Any
     if support is None:
         return contraction(value, factor)
     finite = np.isfinite(factor)
-    if certainly(finite):
+    if not isinstance(all_finite := known(np.all(finite)), Operand) and all_finite:
         return contraction(value, factor)
     inside = indicator(support, value) != 0
 

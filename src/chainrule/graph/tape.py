@@ -7,23 +7,24 @@ topological order and nothing that walks a tape ever recurses.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
-from types import TracebackType
 from typing import Any, Protocol
 
 import numpy as np
 
 from chainrule.errors import TraceError
 from chainrule.graph.fronts import fronts
-from chainrule.graph.operand import NO_ATTRS, Attrs, Operand
+from chainrule.graph.operand import NO_ATTRS, Attrs, Operand, bind, concrete
 from chainrule.graph.places import located, place_of_call
 from chainrule.graph.primitive import Flat, Primitive
 
 # Numbers that nobody can change, and these together with arrays: what no computation is part of.
 NUMBERS = frozenset((float, int, bool, np.float64, np.float32, np.float16, np.int64, np.bool_))
 PLAIN = NUMBERS | {np.ndarray}
+ARRAY = np.ndarray
 # A loop may cut many times in one line: this many of its values are remembered.
 _REMEMBERED = 20
 # Later tapes lie inside earlier ones. Level 0 is left to graph nodes, which lie under every tape.
@@ -67,10 +68,46 @@ class Traced(Operand):
 
     def apply(self, primitive: Primitive, args: tuple[Any, ...], attrs: Attrs) -> Any:
         """Compute ``primitive`` on the values and record it on this tape."""
+        tape = self.tape
+        if tape.special or not primitive.recorded:
+            return self._apply(primitive, args, attrs)
+        # Functions of one or two arrays are what most programs are made of. Every question that is
+        # not asked here shows in the time that a program of small arrays takes.
+        if len(args) == 1:
+            x = self.value
+            if not tape.plain:
+                value = bind(primitive, (x,), attrs)
+            else:
+                value = primitive.evaluate(x, **attrs) if attrs else primitive.evaluate(x)
+        elif len(args) == 2 and not attrs:
+            a, b = args
+            other = b if a is self else a
+            kind = type(other)
+            if kind is Traced and other.level == self.level:
+                x, y = a.value, b.value
+            else:
+                x, y = (self.value, b) if a is self else (a, self.value)
+                if kind not in NUMBERS:
+                    if kind is not ARRAY:
+                        tape.plain = False
+                    args = (self, _kept(b)) if a is self else (_kept(a), self)
+            value = primitive.evaluate(x, y) if tape.plain else bind(primitive, (x, y))
+        else:
+            return self._apply(primitive, args, attrs)
+        if tape.plain and type(value) not in PLAIN:
+            tape.plain = False
+        if tape.record is not None:
+            tape.record()
+        return Traced(tape, value, primitive, args, attrs)
+
+    def _apply(self, primitive: Primitive, args: tuple[Any, ...], attrs: Attrs) -> Any:
+        """The same of any number of arguments, and where more has to be done than to record."""
         level = self.level
         tape = self.tape
         if tape.special:
             args = tape.looked_at(primitive, args)
+        if tape.staged:
+            return self._stage(primitive, args, attrs)
         values = []
         kept = True
         below: Operand | None = None  # the innermost of the computations around this one
@@ -88,9 +125,8 @@ class Traced(Operand):
             ):
                 below = a
             values.append(a)
-        if tape.staged:
-            return self._stage(primitive, values, args, attrs)
         if below is not None:
+            tape.plain = False
             value = below.apply(primitive, tuple(values), attrs)
         else:
             value = primitive.evaluate(*values, **attrs) if attrs else primitive.evaluate(*values)
@@ -98,20 +134,15 @@ class Traced(Operand):
             tape.note_cut(primitive, args)
             return value
         if not kept:
-            own = []
-            for a in args:
-                own.append(a if type(a) is Traced and a.level == level else _kept(a))
-            args = tuple(own)
+            args = tuple([a if type(a) is Traced and a.level == level else _kept(a) for a in args])
         record = tape.record
         if record is not None:
             record()
         return Traced(tape, value, primitive, args, attrs)
 
-    def _stage(
-        self, primitive: Primitive, values: list[Any], args: tuple[Any, ...], attrs: Attrs
-    ) -> Any:
+    def _stage(self, primitive: Primitive, args: tuple[Any, ...], attrs: Attrs) -> Any:
         """Record everything, also conditions and whole numbers: the next run has other values."""
-        value = primitive.evaluate(*map(example, values), **attrs)
+        value = primitive.evaluate(*map(example, args), **attrs)
         level = self.level
         kept = [a if type(a) is Traced and a.level == level else _kept(a) for a in args]
         return Traced(self.tape, value, primitive, tuple(kept), attrs)
@@ -153,12 +184,18 @@ class Traced(Operand):
 
     def __bool__(self) -> bool:
         if not self.transparent:
+            if self.tape.assumed is not None:
+                return bool(self.tape.assume(self))
             raise TraceError(
                 "a branch on a value inside a staged loop: its body is recorded once, so every "
                 "iteration would take the branch of the first.\n"
                 "Write np.where(condition, a, b), or cond(condition, f, g, x)."
             )
         return bool(self.value)
+
+    def __index__(self) -> int:
+        value = known(self)
+        return super().__index__() if isinstance(value, Operand) else operator.index(value)
 
     def __len__(self) -> int:
         if not self.shape:
@@ -213,7 +250,7 @@ class Tape:
     """
 
     __slots__ = (
-        "_closed", "_instead", "_watch", "branching", "cuts", "level", "record",
+        "_closed", "_instead", "_watch", "assumed", "branching", "cuts", "level", "plain", "record",
         "records", "special", "staged",
     )  # fmt: skip
 
@@ -224,12 +261,19 @@ class Tape:
         self.staged = staged
         # On a staged tape: whether the values are those of this one run, so that they may be asked.
         self.branching = False
+        # On a staged tape: the values that were asked for, each with the index of its record, if the
+        # recording may count on them. Whoever runs it again has to see that they are the same.
+        self.assumed: list[tuple[int, Any]] | None = None
         self.cuts: dict[tuple[str, int], Cut] = {}
         self._closed = False
         self._watch: Watch | None = None
         self._instead: Callable[[Operand], Any] | None = None
-        # Whether any of the three above is set: one question for every operation instead of three.
-        self.special = False
+        # Whether it is staged, or any of the three above is set: one question for every operation
+        # instead of four.
+        self.special = staged
+        # Whether all values are arrays and numbers for certain, and no operands of the computations
+        # around this one.
+        self.plain = False
 
     @property
     def closed(self) -> bool:
@@ -261,8 +305,15 @@ class Tape:
         self._instead = instead
         self._settle()
 
+    def assume(self, record: Traced) -> Any:
+        """The value of a record in this run, noted as one that the recording counts on."""
+        assert self.assumed is not None
+        self.assumed.append((record.index, record.value))
+        return record.value
+
     def _settle(self) -> None:
-        self.special = self._closed or self._watch is not None or self._instead is not None
+        set_any = self._closed or self._watch is not None or self._instead is not None
+        self.special = self.staged or set_any
 
     def looked_at(self, primitive: Primitive, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """The arguments of an operation after the questions that are rarely asked."""
@@ -294,10 +345,10 @@ class Tape:
 
     def close(self) -> None:
         """The function has returned: from here on a record of this tape in use is a leak."""
-        self.closed = True
-        if self.watch is not None:
-            self.watch.settle()
-            self.watch = None
+        self._closed = self.special = True
+        if self._watch is not None:
+            self._watch.settle()
+            self._watch = None
 
     def constant(self, value: Any) -> Traced:
         """A record that depends on nothing, for an array that is going to be assigned to."""
@@ -319,6 +370,14 @@ def example(value: Any) -> Any:
     """A plain value of the shape and dtype of ``value``, for staging."""
     while isinstance(value, Operand):
         value = value.example()
+    return value
+
+
+def known(value: Any) -> Any:
+    """What is under every computation, also where a recording has to count on it from then on."""
+    value = concrete(value)
+    if type(value) is Traced and value.tape.assumed is not None:
+        return value.tape.assume(value)
     return value
 
 
@@ -347,23 +406,16 @@ def _leaked(operation: str) -> TraceError:
     )
 
 
-class running:
-    """While the function runs whose computation ``tape`` records; closes the tape at the end."""
+class running(fronts):
+    """While the function runs whose computation a tape records; closes the tape at the end."""
 
-    __slots__ = ("front", "place", "tape")
+    __slots__ = ("tape",)
 
     def __init__(self, tape: Tape) -> None:
-        self.tape = tape
-        self.place = located()
-        self.front = fronts(tape)
+        self.computation = self.tape = tape
 
-    def __enter__(self) -> None:
-        self.front.__enter__()
-
-    def __exit__(
-        self, kind: object, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.front.__exit__()
+    def __exit__(self, *raised: Any) -> None:
+        fronts.__exit__(self)
         self.tape.close()
-        if error is not None:
-            self.place.__exit__(kind, error, traceback)
+        if raised[1] is not None:
+            located().__exit__(*raised)

@@ -12,7 +12,7 @@ import numpy as np
 from chainrule.errors import TraceError
 from chainrule.graph.operand import Operand, bind, concrete
 from chainrule.graph.primitive import Flat, Linear, Primitive
-from chainrule.graph.tape import PLAIN, dtype_of, shape_of
+from chainrule.graph.tape import PLAIN, dtype_of, known, shape_of
 from chainrule.rules import batching
 from chainrule.rules.batching import ARRAY
 from chainrule.rules.book import define, numpy_function
@@ -29,12 +29,12 @@ def reshape(x: Any, shape: Any) -> Any:
         return x.reshape(shape)[()]
     several = isinstance(shape, tuple | list) or np.ndim(shape) > 0
     sizes = tuple(map(int, shape)) if several else (int(shape),)
-    if sizes.count(-1) > 1:
-        raise ValueError("can only specify one unknown dimension")
     if -1 in sizes:
-        known = math.prod(n for n in sizes if n != -1)
+        if sizes.count(-1) > 1:
+            raise ValueError("can only specify one unknown dimension")
+        known = -math.prod(sizes)
         rest = math.prod(shape_of(x)) // known if known else 0
-        sizes = tuple(rest if n == -1 else n for n in sizes)
+        sizes = tuple([rest if n == -1 else n for n in sizes])
     return bind(RESHAPE, (x,), {"shape": sizes})
 
 
@@ -89,14 +89,17 @@ def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
     if wide == shape:
         return x
     extra = len(wide) - len(shape)
-    if type(x) is np.ndarray and (wide[extra:] == shape):
+    if wide[extra:] == shape and type(x) is np.ndarray:
         return np.add.reduce(x, 0 if extra == 1 else tuple(range(extra)))
-    repeated = tuple([
-        i for i, n in enumerate(wide) if i < extra or (shape[i - extra] == 1 and n != 1)
-    ])
+    repeated = list(range(extra))
+    for i in range(extra, len(wide)):
+        if shape[i - extra] == 1 != wide[i]:
+            repeated.append(i)
+    axes = tuple(repeated)
     if type(x) is np.ndarray:
-        return np.add.reduce(x, axis=repeated, keepdims=True).reshape(shape)
-    return reshape(np.sum(x, axis=repeated, keepdims=True) if repeated else x, shape)
+        total = np.add.reduce(x, axes, keepdims=True)
+        return total.reshape(shape) if extra else total
+    return reshape(np.sum(x, axis=axes, keepdims=True) if axes else x, shape)
 
 
 def split_index(index: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
@@ -120,6 +123,8 @@ def split_index(index: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
 
 
 def _index_array(part: Any) -> Any:
+    if isinstance(part, Operand) and dtype_of(part) == np.bool_:
+        part = known(part)
     if isinstance(part, Operand):
         if dtype_of(part) == np.bool_ and not part.symbol:
             raise TraceError(
@@ -171,7 +176,7 @@ def _broadcast(x: Any, shape: tuple[int, ...]) -> Any:
 
 
 RESHAPE = define(
-    "reshape", lambda x, shape: np.asarray(x).reshape(shape),
+    "reshape", lambda x, shape: (x if type(x) is np.ndarray else np.asarray(x)).reshape(shape),
     Linear(lambda ct, x, shape: reshape(ct, shape_of(x))),
     elementwise=False, structure="permutation", shapes=("shape",), view=True,
 )  # fmt: skip

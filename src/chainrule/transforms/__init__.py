@@ -9,11 +9,13 @@ from chainrule.transforms.absent import AbsentGradientWarning
 from chainrule.transforms.batching import vmap
 from chainrule.transforms.derivatives import grad, jvp, linearize, value_and_grad, vjp
 from chainrule.transforms.jacobians import hessian, hvp, jacobian
+from chainrule.transforms.jit import JitWarning, jit
 from chainrule.transforms.loops import cond, fori_loop, scan, while_loop
 from chainrule.transforms.own_rules import checkpoint, custom_rule, stop_gradient
 
 __all__ = [
     "AbsentGradientWarning",
+    "JitWarning",
     "checkpoint",
     "cond",
     "custom_rule",
@@ -22,6 +24,7 @@ __all__ = [
     "hessian",
     "hvp",
     "jacobian",
+    "jit",
     "jvp",
     "linearize",
     "scan",

@@ -1,0 +1,402 @@
+"""The code of a whole program: its groups one after another, and where everything lies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from chainrule.run.llvm.emit import Emitter, Module, number, type_of
+from chainrule.run.llvm.expressions import Affine, Expr, Var, load, op
+from chainrule.run.llvm.lowering import Lowering, of_var
+from chainrule.run.llvm.nests import (
+    Buffer,
+    Call,
+    Group,
+    Loop,
+    Statement,
+    Straight,
+    contract,
+    loops_around,
+    path_of,
+)
+
+# Statements in one function: LLVM takes longer than linear time for long ones.
+_CHUNK = 160
+# Rooms for one turn of a loop lie on the stack up to this size.
+_ON_STACK = 1 << 16
+# Work below this (in additions, roughly) does not pay for a thread.
+_PARALLEL_FROM = 400_000
+_ALIGNED = 64
+_BITS = {"double": "d", "float": "s"}
+
+
+class Code:
+    """The code of a lowered program.
+
+    ``segments`` is what is to be done in order: names of functions ``void (ptr frame)``, and calls
+    of NumPy between them. The frame holds pointers: the workspace, a whole number that is 0 while all goes well, then
+    ``slots`` in their order.
+    """
+
+    def __init__(self, lowering: Lowering, module: Module, prefix: str = "u") -> None:
+        self.lowering = lowering
+        self.module = module
+        self.prefix = prefix
+        self.nests = lowering.nests
+        self.segments: list[Any] = []
+        self.groups = _chunked(self.nests.groups)
+        contract(self.nests, lambda size: size <= _ON_STACK)
+        self.silent = _silent(self.nests.buffers)
+        self.slots: list[Buffer] = [
+            b for b in self.nests.buffers if b.kind in ("input", "constant", "result")
+        ]
+        self._places = {id(b): k + 2 for k, b in enumerate(self.slots)}
+        self._partials: dict[int, list[tuple[Statement, Buffer]]] = {}
+        self.parallel = [self._is_parallel(g) for g in self.groups]
+        self.workspace = self._plan()
+        self._main()
+
+    # ------------------------------------------------------------------------------------ where it is
+
+    def _in_memory(self, b: Buffer) -> bool:
+        return b.home is None and id(b) not in self.silent
+
+    def _plan(self) -> int:
+        """Places in the workspace: what is no longer needed makes room. Returns its size."""
+        first: dict[int, int] = {}
+        last: dict[int, int] = {}
+        known: dict[int, Buffer] = {}
+        for n, group in enumerate(self.groups):
+            for b in _used(group):
+                if b.kind == "temporary" and self._in_memory(b):
+                    known[id(b)] = b
+                    first.setdefault(id(b), n)
+                    last[id(b)] = n
+            for _, partial in self._partials.get(n, ()):
+                known[id(partial)] = partial
+                first[id(partial)] = last[id(partial)] = n
+        starts: dict[int, list[Buffer]] = {}
+        ends: dict[int, list[Buffer]] = {}
+        for key, b in known.items():
+            starts.setdefault(first[key], []).append(b)
+            ends.setdefault(last[key], []).append(b)
+        free: list[tuple[int, int]] = []  # offset and size, in order
+        top = 0
+        for n in range(len(self.groups)):
+            for b in sorted(starts.get(n, ()), key=lambda b: -b.size):
+                need = max(_ALIGNED, -(-b.size * b.itemsize // _ALIGNED) * _ALIGNED)
+                best = min(
+                    (k for k, (_, size) in enumerate(free) if size >= need),
+                    key=lambda k: free[k][1], default=None,
+                )  # fmt: skip
+                if best is None:
+                    if free and free[-1][0] + free[-1][1] == top:  # the last one grows
+                        offset = free.pop()[0]
+                    else:
+                        offset = top
+                    b.slot = offset
+                    top = offset + need
+                else:
+                    offset, size = free[best]
+                    b.slot = offset
+                    if size == need:
+                        free.pop(best)
+                    else:
+                        free[best] = offset + need, size - need
+            for b in ends.get(n, ()):
+                need = max(_ALIGNED, -(-b.size * b.itemsize // _ALIGNED) * _ALIGNED)
+                free.append((b.slot, need))
+                free.sort()
+                joined: list[tuple[int, int]] = []
+                for offset, size in free:
+                    if joined and joined[-1][0] + joined[-1][1] == offset:
+                        joined[-1] = joined[-1][0], joined[-1][1] + size
+                    else:
+                        joined.append((offset, size))
+                free = joined
+        return top
+
+    # ------------------------------------------------------------------------------------- functions
+
+    def _is_parallel(self, group: Group) -> bool:
+        if not isinstance(group, Loop) or self.module.target.threads < 2:
+            return False
+        var = group.var.here()
+        statements = group.statements()
+        work = sum(s.weight * math.prod(v.extent for v in s.vars) for s in statements)
+        if work < _PARALLEL_FROM or var.extent < 32:
+            return False
+        partials: list[tuple[Statement, Buffer]] = []
+        for s in statements:
+            if any(isinstance(i, Expr) for i in s.index) or (s.combine and s.initial is None):
+                return False
+            if s.combine and any(
+                r and v.here() is var for v, r in zip(s.vars, s.reduced, strict=True)
+            ):
+                shape = (self.module.target.threads, *s.target.shape)
+                partials.append((s, Buffer("p", shape, s.target.dtype, "temporary")))
+                if s.target.size > 1 << 16:
+                    return False
+        self._partials[self.groups.index(group)] = partials
+        return True
+
+    def _main(self) -> None:
+        segment = _Segment(self, 0)
+        for n, group in enumerate(self.groups):
+            if isinstance(group, Call):
+                if group.kind == "gemm":
+                    segment.gemm(group)
+                    continue
+                segment.end()
+                self.segments.append(group)
+                segment = _Segment(self, len(self.segments))
+                continue
+            name = f"{self.prefix}.g{n}"
+            buffers = [b for b in _used(group) if self._in_memory(b)]
+            self._function(name, group, buffers, self.parallel[n])
+            if self.parallel[n]:
+                segment.parallel(name, group, buffers, self._partials[n])
+            else:
+                segment.call(name, buffers)
+        segment.end()
+
+    def _function(self, name: str, group: Any, buffers: Sequence[Buffer], parallel: bool) -> None:
+        emitter = Emitter(self.module)
+        emitter.silent = self.silent
+        emitter.pointers["status"] = "%status"  # type: ignore[index]
+        for k, b in enumerate(buffers):
+            emitter.pointers[id(b)] = f"%b{k}"
+        parameters = ["ptr %status", *(f"ptr noalias %b{k}" for k in range(len(buffers)))]
+        if parallel:
+            parameters += ["i64 %low", "i64 %high"]
+            emitter.loop(group, "%low", "%high")
+        elif isinstance(group, Loop):
+            emitter.loop(group)
+        else:
+            for s in group.body:
+                emitter.statement(s)
+        emitter.finish(name, ", ".join(parameters))
+
+
+class _Segment:
+    """A function that calls the functions of groups in order."""
+
+    def __init__(self, code: Code, number: int) -> None:
+        self.code = code
+        self.name = f"{code.prefix}.run{number}"
+        self.lines: list[str] = []
+        self.allocas: list[str] = []
+        self.count = 0
+        self.pointers: dict[int, str] = {}
+        self.calls = 0
+
+    def put(self, text: str) -> str:
+        self.count += 1
+        self.lines.append(f"  %v{self.count} = {text}")
+        return f"%v{self.count}"
+
+    def alloca(self, type_name: str, count: int = 1) -> str:
+        self.count += 1
+        self.allocas.append(f"  %v{self.count} = alloca {type_name}, i64 {count}, align 16")
+        return f"%v{self.count}"
+
+    def pointer(self, b: Buffer) -> str:
+        """The address of a buffer."""
+        found = self.pointers.get(id(b))
+        if found is None:
+            slot = self.code._places.get(id(b))
+            if slot is not None:
+                place = self.put(f"getelementptr ptr, ptr %frame, i64 {slot}")
+                found = self.put(f"load ptr, ptr {place}")
+            else:
+                if "workspace" not in self.pointers:
+                    self.pointers["workspace"] = self.put("load ptr, ptr %frame")  # type: ignore[index]
+                base = self.pointers["workspace"]  # type: ignore[index]
+                found = self.put(f"getelementptr i8, ptr {base}, i64 {b.slot}")
+            self.pointers[id(b)] = found
+        return found
+
+    def status(self) -> str:
+        """Where a run notes that an index was out of bounds."""
+        if "status" not in self.pointers:
+            place = self.put("getelementptr ptr, ptr %frame, i64 1")
+            self.pointers["status"] = self.put(f"load ptr, ptr {place}")  # type: ignore[index]
+        return self.pointers["status"]  # type: ignore[index]
+
+    def call(self, name: str, buffers: Sequence[Buffer]) -> None:
+        given = ", ".join(f"ptr {p}" for p in (self.status(), *map(self.pointer, buffers)))
+        self.lines.append(f"  call void @{name}({given})")
+        self.calls += 1
+
+    def parallel(
+        self, name: str, group: Loop, buffers: Sequence[Buffer],
+        partials: Sequence[tuple[Statement, Buffer]],
+    ) -> None:  # fmt: skip
+        """The turns of a loop divided among threads."""
+        module = self.code.module
+        threads = module.target.threads
+        var = group.var.here()
+        self.calls += 1
+        step = -(-var.extent // threads)
+        step = -(-step // 16) * 16
+        bounds = [(low, min(low + step, var.high)) for low in range(var.low, var.high, step)]
+        own = {id(s.target): p for s, p in partials}
+        count = len(buffers) + 1
+        layout = f"[{count + 2} x i64]"
+        thread = f"{name}.thread"
+        lines = [f"define internal ptr @{thread}(ptr %task) #0 {{"]
+        names = []
+        for k in range(count + 2):
+            lines.append(f"  %p{k} = getelementptr i64, ptr %task, i64 {k}")
+            kind = "ptr" if k < count else "i64"
+            lines.append(f"  %a{k} = load {kind}, ptr %p{k}")
+            names.append(f"{kind} %a{k}")
+        lines += [f"  call void @{name}({', '.join(names)})", "  ret ptr null", "}"]
+        module.functions.append("\n".join(lines))
+        module.declare("declare i32 @pthread_create(ptr, ptr, ptr, ptr)")
+        module.declare("declare i32 @pthread_join(i64, ptr)")
+        running = []
+        for n, (low, high) in enumerate(bounds[::-1]):
+            n = len(bounds) - 1 - n
+            given = [self.status()]
+            for b in buffers:
+                partial = own.get(id(b))
+                if partial is None:
+                    given.append(self.pointer(b))
+                else:
+                    base = self.pointer(partial)
+                    offset = n * b.size * b.itemsize
+                    given.append(self.put(f"getelementptr i8, ptr {base}, i64 {offset}"))
+            if n == 0:
+                text = ", ".join([*(f"ptr {g}" for g in given), f"i64 {low}", f"i64 {high}"])
+                self.lines.append(f"  call void @{name}({text})")
+                break
+            task = self.alloca(layout)
+            handle = self.alloca("i64")
+            for k, (kind, g) in enumerate(
+                [*(("ptr", g) for g in given), ("i64", str(low)), ("i64", str(high))]
+            ):
+                place = self.put(f"getelementptr i64, ptr {task}, i64 {k}")
+                self.lines.append(f"  store {kind} {g}, ptr {place}")
+            failed = self.put(
+                f"call i32 @pthread_create(ptr {handle}, ptr null, ptr @{thread}, ptr {task})"
+            )
+            running.append((handle, task, failed))
+        for handle, task, failed in running:
+            self.count += 1
+            ok, alone, after = f"ok{self.count}", f"alone{self.count}", f"after{self.count}"
+            good = self.put(f"icmp eq i32 {failed}, 0")
+            self.lines.append(f"  br i1 {good}, label %{ok}, label %{alone}")
+            self.lines.append(f"{ok}:")
+            one = self.put(f"load i64, ptr {handle}")
+            self.put(f"call i32 @pthread_join(i64 {one}, ptr null)")
+            self.lines.append(f"  br label %{after}")
+            self.lines.append(f"{alone}:")
+            self.put(f"call ptr @{thread}(ptr {task})")
+            self.lines.append(f"  br label %{after}")
+            self.lines.append(f"{after}:")
+        for k, (s, partial) in enumerate(partials):
+            self._merged(f"{name}.m{k}", s, partial, len(bounds))
+
+    def _merged(self, name: str, s: Statement, partial: Buffer, parts: int) -> None:
+        """What the threads have summed, one after another."""
+        target = s.target
+        variables = [Var(n) for n in target.shape]
+        index = tuple(of_var(v) for v in variables)
+        value: Expr = load(partial, (Affine(0), *index))
+        assert s.combine is not None
+        for n in range(1, parts):
+            value = op(s.combine, target.dtype, value, load(partial, (Affine(n), *index)))
+        merged = Statement(target, variables, index, value)
+        group: Any = loops_around(merged)
+        self.code._function(name, group, [target, partial], False)
+        self.call(name, [target, partial])
+
+    def gemm(self, call: Call) -> None:
+        """A product of matrices by the BLAS, whose columns are our rows."""
+        module = self.code.module
+        (target,) = call.writes
+        kind = _BITS[type_of(target.dtype)]
+        symbol = f"cr.{kind}gemm"
+        module.declare(f"declare void @{symbol}({', '.join(['ptr'] * 13)})")
+        m, n, k = call.data["sizes"]
+        self.calls += 1
+
+        def pointer_to(type_name: str, text: str) -> str:
+            place = self.alloca(type_name)
+            self.lines.append(f"  store {type_name} {text}, ptr {place}")
+            return place
+
+        def matrix(part: Any) -> tuple[str, str, str]:
+            b, offset, transposed, stride = part
+            base = self.pointer(b)
+            if offset:
+                base = self.put(f"getelementptr i8, ptr {base}, i64 {offset * b.itemsize}")
+            return base, pointer_to("i8", str(ord("T" if transposed else "N"))), pointer_to("i32", str(stride))
+
+        a, ta, lda = matrix(call.data["left"])
+        b, tb, ldb = matrix(call.data["right"])
+        t = type_of(target.dtype)
+        one = pointer_to(t, number(target.dtype.type(1), target.dtype))
+        zero = pointer_to(t, number(target.dtype.type(0), target.dtype))
+        sizes = [pointer_to("i32", str(x)) for x in (n, m, k, n)]
+        given = [tb, ta, *sizes[:3], one, b, ldb, a, lda, zero, self.pointer(target), sizes[3]]
+        self.lines.append(f"  call void @{symbol}({', '.join(f'ptr {g}' for g in given)})")
+
+    def end(self) -> None:
+        if not self.calls and self.code.segments:
+            return
+        self.code.module.functions.append("\n".join([
+            f"define void @{self.name}(ptr %frame) #0 {{", "entry:", *self.allocas, *self.lines,
+            "  ret void", "}",
+        ]))  # fmt: skip
+        self.code.segments.append(self.name)
+
+
+def _used(group: Any) -> list[Buffer]:
+    """The buffers that a group reads or writes."""
+    if isinstance(group, Call):
+        return list({id(b): b for b in [*group.reads_buffers, *group.writes]}.values())
+    statements = group.statements() if isinstance(group, Loop) else group.body
+    found: dict[int, Buffer] = {}
+    for s in statements:
+        for r in s.reads:
+            found.setdefault(id(r.data), r.data)
+        found.setdefault(id(s.target), s.target)
+    return list(found.values())
+
+
+def _chunked(groups: Sequence[Group]) -> list[Group]:
+    """Long straight groups in parts."""
+    found: list[Group] = []
+    for group in groups:
+        if isinstance(group, Straight) and len(group.body) > _CHUNK:
+            for start in range(0, len(group.body), _CHUNK):
+                part = Straight()
+                part.body = group.body[start : start + _CHUNK]
+                for s in part.body:
+                    s.parent = part
+                found.append(part)
+        else:
+            found.append(group)
+    return found
+
+
+def _silent(buffers: Sequence[Buffer]) -> set[int]:
+    """Buffers that are never in memory: all uses are in the turn in which the value is made."""
+    found: set[int] = set()
+    for b in buffers:
+        if b.kind != "temporary" or not b.writers:
+            continue
+        if b.home is not None:
+            if len(b.writers) == 1 and all(n == 1 or b.dropped >> axis & 1 for axis, n in enumerate(b.shape)):
+                found.add(id(b))
+            continue
+        first = b.writers[0]
+        if (
+            len(b.writers) == 1 and isinstance(first, Statement) and not path_of(first)
+            and all(isinstance(r, Statement) and r.parent is first.parent for r in b.readers)
+        ):  # fmt: skip
+            found.add(id(b))
+    return found

@@ -1,0 +1,160 @@
+"""Sums of products: by the BLAS where they are large, as loops where they are small."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from chainrule.run.llvm.expressions import ZERO, Expr, op
+from chainrule.run.llvm.lowering import (
+    Index,
+    Lowering,
+    Tensor,
+    Unsupported,
+    converted,
+    of_buffer,
+    reshaped,
+    rule,
+    strides_of,
+    view,
+)
+from chainrule.run.llvm.nests import Buffer, Call
+from chainrule.run.llvm.program import Value
+
+# Products of matrices with fewer multiplications than this are loops: a call costs more.
+_BLAS_FROM = 4000
+
+
+@rule("matmul")
+def _matmul(b: Lowering, value: Value, x: Tensor, y: Tensor) -> Tensor:
+    letters = iter("abcdefghijklmnopqrstuvwxyz")
+    if len(x.shape) == 1 and len(y.shape) == 1:
+        return contraction(b, value, x, "k", y, "k", "")
+    if len(x.shape) == 1:
+        stack = "".join(next(letters) for _ in y.shape[:-2])
+        return contraction(b, value, x, "K", y, stack + "KN", stack + "N")
+    if len(y.shape) == 1:
+        stack = "".join(next(letters) for _ in x.shape[:-2])
+        return contraction(b, value, x, stack + "MK", y, "K", stack + "M")
+    depth = max(len(x.shape), len(y.shape)) - 2
+    names = "".join(next(letters) for _ in range(depth))
+    left = names[depth - (len(x.shape) - 2) :] + "MK"
+    right = names[depth - (len(y.shape) - 2) :] + "KN"
+    return contraction(b, value, x, left, y, right, names + "MN")
+
+
+@rule("einsum")
+def _einsum(b: Lowering, value: Value, x: Tensor, y: Tensor) -> Tensor:
+    inputs, out = value.attrs["subscripts"].split("->")
+    left, right = inputs.split(",")
+    return contraction(b, value, x, left, y, right, out)
+
+
+def contraction(
+    b: Lowering, value: Value, x: Tensor, left: str, y: Tensor, right: str, out: str
+) -> Tensor:
+    """A sum of products over named axes; axes of length one are repeated."""
+    if value.dtype.kind not in "fi":
+        raise Unsupported("a contraction")
+    sizes: dict[str, int] = {}
+    for name, n in (*zip(left, x.shape, strict=True), *zip(right, y.shape, strict=True)):
+        sizes[name] = max(sizes.get(name, 0), n) if n else 0
+    summed = [c for c in dict.fromkeys(left + right) if c not in out]
+    rows = [c for c in out if c in left and c not in right]
+    columns = [c for c in out if c in right and c not in left]
+    work = math.prod(sizes.values())
+    x, y = converted(b, x, value.dtype), converted(b, y, value.dtype)
+    m, n, k = (math.prod(sizes[c] for c in part) for part in (rows, columns, summed))
+    if (
+        b.blas and value.dtype.kind == "f" and min(m, n) >= 4 and k >= 4
+        and m * n * k >= _BLAS_FROM and len(left) == len(rows) + len(summed)
+        and len(right) == len(columns) + len(summed)
+    ):  # fmt: skip
+        return _product(b, value, (x, left), (y, right), (rows, columns, summed), out, sizes)
+    x = b.for_many(x, work / max(x.size, 1))
+    y = b.for_many(y, work / max(y.size, 1))
+    order = [*out, *summed]
+    shape = tuple(sizes[c] for c in order)
+
+    def of(t: Tensor, names: str) -> Callable[[Index], Expr]:
+        places = [order.index(c) for c in names]
+        ones = [t.shape[k] == 1 for k in range(len(names))]
+        return lambda index: t.at(
+            tuple([ZERO if one else index[p] for one, p in zip(ones, places, strict=True)])
+        )
+
+    at_x, at_y = of(x, left), of(y, right)
+    product = Tensor(
+        shape, value.dtype,
+        lambda index: op("multiply", value.dtype, at_x(index), at_y(index)),
+        x.weight + y.weight + 1, 1 + max(x.depth, y.depth),
+    )  # fmt: skip
+    if not summed:
+        return product
+    return b.reduce(product, range(len(out), len(order)), "add", 0)
+
+
+def _product(
+    b: Lowering, value: Value, first: Any, second: Any, groups: Any, out: str, sizes: Any
+) -> Tensor:
+    """A product of two matrices, by the BLAS."""
+    (x, left), (y, right) = first, second
+    rows, columns, summed = groups
+    m, n, k = (math.prod(sizes[c] for c in part) for part in groups)
+    one = _matrix(b, x, left, rows, summed)
+    other = _matrix(b, y, right, summed, columns)
+    target = b.nests.buffer("m", (m, n), value.dtype)
+    b.nests.call(Call(
+        "gemm", [target], [one[0], other[0]], {"sizes": (m, n, k), "left": one, "right": other},
+        b.place,
+    ))  # fmt: skip
+    natural = [*rows, *columns]
+    found = reshaped(b, of_buffer(target), tuple(sizes[c] for c in natural))
+    order = [natural.index(c) for c in out]
+    if order == list(range(len(order))):
+        return found
+    strides = strides_of(found)
+    inverse = [order.index(j) for j in range(len(order))]
+    return view(
+        found, value.shape, lambda index: tuple([index[j] for j in inverse]),
+        [strides[a] for a in order],
+    )  # fmt: skip
+
+
+def _matrix(
+    b: Lowering, x: Tensor, names: str, first: Sequence[str], second: Sequence[str]
+) -> tuple[Buffer, int, bool, int]:
+    """An array as a matrix whose rows are ``first``: buffer, offset, transposed, stride."""
+    if x.layout is not None:
+        source, offset, strides = x.layout
+        by_name = dict(zip(names, zip(x.shape, strides, strict=True), strict=True))
+        one, other = (_joined([by_name[c] for c in part]) for part in (first, second))
+        if one is not None and other is not None:
+            (n_one, s_one), (n_other, s_other) = one, other
+            if s_other == 1 and s_one >= n_other:
+                return source, offset, False, s_one
+            if s_one == 1 and s_other >= n_one:
+                return source, offset, True, s_other
+    order = [names.index(c) for c in (*first, *second)]
+    if order != list(range(len(order))):
+        inverse = [order.index(j) for j in range(len(order))]
+        moved = x
+        x = Tensor(
+            tuple(x.shape[a] for a in order), x.dtype,
+            lambda index: moved.at(tuple([index[j] for j in inverse])), x.weight, x.depth,
+        )  # fmt: skip
+    kept = b.stored(x)
+    assert kept.buffer is not None
+    return kept.buffer, 0, False, max(1, math.prod(kept.shape[len(first) :]))
+
+
+def _joined(axes: Sequence[tuple[int, int]]) -> tuple[int, int] | None:
+    """Neighbouring axes as one: its length and stride, if they lie like one."""
+    axes = [(n, s) for n, s in axes if n != 1]
+    if not axes:
+        return 1, 1
+    for (_, outer), (n, inner) in zip(axes, axes[1:], strict=False):
+        if outer != n * inner:
+            return None
+    return math.prod(n for n, _ in axes), axes[-1][1]

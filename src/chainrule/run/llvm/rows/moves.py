@@ -1,0 +1,340 @@
+"""Operations that only move elements: views, selections, and their transposes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from chainrule.run.llvm.expressions import ZERO, Affine, Expr, Var, cast, const, op
+from chainrule.run.llvm.lowering import (
+    Index,
+    Lowering,
+    Tensor,
+    Unsupported,
+    converted,
+    of_buffer,
+    of_var,
+    repeated,
+    reshaped,
+    rule,
+    strides_of,
+    view,
+)
+from chainrule.run.llvm.nests import Buffer, Statement
+from chainrule.run.llvm.program import Value
+from chainrule.run.llvm.rows import elementwise as elements
+
+
+@rule("transpose")
+def _transpose(b: Lowering, value: Value, x: Tensor) -> Tensor:
+    axes = value.attrs["axes"]
+    inverse = [axes.index(k) for k in range(len(axes))]
+    strides = strides_of(x)
+    return view(
+        x, value.shape, lambda index: tuple([index[k] for k in inverse]),
+        [strides[a] for a in axes],
+    )  # fmt: skip
+
+
+@rule("broadcast_to")
+def _broadcast(b: Lowering, value: Value, x: Tensor) -> Tensor:
+    x = b.for_many(x, value.size / max(x.size, 1))
+    extra = len(value.shape) - len(x.shape)
+    strides = [0] * extra + [
+        0 if n == 1 and value.shape[extra + k] != 1 else s
+        for k, (n, s) in enumerate(zip(x.shape, strides_of(x), strict=True))
+    ]
+    at = repeated(x, value.shape)
+    layout = None if x.layout is None else (x.layout[0], x.layout[1], tuple(strides))
+    return Tensor(value.shape, x.dtype, at, x.weight, x.depth, layout)
+
+
+@rule("reshape", "flat")
+def _reshape(b: Lowering, value: Value, x: Tensor) -> Tensor:
+    return reshaped(b, x, value.shape)
+
+
+def slice_of(x: Tensor, parts: Sequence[Any]) -> Tensor:
+    """Basic indexing: whole numbers, slices and new axes; an ellipsis is written out already."""
+    shape: list[int] = []
+    moves: list[tuple[int, int, int | None]] = []  # for each axis of x: start, step, new axis
+    steps: list[int | None] = []
+    strides = strides_of(x)
+    offset = 0
+    axis = 0
+    for part in parts:
+        if part is None:
+            shape.append(1)
+            steps.append(0)
+            continue
+        n, stride = x.shape[axis], strides[axis]
+        axis += 1
+        if isinstance(part, slice):
+            start, stop, step = part.indices(n)
+            moves.append((start, step, len(shape)))
+            count = len(range(start, stop, step))
+            shape.append(count)
+            steps.append(stride * step)
+            offset += start * stride if count else 0
+        else:
+            at = part + n if part < 0 else part
+            if not 0 <= at < n:
+                raise Unsupported("an index out of bounds")
+            moves.append((at, 0, None))
+            offset += at * stride
+
+    def move(index: Index) -> Index:
+        return tuple([
+            Affine(start) if k is None else _stepped(index[k], start, step)
+            for start, step, k in moves
+        ])
+
+    return view(x, tuple(shape), move, steps, offset)
+
+
+def _stepped(index: Any, start: int, step: int) -> Any:
+    if isinstance(index, Affine):
+        return index.scaled(step).shifted(start)
+    scaled = op("multiply", np.int64, index, const(step, np.int64))
+    return op("add", np.int64, scaled, const(start, np.int64))
+
+
+def written_out(template: tuple[Any, ...], ndim: int) -> list[Any]:
+    """An index with as many parts as it has axes (and new axes)."""
+    taken = sum(1 for part in template if part is not None and part is not Ellipsis)
+    parts: list[Any] = []
+    for part in template:
+        if part is Ellipsis:
+            parts.extend([slice(None)] * (ndim - taken))
+        else:
+            parts.append(part)
+    if Ellipsis not in template:
+        parts.extend([slice(None)] * (ndim - taken))
+    return parts
+
+
+# ------------------------------------------------------------------------------- parts of a bundle
+
+
+@rule("item")
+def _item(b: Lowering, value: Value, _: Any) -> Tensor:
+    return b.bundles[value.args[0].number][value.attrs["position"]]
+
+
+# ----------------------------------------------------------------------------------------- indexing
+
+
+def picked(b: Lowering, value: Value, x_shape: tuple[int, ...], arrays: Sequence[Tensor]) -> Any:
+    """An index with arrays: the shape of what it picks, and where each element of that comes from.
+
+    Returns:
+        The shape, and a function from an index there to an index in the array.
+    """
+    template = written_out(value.attrs["index"], len(x_shape))
+    if not arrays:
+        plain = slice_of(Tensor(x_shape, np.float64, _nowhere), template)
+        source = Tensor(x_shape, np.float64, _nowhere)
+        seen: list[Index] = []
+        source.at = lambda index: seen.append(index) or const(0, np.float64)  # type: ignore[func-returns-value]
+        shown = slice_of(source, template)
+
+        def where(index: Index) -> Index:
+            shown.at(index)
+            return seen.pop()
+
+        return plain.shape, where
+    known = iter(value.args[len(value.args) - len(arrays) :])
+    left = iter(arrays)
+    several = np.broadcast_shapes(*[t.shape for t in arrays])
+    shape: list[int] = []
+    axes: list[tuple[str, Any]] = []  # for each axis of x: how its index is found
+    advanced = [k for k, part in enumerate(template) if part is not None and not isinstance(part, slice)]
+    together = advanced[-1] - advanced[0] == len(advanced) - 1
+    first: int | None = None if together else 0
+    axis = 0
+    for k, part in enumerate(template):
+        if part is None:
+            shape.append(1)
+            continue
+        n = x_shape[axis]
+        axis += 1
+        if isinstance(part, slice):
+            start, stop, step = part.indices(n)
+            axes.append(("slice", (start, step, len(shape))))
+            shape.append(len(range(start, stop, step)))
+            continue
+        if first is None:
+            first = len(shape)
+        if isinstance(part, int):
+            axes.append(("number", part + n if part < 0 else part))
+            if not -n <= part < n:
+                raise Unsupported("an index out of bounds")
+            continue
+        array, own = next(left), next(known)
+        if own.dtype == np.bool_:
+            raise Unsupported("a mask as an index")
+        axes.append(("array", (_in_bounds(array, own, n), array.shape)))
+    assert first is not None
+    count = len(several)
+    whole = (*shape[:first], *several, *shape[first:])
+
+    def find(index: Index) -> Index:
+        inside = index[first : first + count]
+        rest = (*index[:first], *index[first + count :])
+        found: list[Any] = []
+        for how, data in axes:
+            if how == "slice":
+                start, step, k = data
+                found.append(_stepped(rest[k], start, step))
+            elif how == "number":
+                found.append(Affine(data))
+            else:
+                at, own_shape = data
+                found.append(at(_aligned(inside, own_shape)))
+        return tuple(found)
+
+    return whole, find
+
+
+def _nowhere(_: Index) -> Expr:
+    raise AssertionError("an element of an array that is only a shape")
+
+
+def _aligned(index: Index, shape: tuple[int, ...]) -> Index:
+    """An index in an array that is broadcast."""
+    own = index[len(index) - len(shape) :]
+    return tuple([ZERO if n == 1 else i for n, i in zip(shape, own, strict=True)])
+
+
+def _in_bounds(array: Tensor, value: Value, n: int) -> Any:
+    """Elements of an array of indices as indices of an axis of length ``n``."""
+    if value.is_constant:
+        numbers = np.asarray(value.constant)
+        if numbers.size and (numbers.min() < -n or numbers.max() >= n):
+            raise Unsupported("an index out of bounds")
+        if not numbers.size or numbers.min() >= 0:
+            return lambda index: cast(array.at(index), np.int64)
+    return lambda index: op(
+        "wrap", np.int64, cast(array.at(index), np.int64), const(n, np.int64)
+    )
+
+
+@rule("index")
+def _index(b: Lowering, value: Value, x: Tensor, *arrays: Tensor) -> Tensor:
+    if not arrays:
+        return slice_of(x, written_out(value.attrs["index"], len(x.shape)))
+    if not x.size and value.size:
+        raise Unsupported("an index out of bounds")
+    x = b.for_many(x, value.size / max(x.size, 1))
+    shape, find = picked(b, value, x.shape, arrays)
+    weight = x.weight + 2 + sum(t.weight for t in arrays)
+    depth = 1 + max(x.depth, *[t.depth for t in arrays])
+    return Tensor(shape, x.dtype, lambda index: x.at(find(index)), weight, depth)
+
+
+# -------------------------------------------------------------------------------- writing into parts
+
+
+def written(
+    b: Lowering, target: Buffer, shape: tuple[int, ...], find: Any, x: Tensor, combine: str | None
+) -> None:
+    """``target[find(i)] = x[i]`` for all of ``x``, or added to it."""
+    variables = [Var(n) for n in shape if n != 1]
+    left = iter(variables)
+    index = tuple([ZERO if n == 1 else of_var(next(left)) for n in shape])
+    value = repeated(x, shape)(index)
+    b.add(Statement(target, variables, find(index), value, combine, place=b.place))
+
+
+def own_copy(b: Lowering, value: Value, x: Tensor) -> Buffer:
+    """``x`` in a buffer that may be written into."""
+    source = x.buffer
+    if source is not None and id(source) in b.owned and b.uses(value) == 1:
+        return source
+    fresh = b.stored(Tensor(x.shape, x.dtype, x.at, x.weight, x.depth)).buffer
+    assert fresh is not None
+    b.owned.add(id(fresh))
+    return fresh
+
+
+@rule("scatter")
+def _scatter(b: Lowering, value: Value, *args: Tensor) -> Tensor | None:
+    consumer = b.consumer.get(value.number)
+    if b.uses(value) == 1 and consumer is not None and consumer.op and consumer.op.name == "add":
+        b.deferred.add(value.number)
+        return None
+    return _scattered(b, value)
+
+
+def _scattered(b: Lowering, value: Value) -> Tensor:
+    """Zeros, and the elements added in their places."""
+    x, *arrays = (b.tensors[a.number] for a in value.args)
+    zero = const(0, value.dtype)
+    target = own_copy(b, value, Tensor(value.shape, value.dtype, lambda _: zero))
+    _add_scattered(b, value, target, x, arrays)
+    return of_buffer(target)
+
+
+def _add_scattered(
+    b: Lowering, value: Value, target: Buffer, x: Tensor, arrays: Sequence[Tensor]
+) -> None:
+    shape, find = picked(b, value, value.shape, arrays)
+    written(b, target, shape, find, x, "add")
+
+
+@rule("replace")
+def _replace(b: Lowering, value: Value, x: Tensor, new: Tensor, *arrays: Tensor) -> Tensor:
+    shape, find = picked(b, value, value.shape, arrays)
+    target = own_copy(b, value.args[0], x)
+    written(b, target, shape, find, converted(b, new, value.dtype), None)
+    return of_buffer(target)
+
+
+@rule("concatenate", "stack")
+def _concatenate(b: Lowering, value: Value, *pieces: Tensor) -> Tensor:
+    assert value.op is not None
+    stacked = value.op.name == "stack"
+    axis = value.attrs["axis"] % len(value.shape)
+    target = b.nests.buffer("t", value.shape, value.dtype)
+    start = 0
+    for piece in pieces:
+        shape = piece.shape
+        if stacked:
+            shape = (*shape[:axis], 1, *shape[axis:])
+
+        def find(index: Index, start: int = start) -> Index:
+            return (*index[:axis], index[axis].shifted(start), *index[axis + 1 :])
+
+        written(b, target, shape, find, reshaped(b, converted(b, piece, value.dtype), shape), None)
+        start += shape[axis]
+    return of_buffer(target)
+
+
+@rule("flip")
+def _flip(b: Lowering, value: Value, x: Tensor) -> Tensor:
+    axis = value.attrs["axis"]
+    axes = range(len(x.shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    return slice_of(x, [slice(None, None, -1 if k in axes else None) for k in range(len(x.shape))])
+
+
+_plain_add = elements.RULES["add"]
+
+
+@rule("add")
+def _add(b: Lowering, value: Value, *args: Tensor) -> Tensor:
+    """``y + scatter(x)`` is added in place, so that many of them take time in proportion."""
+    for source, other in (value.args[::-1], value.args):
+        if source.number in b.deferred:
+            if other.shape != value.shape or other.dtype != value.dtype:
+                continue
+            y = _scattered(b, other) if other.number in b.deferred else b.tensors[other.number]
+            target = own_copy(b, other, y)
+            x, *arrays = (b.tensors[a.number] for a in source.args)
+            _add_scattered(b, source, target, x, arrays)
+            return of_buffer(target)
+    for v in value.args:
+        if v.number in b.deferred:
+            b.tensors[v.number] = _scattered(b, v)
+    return _plain_add(b, value, *[b.tensors[v.number] for v in value.args])
