@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.chain.edges import Carried, factor, pull, push, push_together
-from chainrule.chain.supports import unite
+from chainrule.chain.edges import Carried, pull, push, push_together
+from chainrule.chain.supports import Support, unite
 from chainrule.graph.operand import Operand
-from chainrule.graph.primitive import Linear, Primitive
+from chainrule.graph.primitive import Linear
 from chainrule.graph.tape import Traced, shape_of
 from chainrule.rules.shapes import cast, sum_to
 
@@ -32,61 +32,94 @@ def reverse(
         Cotangent and support by record index. A record that nothing reaches is absent, which is
         not the same as a cotangent of zero.
     """
-    carried: dict[int, Carried] = dict(seeds)
-    # Records whose cotangent is an array that nobody else has: parts may be added to it in place.
-    owned: set[int] = set()
+    last = max(seeds, default=-1)
+    found = _Found(last + 1, seeds)
+    cotangents, supports = found.cotangents, found.supports
+    carried: dict[int, Carried] = {}
     with np.errstate(all="ignore"):
-        for index in range(max(seeds, default=-1), -1, -1):
-            here = carried.get(index)
-            if here is None:
+        for index in range(last, -1, -1):
+            cotangent = cotangents[index]
+            if cotangent is None:
                 continue
+            support = supports.pop(index, None) if supports else None
             record = records[index]
             op = record.op
             if op is None:
+                carried[index] = (cotangent, support)
                 continue
-            if not keep:
-                del carried[index]
-            if here[1] is None and (
-                _scaled(record, op, here[0], carried)
-                if op.transposes is None
-                else _transposed(record, op, here[0], carried)
-            ):
-                continue
+            if keep:
+                carried[index] = (cotangent, support)
+            cotangents[index] = None
+            if support is None:
+                slopes, transposes = op.slopes, op.transposes
+                if slopes is not None:
+                    if _scaled(record, slopes, cotangent, found):
+                        continue
+                elif transposes is not None and _transposed(record, transposes, cotangent, found):
+                    continue
             level, out, attrs = record.level, record.value, record.attrs
-            args = values_of(record)
+            args, here = values_of(record), (cotangent, support)
             if op.joint is not None:
-                parts = op.joint.pull(here[0], args, out, attrs)
+                parts = op.joint.pull(cotangent, args, out, attrs)
                 for arg, part in zip(record.args, parts, strict=True):
                     if part is not None and type(arg) is Traced and arg.level == level:
-                        add_path(carried, arg.index, (part, None))
+                        found.add(arg.index, (part, None))
                 continue
-            if op.picks is not None and not keep:
+            if op.picks is not None:
                 source = record.args[0]
                 if type(source) is not Traced or source.level != level:
                     continue
-                if not _added_in_place(op.picks, record, args, here, carried, owned):
-                    add_path(carried, source.index, pull(op, 0, args, out, attrs, here))
-                    owned.add(source.index)
+                if not _added_in_place(op.picks, record, args, here, found):
+                    found.add(source.index, pull(op, 0, args, out, attrs, here))
+                    found.owned.add(source.index)
                 continue
             for position, arg in enumerate(record.args):
                 if type(arg) is Traced and arg.level == level:
-                    add_path(carried, arg.index, pull(op, position, args, out, attrs, here))
+                    found.add(arg.index, pull(op, position, args, out, attrs, here))
     return carried
 
 
+class _Found:
+    """What has arrived at each record: cotangents, and the supports of those that have one."""
+
+    __slots__ = ("cotangents", "owned", "supports")
+
+    def __init__(self, count: int, seeds: Mapping[int, Carried]) -> None:
+        self.cotangents: list[Any] = [None] * count
+        self.supports: dict[int, Support] = {}
+        # Records whose cotangent is an array that nobody else has: parts may be added to it in
+        # place.
+        self.owned: set[int] = set()
+        for index, part in seeds.items():
+            self.add(index, part)
+
+    def add(self, index: int, part: Carried | None) -> None:
+        """Add what arrives on one more path: the support is where any of them can be non-zero."""
+        if part is None:
+            return
+        cotangent, support = part
+        before = self.cotangents[index]
+        if before is not None:
+            cotangent, support = before + cotangent, unite(self.supports.get(index), support)
+        self.cotangents[index] = cotangent
+        if support is not None:
+            self.supports[index] = support
+        elif self.supports:
+            self.supports.pop(index, None)
+
+
 def _added_in_place(
-    edge: Linear, record: Traced, args: tuple[Any, ...], here: Carried,
-    carried: dict[int, Carried], owned: set[int],
-) -> bool:  # fmt: skip
+    edge: Linear, record: Traced, args: tuple[Any, ...], here: Carried, found: _Found
+) -> bool:
     """Add what was picked out of an array to the array's own cotangent, without a copy of it.
 
     A loop over the elements of an array takes time in proportion to their number this way.
     """
     source = record.args[0].index
     cotangent, support = here
-    if source not in owned or support is not None or isinstance(cotangent, Operand):
+    if source not in found.owned or support is not None or isinstance(cotangent, Operand):
         return False
-    total, reached = carried[source]
+    total, reached = found.cotangents[source], found.supports.get(source)
     if type(total) is not np.ndarray or total.dtype != cotangent.dtype:
         return False
     assert edge.add_into is not None
@@ -98,81 +131,94 @@ def _added_in_place(
 
 # Most edges of a program are elementwise or linear, and most cotangents reach everywhere. For these
 # the two functions below do what ``pull`` does, with its questions left out: on small arrays they
-# would take longer than the arithmetic.
+# would take longer than the arithmetic. Both return whether they did it.
 
 
-def _scaled(record: Traced, op: Primitive, cotangent: Any, carried: dict[int, Carried]) -> bool:
-    """Carry a cotangent that reaches everywhere across the edges of an elementwise function.
+def _scaled(record: Traced, slopes: tuple[Any, ...], cotangent: Any, found: _Found) -> bool:
+    """Carry a cotangent that reaches everywhere across the edges of an elementwise function."""
+    args = record.args
+    count = len(args)
+    if count > 2 or record.attrs:
+        return False
+    a, first = args[0], slopes[0]
+    try:
+        if count == 1:
+            x = a.value
+            if type(first) is not float:
+                first = cotangent * first(x, record.value)
+            else:
+                first = cotangent if first == 1.0 else cotangent * first
+            _arrive(found, a.index, x, first)
+            return True
+        b, second = args[1], slopes[-1]
+        level = record.level
+        x = a.value if (own_a := type(a) is Traced and a.level == level) else a
+        y = b.value if (own_b := type(b) is Traced and b.level == level) else b
+        # What is not multiplied is not recorded, where this is part of a higher derivative.
+        if own_a:
+            if type(first) is not float:
+                first = cotangent * first(x, y, record.value)
+            else:
+                first = cotangent if first == 1.0 else cotangent * first
+        if own_b:
+            if type(second) is not float:
+                second = cotangent * second(x, y, record.value)
+            else:
+                second = cotangent if second == 1.0 else cotangent * second
+    except (ZeroDivisionError, OverflowError):  # of Python's own numbers: ``pull`` knows more
+        return False
+    if own_a:
+        _arrive(found, a.index, x, first)
+    if own_b:
+        _arrive(found, b.index, y, second)
+    return True
 
-    Returns:
-        Whether it was done.
-    """
-    args, slopes = record.args, op.slopes
-    if slopes is None or len(slopes) != len(args) or record.attrs:
+
+def _transposed(record: Traced, transposes: tuple[Any, ...], cotangent: Any, found: _Found) -> bool:
+    """Carry a cotangent that reaches everywhere across the edges of a linear map or contraction."""
+    args, attrs = record.args, record.attrs
+    count = len(args)
+    if len(transposes) != count:
+        return False
+    a, first = args[0], transposes[0]
+    if count == 1:
+        if first is not None:
+            _arrive(found, a.index, a.value, first(cotangent, a.value, **attrs))
+        return True
+    if count > 2 or attrs:
         return False
     level = record.level
-    values = []
-    for arg in args:
-        values.append(arg.value if type(arg) is Traced and arg.level == level else arg)
-    for position, arg in enumerate(args):
-        if type(arg) is not Traced or arg.level != level:
-            continue
-        value, slope = values[position], slopes[position]
-        if type(slope) is not float:
-            try:
-                slope = slope(*values, record.value)
-            except (ZeroDivisionError, OverflowError):  # of Python's own numbers
-                slope = factor(op.edge(position), tuple(values), record.value)
-        # What is not multiplied is not recorded, where this is part of a higher derivative.
-        part = cotangent if type(slope) is float and slope == 1.0 else cotangent * slope
-        if not _fits(part, value):
-            part = cast(sum_to(part, shape_of(value)), value)
-        index = arg.index
-        before = carried.get(index)
-        carried[index] = (part if before is None else before[0] + part, None)
+    b, second = args[1], transposes[1]
+    x = a.value if (own_a := type(a) is Traced and a.level == level) else a
+    y = b.value if (own_b := type(b) is Traced and b.level == level) else b
+    if own_a and first is not None:
+        _arrive(found, a.index, x, first(cotangent, x, y))
+    if own_b and second is not None:
+        _arrive(found, b.index, y, second(cotangent, x, y))
     return True
 
 
-def _transposed(record: Traced, op: Primitive, cotangent: Any, carried: dict[int, Carried]) -> bool:
-    """Carry a cotangent that reaches everywhere across the edges of a linear map or a contraction.
-
-    Returns:
-        Whether it was done.
-    """
-    args, transposes = record.args, op.transposes
-    if transposes is None or len(transposes) != len(args):
-        return False
-    level, attrs = record.level, record.attrs
-    values = []
-    for arg in args:
-        values.append(arg.value if type(arg) is Traced and arg.level == level else arg)
-    for position, arg in enumerate(args):
-        if type(arg) is not Traced or arg.level != level:
-            continue
-        value, transpose = values[position], transposes[position]
-        if transpose is None:
-            continue
-        part = transpose(cotangent, *values, **attrs) if attrs else transpose(cotangent, *values)
-        if type(part) is not ARRAY or type(value) is not ARRAY or part.dtype is not value.dtype:
-            part = cast(part, value)
-        index = arg.index
-        before = carried.get(index)
-        carried[index] = (part if before is None else before[0] + part, None)
-    return True
-
-
-def _fits(part: Any, value: Any) -> bool:
-    """Whether a part of a cotangent certainly has the shape and the dtype of the value."""
-    while type(part) is Traced:
-        part = part.value
-    while type(value) is Traced:
-        value = value.value
+def _arrive(found: _Found, index: int, value: Any, part: Any) -> None:
+    """Add a part of the cotangent of ``value``, in its shape and dtype, on one more path."""
     kind = type(part)
-    if kind is not type(value):
-        return False
-    return kind is FLOAT64 or (
-        kind is ARRAY and part.shape == value.shape and part.dtype is value.dtype
-    )
+    if kind is Traced:  # scalars, which fit, or arrays of another computation
+        below = part.value
+        behind = value.value if type(value) is Traced else value
+        if type(below) is not FLOAT64 or type(behind) is not FLOAT64:
+            part = cast(sum_to(part, shape_of(value)), value)
+    elif kind is ARRAY:
+        if type(value) is not ARRAY or part.shape != value.shape or part.dtype is not value.dtype:
+            part = cast(sum_to(part, shape_of(value)), value)
+    elif kind is not FLOAT64 or type(value) is not FLOAT64:
+        part = cast(sum_to(part, shape_of(value)), value)
+    cotangents = found.cotangents
+    before = cotangents[index]
+    if before is None:
+        cotangents[index] = part
+    else:
+        cotangents[index] = before + part
+        if found.supports:
+            found.supports.pop(index, None)
 
 
 def forward(records: Sequence[Traced], seeds: Mapping[int, Carried]) -> dict[int, Carried]:
@@ -205,11 +251,18 @@ def forward(records: Sequence[Traced], seeds: Mapping[int, Carried]) -> dict[int
 
 def values_of(record: Traced) -> tuple[Any, ...]:
     """The values of a record's arguments: arrays, or values of the tape outside this one."""
-    level = record.level
-    values = []
-    for a in record.args:
-        values.append(a.value if type(a) is Traced and a.level == level else a)
-    return tuple(values)
+    level, args = record.level, record.args
+    count = len(args)
+    if count == 2:  # one or two: no time for a loop
+        x, y = args
+        return (
+            x.value if type(x) is Traced and x.level == level else x,
+            y.value if type(y) is Traced and y.level == level else y,
+        )
+    if count == 1:
+        x = args[0]
+        return (x.value if type(x) is Traced and x.level == level else x,)
+    return tuple([a.value if type(a) is Traced and a.level == level else a for a in args])
 
 
 def add_path(carried: dict[int, Carried], index: int, part: Carried | None) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from operator import itemgetter
 from threading import RLock, local
 from typing import Any, NamedTuple, Protocol
 
@@ -28,6 +29,19 @@ _lock = RLock()
 _inside = 0
 _originals: dict[str, Callable[..., Any]] = {}
 _dispatchers: dict[str, Callable[..., Any]] = {}
+# All originals at once, as they are in NumPy's namespace now.
+_pick: Callable[[Any], tuple[Any, ...]] | None = None
+
+
+def _know_originals() -> None:
+    """Make the fronts of NumPy's functions, anew where somebody has put others in their place."""
+    global _pick  # noqa: PLW0603 - made when all fronts are known
+    if _pick is not None and _pick(_NAMES) == tuple(_originals.values()):
+        return
+    _pick = itemgetter(*FRONTS)
+    _originals.update(zip(FRONTS, _pick(_NAMES), strict=True))
+    for name, original in _originals.items():
+        _dispatchers[name] = _front(original, FRONTS[name])
 
 
 class Computation(Protocol):
@@ -100,10 +114,7 @@ class fronts:
         global _inside  # noqa: PLW0603 - how many traces are running, in all threads
         with _lock:
             if _inside == 0:
-                for name, adapter in FRONTS.items():
-                    original = _NAMES[name]
-                    if _originals.get(name) is not original:
-                        _originals[name], _dispatchers[name] = original, _front(original, adapter)
+                _know_originals()
                 _NAMES.update(_dispatchers)
                 for owner, name, front, _ in METHOD_FRONTS:
                     setattr(owner, name, front)

@@ -9,8 +9,7 @@ knows which primitives exist.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import FunctionType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -26,6 +25,7 @@ SCIPY_UFUNCS: dict[str, Primitive] = {}
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {}
 # The same by name, for those of modules that NumPy loads when they are first used.
 NAMED_FUNCTIONS: dict[str, Callable[..., Any]] = {}
+# What operands have as methods, once all rules are known.
 METHODS: dict[str, Callable[..., Any]] = {}
 # For attributes of arrays that an operand does not have: what to do instead.
 ADVICE: dict[str, str] = {}
@@ -79,10 +79,11 @@ class Operand:
         if method == "__call__" and not kwargs:
             primitive = UFUNCS.get(ufunc) or SCIPY_UFUNCS.get(ufunc.__name__)
             if primitive is not None:
-                owner, level = self, self.level
-                for arg in args:
-                    if isinstance(arg, Operand) and arg.level > level:
-                        owner, level = arg, arg.level
+                owner = self
+                if len(args) > 1:
+                    for arg in args:
+                        if isinstance(arg, Operand) and arg.level > owner.level:
+                            owner = arg
                 return owner.apply(primitive, args, NO_ATTRS)
         return _uncommon_ufunc(ufunc, method, args, kwargs)
 
@@ -102,13 +103,9 @@ class Operand:
             _no_rule(f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1))
         return adapter(*args, **kwargs)
 
-    def __getattr__(self, name: str) -> Any:
-        method = METHODS.get(name)
-        if method is None:
-            raise AttributeError(f"a traced value has no attribute {name!r}{_advice(name)}")
-        if type(method) is FunctionType:  # from here on Python finds it as quickly as any other
-            setattr(Operand, name, method)
-        return lambda *args, **kwargs: method(self, *args, **kwargs)
+    if TYPE_CHECKING:  # what subclasses define, and the methods that the rule book gives
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def __copy__(self) -> Any:
         return METHODS["copy"](self)
@@ -158,6 +155,14 @@ class Operand:
         return (self[i] for i in range(len(self)))  # type: ignore[index]
 
 
+# There is no ``__getattr__`` that could do this: with one, Python looks up every attribute of every
+# operand by name, which takes several times longer than finding it where it was the last time.
+def missing(error: AttributeError) -> None:
+    """Say of an attribute that an operand does not have what to write instead."""
+    if isinstance(error.obj, Operand):
+        error.args = (f"a traced value has no attribute {error.name!r}{_advice(str(error.name))}",)
+
+
 def _advice(name: str) -> str:
     """What to write instead of an attribute: a function of NumPy's, if there is one so called."""
     function = None if name.startswith("_") else getattr(np, name, None)
@@ -168,10 +173,9 @@ def _advice(name: str) -> str:
 def bind(primitive: Primitive, args: tuple[Any, ...], attrs: Attrs = NO_ATTRS) -> Any:
     """Apply ``primitive`` in the innermost computation among ``args``, or just compute it."""
     owner = None
-    level = -1
     for arg in args:
-        if isinstance(arg, Operand) and arg.level > level:
-            owner, level = arg, arg.level
+        if isinstance(arg, Operand) and (owner is None or arg.level > owner.level):
+            owner = arg
     if owner is None:
         return primitive.evaluate(*args, **attrs)
     return owner.apply(primitive, args, attrs)

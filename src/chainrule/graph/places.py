@@ -12,6 +12,7 @@ from types import CodeType, FrameType, TracebackType
 import numpy as np
 
 from chainrule.errors import ChainruleError, TraceError
+from chainrule.graph.operand import missing
 
 # What NumPy says of an array of objects in a function that is made for numbers.
 _OF_OBJECTS = re.compile(
@@ -81,6 +82,8 @@ class located:
     ) -> None:
         if not isinstance(error, Exception):
             return
+        if isinstance(error, AttributeError):
+            missing(error)
         meant = _meant(error)
         place = place_of_error(traceback)
         if place is not None and isinstance(meant, ChainruleError):

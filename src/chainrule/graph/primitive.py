@@ -176,7 +176,7 @@ class Primitive:
     ulps: float = 1.0
 
     # What walking over a tape asks of every row, answered once.
-    slopes: tuple[Partial | float, ...] | None = field(init=False, default=None)
+    slopes: tuple[Any, ...] | None = field(init=False, default=None)  # partials and floats
     joint: Custom | None = field(init=False, default=None)
     picks: Linear | None = field(init=False, default=None)
     transposes: tuple[Callable[..., Any] | None, ...] | None = field(init=False, default=None)

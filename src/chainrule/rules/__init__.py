@@ -5,6 +5,7 @@ defined, and what is used at a point without a derivative. Both modes, higher or
 text and LaTeX and the property tests all read the same row.
 """
 
+from chainrule.graph.operand import METHODS, Operand
 from chainrule.rules import (
     along_axes,
     arithmetic,
@@ -49,6 +50,9 @@ from chainrule.rules import (
     windows,
 )
 from chainrule.rules.book import BOOK
+
+for _name, _method in METHODS.items():
+    setattr(Operand, _name, _method)
 
 __all__ = [
     "BOOK",

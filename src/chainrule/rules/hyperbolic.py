@@ -25,7 +25,7 @@ def _tanh_slope(x: Any, out: Any) -> Any:
     if symbolic(x):
         return 1 - out**2
     cosh = np.cosh(x)
-    return 1 / (cosh * cosh)
+    return 1.0 / (cosh * cosh)
 
 
 TANH = define(

@@ -9,6 +9,7 @@ NaN wins, as it does in the value; those that lose are not multiplied with anyth
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from typing import Any
@@ -134,17 +135,20 @@ def _extreme(name: str, evaluate: Any, **facts: Any) -> Primitive:
 
 # What ``np.sum`` comes to in the end.
 _add_up: Any = np.add.reduce
+# Of these, ``np.mean`` is the sum divided by the number of elements.
+_SUMMED_AS_THEY_ARE = (np.float64, np.float32)
 
 
 def _mean_of(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """What ``np.mean`` gives, without its way there where that is all the same."""
-    if dtype_of(x) in (np.float64, np.float32) and (size := count(x, axis)):
-        return _add_up(x, axis=axis, keepdims=keepdims) / dtype_of(x).type(size)
+    kind = dtype_of(x).type
+    if kind in _SUMMED_AS_THEY_ARE and (size := count(x, axis)):
+        return _add_up(x, axis=axis, keepdims=keepdims) / kind(size)
     return np.mean(x, axis=axis, keepdims=keepdims)
 
 
 SUM = define(
-    "sum", lambda x, axis=None, keepdims=False: _add_up(x, axis=axis, keepdims=keepdims),
+    "sum", functools.partial(_add_up, axis=None),
     Linear(spread), elementwise=False, structure="row of ones", axes=("axis",), latex=r"\sum",
 )
 MEAN = define(
@@ -263,8 +267,11 @@ COUNT_NONZERO = _condition("count_nonzero", np.count_nonzero)
 
 def reduced(row: Primitive, x: Any, axis: Any, keepdims: Any, **attrs: Any) -> Any:
     """``row`` of ``x``, its axes in normal form."""
-    axis = normal_axis(axis, len(shape_of(x)))
-    return bind(row, (x,), {"axis": axis, "keepdims": _truth(keepdims), **attrs})
+    if axis is not None:
+        axis = normal_axis(axis, len(shape_of(x)))
+    if keepdims is not False:
+        keepdims = _truth(keepdims)
+    return bind(row, (x,), {"axis": axis, "keepdims": keepdims, **attrs})
 
 
 def _truth(option: Any) -> bool:
@@ -330,8 +337,11 @@ def _mean(
     a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, *,
     where: Any = True,
 ) -> Any:  # fmt: skip
+    a = array_of(a)
+    if dtype is out is None and where is True:
+        return reduced(MEAN, a, axis, keepdims)
     refuse_out("mean", out)
-    a = converted(array_of(a), dtype)
+    a = converted(a, dtype)
     if where is True or not given(where):
         return reduced(MEAN, a, axis, keepdims)
     total = reduced(SUM, kept_where(a, where, 0.0), axis, keepdims)

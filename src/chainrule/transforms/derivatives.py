@@ -54,8 +54,9 @@ def trace(
             )
         chosen.append(args[n])
     tape = Tape(recorder)
+    tape.plain = True
     given, rebuild = flatten(tuple(chosen))
-    inputs = []
+    inputs: list[Traced] = []
     for leaf in given:
         if type(leaf) is not np.ndarray or leaf.dtype.kind != "f" or not leaf.ndim:
             place = len(inputs)
@@ -64,6 +65,8 @@ def trace(
                 return f"{_leaf_name(f, args, argnums, place)} of {getattr(f, '__name__', 'f')}"
 
             leaf = differentiable(leaf, where)
+            if isinstance(leaf, Operand):
+                tape.plain = False
         inputs.append(tape.input(leaf))
     traced = list(args)
     for n, tree in zip(argnums, rebuild(inputs), strict=True):
@@ -71,7 +74,7 @@ def trace(
     _begun.derivatives += 1
     with running(tape):
         result = f(*traced, **kwargs)
-        if tape.watch is not None:
+        if tape.special and tape.watch is not None:
             result = map_leaves(refreshed, result)
     # An assignment to an argument moves its handle on to a later record.
     return tape, result, tape.records[: len(inputs)], rebuild
@@ -126,11 +129,11 @@ def value_and_grad(
         tape, result, inputs, rebuild = trace(f, args, nums, kwargs)
         out, aux = parted(f, result, has_aux)
         value, found = _scalar_gradient(f, tape, out)
+        gradients = rebuild([_gradient_of(leaf, found) for leaf in inputs])
         if _begun.derivatives == before + 1:  # inside another one, an absent gradient is no news
             for place, leaf in enumerate(inputs):
                 if leaf.index not in found:
                     warn_of_absent(f, _leaf_name(f, args, nums, place), leaf, tape)
-        gradients = rebuild([_gradient_of(leaf, found) for leaf in inputs])
         tape.records.clear()  # tape and records hold each other: large arrays would wait for gc
         gradient = gradients[0] if single else gradients
         if has_aux:
@@ -353,15 +356,14 @@ def _scalar_gradient(f: Callable[..., Any], tape: Tape, out: Any) -> tuple[Any, 
 
 def _gradient_of(leaf: Traced, found: dict[int, Any]) -> Any:
     """The caller's own array: never a view of another result or of a constant."""
-    if leaf.index not in found:
+    index = leaf.index
+    if index not in found:
         return np.zeros(shape_of(leaf.value), dtype_of(leaf.value))[()]
-    gradient, holders = _held(found, leaf.index)
-    if not isinstance(gradient, np.ndarray):
-        return gradient
-    # An array whose memory is its own, and that nobody else holds, is the caller's as it is.
-    if type(gradient) is np.ndarray and gradient.base is None and holders == _ALONE:
-        return gradient
-    return np.array(gradient)
+    gradient, holders = _held(found, index)
+    if type(gradient) is np.ndarray:
+        # Memory of its own, and nobody else who holds it: it is the caller's as it is.
+        return gradient if holders == _ALONE and gradient.base is None else np.array(gradient)
+    return np.array(gradient) if isinstance(gradient, np.ndarray) else gradient
 
 
 def _held(found: dict[int, Any], index: int) -> tuple[Any, int]:
