@@ -26,8 +26,8 @@ DTYPES = {"double": np.dtype(np.float64), "float": np.dtype(np.float32)}
 
 # The promise for every function, and what is kept of those written here.
 PROMISED = 4.0
-OWN_BOUNDS = {"tan": 3.0, "sinh": 2.1, "arccosh": 2.1}
-OWN_BOUND = 1.7
+OWN_BOUNDS = {"tan": 3.2, "sinh": 2.1, "arccosh": 2.1}
+OWN_BOUND = 1.85
 
 # The vector library is better at these, or has them alone.
 NOT_OWN = {"cbrt", "erf", "erfc", "gamma", "gammaln"}
