@@ -8,7 +8,9 @@ derivative of another formulation: triangles by a table of places, points and me
 
 from __future__ import annotations
 
+import ctypes
 import math
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -234,11 +236,14 @@ def with_autograd(args: Any, x: Any) -> Work:
 
 def in_c(args: Any, x: Any) -> Work:
     (n, d), k = x.shape, len(args[0])
-    transposed = np.ascontiguousarray(x.T)
-    q, g_q, g_z = np.empty((k, d, d)), np.empty((k, d, d)), np.empty((k, d))
-    z, r, value = np.empty((k * d, n)), np.empty((k, n)), np.empty(1)
-    out = tuple(np.empty_like(a) for a in args)
+    threads = os.cpu_count() or 1
+    library = baselines.library("gmm")
+    library.space_of_thread.restype = library.space_of_all.restype = ctypes.c_long
+    sizes = ctypes.c_long(d), ctypes.c_long(k)
+    shared = np.empty(library.space_of_all(*sizes))
+    own = np.empty(threads * library.space_of_thread(*sizes))
+    value, out = np.empty(1), tuple(np.empty_like(a) for a in args)
     return baselines.call(
-        "gmm", "gradient", *args, transposed, n, d, k, GAMMA, M, constant(n, d, k),
-        q, g_q, g_z, z, r, value, *out, result=(value, out),
+        "gmm", "gradient", *args, x, n, d, k, GAMMA, M, constant(n, d, k), threads, shared, own,
+        value, *out, result=(value, out),
     )  # fmt: skip

@@ -71,7 +71,7 @@ def case(k: int, n: int, d: int) -> Case:
         return 2 * (counts[:, None] * centroids - sums), hessian
 
     out = np.empty((k, d)), np.empty((k, d))
-    space = np.empty((d, k))
+    space = np.empty((d + 1) * (k + 16))
     return Case(
         f"k = {k:,}, n = {n:,}, d = {d}",
         reference,
