@@ -140,31 +140,31 @@ def _scaled(record: Traced, slopes: tuple[Any, ...], cotangent: Any, found: _Fou
     count = len(args)
     if count > 2 or record.attrs:
         return False
-    a, first = args[0], slopes[0]
+    a, first, level = args[0], slopes[0], record.level
+    own_a = type(a) is Traced and a.level == level
+    x = a.value if own_a else a
+    own_b = False
+    # What is not multiplied is not recorded, where this is part of a higher derivative.
     try:
         if count == 1:
-            x = a.value
             if type(first) is not float:
                 first = cotangent * first(x, record.value)
             else:
                 first = cotangent if first == 1.0 else cotangent * first
-            _arrive(found, a.index, x, first)
-            return True
-        b, second = args[1], slopes[-1]
-        level = record.level
-        x = a.value if (own_a := type(a) is Traced and a.level == level) else a
-        y = b.value if (own_b := type(b) is Traced and b.level == level) else b
-        # What is not multiplied is not recorded, where this is part of a higher derivative.
-        if own_a:
-            if type(first) is not float:
-                first = cotangent * first(x, y, record.value)
-            else:
-                first = cotangent if first == 1.0 else cotangent * first
-        if own_b:
-            if type(second) is not float:
-                second = cotangent * second(x, y, record.value)
-            else:
-                second = cotangent if second == 1.0 else cotangent * second
+        else:
+            b, second = args[1], slopes[-1]
+            own_b = type(b) is Traced and b.level == level
+            y = b.value if own_b else b
+            if own_a:
+                if type(first) is not float:
+                    first = cotangent * first(x, y, record.value)
+                else:
+                    first = cotangent if first == 1.0 else cotangent * first
+            if own_b:
+                if type(second) is not float:
+                    second = cotangent * second(x, y, record.value)
+                else:
+                    second = cotangent if second == 1.0 else cotangent * second
     except (ZeroDivisionError, OverflowError):  # of Python's own numbers: ``pull`` knows more
         return False
     if own_a:
@@ -180,17 +180,18 @@ def _transposed(record: Traced, transposes: tuple[Any, ...], cotangent: Any, fou
     count = len(args)
     if len(transposes) != count:
         return False
-    a, first = args[0], transposes[0]
+    a, first, level = args[0], transposes[0], record.level
+    own_a = type(a) is Traced and a.level == level
+    x = a.value if own_a else a
     if count == 1:
-        if first is not None:
-            _arrive(found, a.index, a.value, first(cotangent, a.value, **attrs))
+        if own_a and first is not None:
+            _arrive(found, a.index, x, first(cotangent, x, **attrs))
         return True
     if count > 2 or attrs:
         return False
-    level = record.level
     b, second = args[1], transposes[1]
-    x = a.value if (own_a := type(a) is Traced and a.level == level) else a
-    y = b.value if (own_b := type(b) is Traced and b.level == level) else b
+    own_b = type(b) is Traced and b.level == level
+    y = b.value if own_b else b
     if own_a and first is not None:
         _arrive(found, a.index, x, first(cotangent, x, y))
     if own_b and second is not None:
