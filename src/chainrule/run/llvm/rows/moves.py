@@ -115,6 +115,13 @@ def written_out(template: tuple[Any, ...], ndim: int) -> list[Any]:
     return parts
 
 
+def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
+    """Axes as an attribute names them, counted from the first."""
+    if axis is None:
+        return tuple(range(ndim))
+    return tuple([a % ndim for a in (axis if isinstance(axis, tuple) else (axis,))])
+
+
 # ------------------------------------------------------------------------------- parts of a bundle
 
 
@@ -314,8 +321,7 @@ def _concatenate(b: Lowering, value: Value, *pieces: Tensor) -> Tensor:
 
 @rule("flip")
 def _flip(b: Lowering, value: Value, x: Tensor) -> Tensor:
-    axis = value.attrs["axis"]
-    axes = range(len(x.shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    axes = axes_of(value.attrs["axis"], len(x.shape))
     return slice_of(x, [slice(None, None, -1 if k in axes else None) for k in range(len(x.shape))])
 
 

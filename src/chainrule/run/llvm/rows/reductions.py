@@ -19,14 +19,11 @@ from chainrule.run.llvm.lowering import (
 )
 from chainrule.run.llvm.program import Value
 from chainrule.run.llvm.rows.elementwise import truth
+from chainrule.run.llvm.rows.moves import axes_of
 
 
 def _axes(value: Value) -> tuple[int, ...]:
-    axis = value.attrs.get("axis")
-    ndim = len(value.args[0].shape)
-    if axis is None:
-        return tuple(range(ndim))
-    return axis if isinstance(axis, tuple) else (axis,)
+    return axes_of(value.attrs.get("axis"), len(value.args[0].shape))
 
 
 def reduction(b: Lowering, value: Value, x: Tensor, combine: str, initial: Any) -> Tensor:

@@ -1,0 +1,234 @@
+"""Primitives that are computations of others: they become these before anything is lowered.
+
+An expansion is NumPy code. It is run once on traced arguments of the right shapes and dtypes, and
+what that records takes the place of the primitive, so that it is fused and shared like anything
+that the user wrote. Where the row of the rule book is computed by such code itself, that is used.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from chainrule.graph.operand import Attrs, bind
+from chainrule.graph.tape import Tape, Traced, dtype_of, running, shape_of
+from chainrule.rules.book import BOOK
+from chainrule.run.llvm.lowering import DTYPES
+from chainrule.run.llvm.program import SIMPLER, Program, Value
+from chainrule.run.llvm.rows.moves import axes_of
+
+# Python's own numbers by the kind of their dtype.
+_NUMBERS: dict[str, Any] = {"f": 0.5, "i": 1, "b": True}
+# What acts on each element by itself, although the rule book does not say so.
+_PLAIN_MOVES = frozenset(("astype", "truncate", "copy", "stop_gradient"))
+
+
+def expand(name: str, f: Callable[..., Any] | None = None) -> None:
+    """Expand the primitive of this name.
+
+    Args:
+        name: Of the row.
+        f: Computes it, ``f(*args, **attrs)``; what the row itself evaluates when left out.
+    """
+    row = BOOK[name]
+    compute = row.evaluate if f is None else f
+
+    def expanded(
+        program: Program, args: Sequence[Value], attrs: Attrs, shape: Any, dtype: Any
+    ) -> Value | None:
+        if dtype not in DTYPES or any(a.dtype not in DTYPES for a in args):
+            return None
+        if row.elementwise:
+            return _elementwise(program, compute, args, attrs)
+        if any(a.size == 0 for a in args):
+            return None
+        return _staged(program, compute, args, attrs)
+
+    SIMPLER[name] = expanded
+
+
+def _recorded(
+    compute: Callable[..., Any], args: Sequence[Value], attrs: Attrs, examples: Sequence[Any]
+) -> tuple[Tape, dict[int, Value], Any]:
+    """The tape of a computation on examples, the values of its inputs, and its result there."""
+    tape = Tape(staged=True)
+    known: dict[int, Value] = {}
+    given = []
+    for a, x in zip(args, examples, strict=True):
+        if a.is_constant:
+            given.append(x)
+            continue
+        traced = Traced(tape, x)
+        known[traced.index] = a
+        given.append(traced)
+    with running(tape), np.errstate(all="ignore"):
+        result = compute(*given, **attrs)
+    return tape, known, result
+
+
+def _outside(_: Any) -> Value:
+    raise AssertionError("an expansion that takes operands from outside")
+
+
+def _staged(
+    program: Program, compute: Callable[..., Any], args: Sequence[Value], attrs: Attrs
+) -> Value:
+    """A computation on arrays: examples have the arguments' shapes, but all elements are one."""
+    examples = [_constant(a) if a.is_constant else _example(a, a.shape) for a in args]
+    tape, known, result = _recorded(compute, args, attrs, examples)
+    if not isinstance(result, Traced):
+        return program.constant(result)
+    program.record(tape.records, tape.level, known, _outside)
+    return known[result.index]
+
+
+def _elementwise(
+    program: Program, compute: Callable[..., Any], args: Sequence[Value], attrs: Attrs
+) -> Value:
+    """A computation on each element: it is run on numbers, and the shapes follow by broadcasting."""
+    examples = [_constant(a) if a.is_constant else _example(a, ()) for a in args]
+    tape, known, result = _recorded(compute, args, attrs, examples)
+    if not isinstance(result, Traced):
+        return program.constant(result)
+    for record in tape.records:
+        if record.index in known:
+            continue
+        op = record.op
+        assert op is not None
+        found = [
+            known[a.index] if isinstance(a, Traced) else program.constant(a) for a in record.args
+        ]
+        if op.name == "index" and record.attrs["index"] == ():
+            known[record.index] = found[0]
+            continue
+        assert op.elementwise or op.name in _PLAIN_MOVES, op.name
+        shape = np.broadcast_shapes(*[v.shape for v in found])
+        value = program.apply(op, found, record.attrs, shape, dtype_of(record.value))
+        value.weak = type(record.value) in (float, int, bool)
+        known[record.index] = value
+    return known[result.index]
+
+
+def _example(a: Value, shape: tuple[int, ...]) -> Any:
+    number = _NUMBERS[a.dtype.kind]
+    if a.weak:
+        return number
+    one = a.dtype.type(number)
+    return np.broadcast_to(one, shape) if shape else one
+
+
+def _constant(a: Value) -> Any:
+    return a.constant.item() if a.weak else a.constant[()]
+
+
+# ------------------------------------------------------------------------------ as the rows have it
+
+for _name in (
+    "sec", "csc", "cot", "arcsec", "arccsc", "arccot", "sech", "csch", "coth", "arcsech", "arccsch",
+    "arccoth", "sinc", "logit", "pseudo_huber", "gelu", "logsumexp", "softmax", "log_softmax",
+    "finite_max", "norm",
+):  # fmt: skip
+    expand(_name)
+
+
+# --------------------------------------------------------------------------------------- elementwise
+
+
+def _logaddexp(x: Any, y: Any) -> Any:
+    """The larger one, and what both together exceed it by; equal infinities have no difference."""
+    beyond = np.log1p(np.exp(-np.abs(x - y)))
+    return np.where(x == y, x + math.log(2), np.maximum(x, y) + beyond)
+
+
+def _logaddexp2(x: Any, y: Any) -> Any:
+    beyond = np.log1p(np.exp2(-np.abs(x - y))) * (1 / math.log(2))
+    return np.where(x == y, x + 1, np.maximum(x, y) + beyond)
+
+
+def _times_log(x: Any, y: Any, log: Any) -> Any:
+    """x·log y; 0 for x = 0 unless y is NaN."""
+    return np.where((x == 0) & (y == y), 0.0, x * log(y))
+
+
+def _entropy(x: Any) -> Any:
+    """−x·ln x, 0 at 0, −∞ below."""
+    inside = np.where(x == 0, 0.0, -x * np.log(x))
+    return np.where(x < 0, -math.inf, inside)
+
+
+def _relative_entropy(x: Any, y: Any) -> Any:
+    """x·ln(x/y); 0 for x = 0 and y ≥ 0; ∞ elsewhere."""
+    numbers = (x == x) & (y == y)
+    edge = np.where((x == 0) & (y >= 0), 0.0, math.inf)
+    inside = np.where((x > 0) & (y > 0), x * np.log(x / y), edge)
+    return np.where(numbers, inside, x + y)
+
+
+def _huber(delta: Any, r: Any) -> Any:
+    size = np.abs(r)
+    inside = np.where(size <= delta, 0.5 * r * r, delta * (size - 0.5 * delta))
+    return np.where(delta < 0, math.inf, inside)
+
+
+def _ndtr(x: Any) -> Any:
+    """The normal distribution: near 0 by erf, in the tails by erfc."""
+    z = x * math.sqrt(0.5)
+    tail = 0.5 * bind(BOOK["erfc"], (np.abs(z),))
+    outside = np.where(z > 0, 1 - tail, tail)
+    return np.where(np.abs(z) < math.sqrt(0.5), 0.5 + 0.5 * bind(BOOK["erf"], (z,)), outside)
+
+
+def _heaviside(x: Any, at_zero: Any) -> Any:
+    sides = np.where(x < 0, 0.0, 1.0)
+    return np.where(x == x, np.where(x == 0, at_zero, sides), x)
+
+
+def _isclose(a: Any, b: Any, rtol: Any, atol: Any, equal_nan: bool = False) -> Any:
+    near = np.logical_and(np.abs(a - b) <= atol + rtol * np.abs(b), np.isfinite(b))
+    found = np.logical_or(near, a == b)
+    return np.logical_or(found, np.logical_and(a != a, b != b)) if equal_nan else found
+
+
+def _boxcox(log: Any, power: Any) -> Any:
+    """(xᵖ − 1)/p of the logarithm of x, and that logarithm for p = 0."""
+    exponent = power * log
+    large = np.sign(power) * np.exp(exponent - np.log(np.abs(power))) - 1 / power
+    value = np.where(exponent < 709.78, np.expm1(exponent) / power, large)
+    return np.where(np.abs(power) < 1e-19, log, value)
+
+
+expand("logaddexp", _logaddexp)
+expand("logaddexp2", _logaddexp2)
+expand("softplus", lambda x: np.logaddexp(x, 0.0))
+expand("xlogy", lambda x, y: _times_log(x, y, np.log))
+expand("xlog1py", lambda x, y: _times_log(x, y, np.log1p))
+expand("entr", _entropy)
+expand("rel_entr", _relative_entropy)
+expand("huber", _huber)
+expand("ndtr", _ndtr)
+expand("heaviside", _heaviside)
+expand("isclose", _isclose)
+expand("boxcox", lambda x, power: _boxcox(np.log(x), power))
+expand("cosm1", lambda x: -2 * np.square(np.sin(0.5 * x)))
+expand("exp10", lambda x: np.power(10.0, x))
+
+
+# ------------------------------------------------------------------------------------------ of arrays
+
+
+def _var(x: Any, axis: Any = None, keepdims: bool = False, ddof: float = 0) -> Any:
+    """The squares of the distances from the mean, as NumPy adds them."""
+    dtype = np.result_type(dtype_of(x), np.float16 if dtype_of(x).kind == "f" else np.float64)
+    over = axes_of(axis, len(shape_of(x)))
+    count = math.prod(shape_of(x)[a] for a in over)
+    apart = x - np.sum(x, axis=over, keepdims=True, dtype=dtype) / count
+    total = np.sum(apart * apart, axis=over, keepdims=keepdims)
+    return total / max(count - ddof, 0)
+
+
+expand("var", _var)
+expand("std", lambda x, **options: np.sqrt(_var(x, **options)))
+expand("trace", lambda x, offset=0: np.sum(np.diagonal(x, offset, -2, -1), axis=-1))
