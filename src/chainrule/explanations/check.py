@@ -29,10 +29,10 @@ from chainrule.run.rounding import EPS, error_bounds
 DIGITS = 50
 # Relative difference up to which two derivatives count as the same function's.
 AGREE = 1e-20
-# Displaced runs carry 12 digits more than they are asked for, and as many again only if the
-# quotients do not come out as near as they do for any formula in which little cancels.
+# A first look carries 12 digits more than are asked for. It is enough if the quotients come out as
+# near as they do for any formula in which little cancels.
 SPARE_BITS = 40
-SETTLED = 1e-36
+SETTLED = 1e-30
 
 
 @dataclass(slots=True, eq=False)
@@ -71,21 +71,58 @@ def _at_the_point(mp: Any, work: Work, derivatives: Sequence[Derivative]) -> Che
         if not np.isfinite(d.value):
             return Check("not verifiable", _why(work, f"∂/∂{d.variable} is {_word(d.value)} here"))
     point = {n: mp.mpf(float(v)) for n, v in work.at.items()}
-    evaluate = Precisely(mp, point)
     try:
-        ours = _ours(evaluate, work)
-        compared = _compare(evaluate, work, ours)
+        verdict = _verdict(work, derivatives, *_look(mp, work, derivatives, point))
+        if verdict.outcome != "verified":
+            look = _looked(Precisely(mp, point), work, derivatives)
+            verdict = _verdict(work, derivatives, *look)
     except NotReal as reason:
         why = f"{reason}, so there are no difference quotients from both sides"
         return Check("not verifiable", _why(work, why))
+    return verdict
+
+
+def _verdict(
+    work: Work,
+    derivatives: Sequence[Derivative],
+    compared: Sequence[Comparison],
+    uneven: str | None,
+) -> Check:
+    """What the comparisons at the point say."""
     for c in compared:
-        verdict = _judged(work, c)
-        if verdict is not None:
-            return verdict
-    uneven = _uneven_line(evaluate, work, derivatives, ours)
+        decided = _judged(work, c)
+        if decided is not None:
+            return decided
     if uneven:
         return Check("failed", uneven)
     return _float_verdict(work, derivatives, compared)
+
+
+Look = tuple[list["Comparison"], str | None]
+
+
+def _look(mp: Any, work: Work, derivatives: Sequence[Derivative], point: Mapping[str, Any]) -> Look:
+    """The comparisons at a point, and the first line that does not equal the derivative.
+
+    This is done first with few digits to spare for what cancels inside the formula. Noise cannot
+    make two derivatives, and the lines between them, agree to this many digits, so what agrees is
+    settled. Anything else is looked at with all the digits before it is believed.
+
+    Raises:
+        NotReal: The formula has no value at the point or beside it.
+    """
+    try:
+        compared, uneven = _looked(Precisely(mp, point, spare=SPARE_BITS), work, derivatives)
+        if uneven is None and all(c.error < SETTLED and not c.sides_differ for c in compared):
+            return compared, None
+    except NotReal:
+        pass
+    return _looked(Precisely(mp, point), work, derivatives)
+
+
+def _looked(evaluate: Precisely, work: Work, derivatives: Sequence[Derivative]) -> Look:
+    ours = _ours(evaluate, work)
+    return _compare(evaluate, work, ours), _uneven_line(evaluate, work, derivatives, ours)
 
 
 def _ours(evaluate: Precisely, work: Work) -> dict[str, Any]:
@@ -109,29 +146,12 @@ def _compare(evaluate: Precisely, work: Work, ours: Mapping[str, Any]) -> list[C
 
 
 def _compared(evaluate: Precisely, work: Work, variable: str, ours: Any, here: Any) -> Comparison:
-    """One comparison, first with few digits to spare for what cancels inside the formula.
-
-    Noise cannot make two derivatives agree to this many digits, so what agrees is settled. Anything
-    else is looked at with all the digits before it is believed.
-    """
-    try:
-        found = _beside(evaluate, work, variable, ours, here, SPARE_BITS)
-        if found.agrees and not found.sides_differ and found.error < SETTLED:
-            return found
-    except NotReal:
-        pass
-    return _beside(evaluate, work, variable, ours, here, None)
-
-
-def _beside(
-    evaluate: Precisely, work: Work, variable: str, ours: Any, here: Any, spare: int | None
-) -> Comparison:
     mp, point = evaluate.mp, evaluate.inputs
     x = point[variable]
     scales = _scales(mp)
     h = scales.step * (abs(x) or 1)
     below, above = (
-        evaluate_precisely(mp, [work.program.output], {**point, variable: moved}, spare)[0]
+        evaluate_precisely(mp, [work.program.output], {**point, variable: moved}, evaluate.spare)[0]
         for moved in (x - h, x + h)
     )
     left, right = (here - below) / h, (above - here) / h
@@ -249,17 +269,14 @@ def _at_random_points(mp: Any, work: Work, derivatives: Sequence[Derivative]) ->
     checked = 0
     worst = 0.0
     for point in _random_points(mp, work):
-        evaluate = Precisely(mp, point)
         try:
-            ours = _ours(evaluate, work)
-            compared = _compare(evaluate, work, ours)
+            compared, uneven = _look(mp, work, derivatives, point)
         except NotReal:
             continue
         for c in compared:
             if not c.agrees and not c.sides_differ:
                 return _contradicted(point, c)
             worst = max(worst, 0.0 if c.sides_differ else c.error)
-        uneven = _uneven_line(evaluate, work, derivatives, ours)
         if uneven:
             return Check("failed", uneven)
         checked += 1

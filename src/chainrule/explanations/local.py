@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from chainrule.chain.edges import Carried, pull
+import numpy as np
+
+from chainrule.chain.edges import Carried, factor, pull
 from chainrule.chain.modes import add_path
 from chainrule.explanations.outline import Group
 from chainrule.graph.node import Graph, Node
 from chainrule.graph.rational import rational
 from chainrule.run.interpreter import apply_node
+
+_SCALARS = (Node, np.float64)
 
 
 def step_value(group: Group, env: Mapping[int, Any], graph: Graph | None = None) -> Any:
@@ -81,9 +85,24 @@ def _pull_back(
         return
     constant = unchanged if graph is None else rational
     args = tuple([values[a.index] if type(a) is Node else constant(a) for a in node.args])
+    cotangent, support = here
+    # What most steps are: a function of one or two scalars, or of symbols.
+    simple = op.slopes is not None and support is None and not node.attrs
     for position, arg in enumerate(node.args):
-        if type(arg) is Node and arg.index in moving:
-            add_path(carried, arg.index, pull(op, position, args, out, node.attrs, here))
+        if type(arg) is not Node or arg.index not in moving:
+            continue
+        part: Carried | None
+        if simple and type(args[position]) in _SCALARS:
+            slope = factor(op.edge(position), args, out)  # type: ignore[arg-type]
+            if type(cotangent) is float and cotangent == 1.0:
+                part = slope, None
+            elif type(slope) is float and slope == 1.0:
+                part = here
+            else:
+                part = cotangent * slope, None
+        else:
+            part = pull(op, position, args, out, node.attrs, here)
+        add_path(carried, arg.index, part)
 
 
 def unchanged(constant: Any) -> Any:

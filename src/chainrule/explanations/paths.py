@@ -39,7 +39,7 @@ def largest_paths(
     for group in reversed(outline.steps):
         beginnings = best.pop(group.name, []) if group.name != variable else []
         for edge in edges.get(group.name, ()):
-            size = _decades(edge.value)
+            size = _decades(edge.value) if count > most else 0.0
             for log, _, trail in beginnings:
                 serial -= 1
                 keep = best.setdefault(edge.of, [])

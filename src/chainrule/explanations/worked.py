@@ -125,9 +125,8 @@ def _expression(work: Work, group: Group, graph: Graph) -> Any:
 
 def _partials(work: Work, group: Group, graph: Graph) -> tuple[Partial, ...]:
     """The local derivative with respect to each argument, as an expression and as a number."""
-    elementwise = all(n.op is not None and n.op.elementwise for n in group.members)
     symbols: Mapping[int, Any] = {}
-    if elementwise and _written_out(group):
+    if _written_out(group) and _elementwise(group):
         symbols = step_partials(group, _symbols(work, group, graph), graph=graph)
     numbers: Mapping[int, Any] = {}
     scalar = work.values is None or _is_scalar(group, work.values)
@@ -145,6 +144,13 @@ def _partials(work: Work, group: Group, graph: Graph) -> tuple[Partial, ...]:
     )
 
 
+def _elementwise(group: Group) -> bool:
+    for node in group.members:  # noqa: SIM110 - asked of every step: a generator takes twice as long
+        if node.op is None or not node.op.elementwise:
+            return False
+    return True
+
+
 def _partial(
     work: Work, group: Group, arg: Node, symbol: Any, number: Any, structure: str | None
 ) -> Partial:
@@ -159,7 +165,11 @@ def _partial(
 
 
 def _is_scalar(group: Group, values: Mapping[int, Any]) -> bool:
-    return all(shape_of(values.get(n.index, 0.0)) == () for n in (group.root, *group.args))
+    for node in (group.root, *group.args):
+        value = values.get(node.index)
+        if type(value) is not np.float64 and value is not None and shape_of(value) != ():
+            return False
+    return True
 
 
 def _accumulate(
@@ -224,7 +234,11 @@ def recorded(
 
 
 def _seed(record: Traced | None) -> dict[int, Any]:
-    return {} if record is None else {record.index: (np.ones_like(record.value)[()], None)}
+    if record is None:
+        return {}
+    value = record.value
+    one = np.float64(1.0) if type(value) is np.float64 else np.ones_like(value)[()]
+    return {record.index: (one, None)}
 
 
 def _by_node(records: Mapping[int, Traced], found: Mapping[int, Any]) -> dict[int, Any]:

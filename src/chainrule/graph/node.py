@@ -87,10 +87,6 @@ class Graph:
 
     def apply(self, primitive: Primitive, args: tuple[Any, ...], attrs: Attrs = NO_ATTRS) -> Any:
         """The node for ``primitive`` of ``args``; the same node when it was asked for before."""
-        if self.rewrite is not None and not attrs:
-            simpler = self.rewrite(primitive, args)
-            if simpler is not None:
-                return simpler
         parts: list[Any] = [primitive.name]
         for arg in args:
             parts.append(arg.index if type(arg) is Node else _key(arg))
@@ -99,6 +95,10 @@ class Graph:
         key = tuple(parts)
         node = self._interned.get(key)
         if node is None:
+            if self.rewrite is not None and not attrs:
+                simpler = self.rewrite(primitive, args)
+                if simpler is not None:
+                    return simpler
             node = self._interned[key] = Node(self, primitive, args, attrs, "")
         return node
 

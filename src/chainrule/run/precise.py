@@ -62,6 +62,7 @@ class Precisely:
     ) -> None:
         self.mp = mp
         self.inputs = inputs
+        self.spare = spare
         self._precision = 2 * mp.prec if spare is None else mp.prec + spare
         self._values: dict[Graph, dict[int, Raw]] = {}  # indices count within one graph
         self._carried_out: dict[Any, Raw] | None = None if alone else {}

@@ -277,8 +277,7 @@ def fraction(sign: Token, above: Piece, below: Piece) -> Piece:
 
 def arguments(*parts: Piece | Token) -> Arguments:
     """``(a, b)``, or an argument in other brackets."""
-    pieces = tuple(part for part in parts if isinstance(part, Piece))
-    return Arguments(pieces, parts[-1].end)
+    return Arguments(tuple([part for part in parts if type(part) is Piece]), parts[-1].end)
 
 
 def call(token: Token, args: Arguments) -> Piece:

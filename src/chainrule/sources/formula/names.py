@@ -50,6 +50,8 @@ def canonical_name(written: str) -> str:
     >>> canonical_name("x_{1}"), canonical_name("σ"), canonical_name("x_max")
     ('x1', 'sigma', 'x_max')
     """
+    if written.isascii() and written.isalnum() and written[0].isalpha():
+        return written  # as most names are written
     match = _WRITTEN_NAME.fullmatch(written.strip())
     if match is None:
         return written

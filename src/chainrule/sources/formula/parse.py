@@ -22,7 +22,7 @@ from chainrule.sources.formula.complain import behind, unexpected
 from chainrule.sources.formula.juxtapose import juxtapose
 from chainrule.sources.formula.readings import sentences
 from chainrule.sources.formula.scan import MOST_TOKENS, limited, scan
-from chainrule.sources.formula.statements import Statement, scope_of, statements
+from chainrule.sources.formula.statements import scope_of, statements
 from chainrule.sources.formula.syntax import Formula
 from chainrule.sources.formula.tokens import Token
 from chainrule.sources.formula.words import resolve
@@ -60,14 +60,10 @@ def _tokens(text: str, variables: Collection[str]) -> list[Token]:
         if tokens:
             tokens.append(Token("SEPARATOR", ";", tokens[-1].end, tokens[-1].end + 1))
         body = limited(resolve(part.body, scope.inside(part)), MOST_TOKENS - len(tokens))
-        tokens.extend(_statement_tokens(part, body))
+        resolved, partner = pair(body)
+        tokens.extend(part.head)
+        tokens.extend(juxtapose(resolved, partner))
     return tokens
-
-
-def _statement_tokens(part: Statement, body: Iterator[Token]) -> Iterator[Token]:
-    tokens, partner = pair(list(body))
-    yield from part.head
-    yield from juxtapose(tokens, partner)
 
 
 def _tree(tokens: list[Token]) -> list[Defined]:

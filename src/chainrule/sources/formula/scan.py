@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
+from itertools import islice
 
 from chainrule.errors import FormulaError
 from chainrule.sources.formula import names
@@ -98,12 +99,12 @@ def scan(text: str) -> list[Token]:
     return tokens
 
 
-def limited(tokens: Iterable[Token], most: int = MOST_TOKENS) -> Iterator[Token]:
+def limited(tokens: Iterable[Token], most: int = MOST_TOKENS) -> list[Token]:
     """The tokens, as long as there are not too many."""
-    for count, token in enumerate(tokens):
-        if count >= most:
-            raise _too_many(token)
-        yield token
+    found = list(islice(tokens, most + 1))
+    if len(found) > most:
+        raise _too_many(found[most])
+    return found
 
 
 def _too_many(token: Token) -> FormulaError:
