@@ -747,7 +747,9 @@ class Emitter:
                 then, after = self._label("rest"), self._label("after")
                 self.do(f"br i1 {last}, label %{then}, label %{after}")
                 self._at(then)
+                known = self._known_here()
                 self._turn(loop, var.low + whole)
+                self._forget_since(known)
                 self.do(f"br label %{after}")
                 self._at(after)
             else:
@@ -767,9 +769,20 @@ class Emitter:
         then, after = self._label("turns"), self._label("after")
         self.do(f"br i1 {some}, label %{then}, label %{after}")
         self._at(then)
+        known = self._known_here()
         self._turns(loop, low, end, lanes)
+        self._forget_since(known)
         self.do(f"br label %{after}")
         self._at(after)
+
+    def _known_here(self) -> list[dict[Any, Any]]:
+        """What is known before a branch."""
+        return [dict(level.memo) for level in self.levels]
+
+    def _forget_since(self, known: list[dict[Any, Any]]) -> None:
+        """After the branch: what was found out in it is not known on the other way."""
+        for level, memo in zip(self.levels, known, strict=True):
+            level.memo = memo
 
     def _turns(self, loop: Loop, low: str, high: str, step: int) -> None:
         """The loop itself."""
@@ -1013,7 +1026,7 @@ class Emitter:
 
 _ARITHMETIC = {
     "add": ("fadd", "add"), "subtract": ("fsub", "sub"), "multiply": ("fmul", "mul"),
-    "divide": ("fdiv", "sdiv"),
+    "divide": ("fdiv", "sdiv"), "fmod": ("frem", "srem"),
 }  # fmt: skip
 _COMPARISONS = {
     "less": ("olt", "slt", "ult"), "less_equal": ("ole", "sle", "ule"),
@@ -1023,6 +1036,7 @@ _COMPARISONS = {
 _LOGICAL = {"logical_and": "and", "logical_or": "or", "logical_xor": "xor", "logical_not": "not"}
 _INTRINSICS = {
     "sqrt": "sqrt", "floor": "floor", "ceil": "ceil", "trunc": "trunc", "copysign": "copysign",
+    "rint": "rint",
 }  # fmt: skip
 
 

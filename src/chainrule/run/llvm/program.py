@@ -139,8 +139,11 @@ class Program:
         args = tuple(args)
         rule = SIMPLER.get(op.name)
         if rule is not None:
+            first = len(self.values)
             simpler = rule(self, args, attrs, shape, dtype)
             if simpler is not None and simpler.shape == shape and simpler.dtype == dtype:
+                for made in self.values[first:]:
+                    made.place = place
                 return simpler  # type: ignore[no-any-return]
         key = (op, args, tuple([(k, _key(v)) for k, v in attrs.items()]), dtype)
         found = self._known.get(key)
