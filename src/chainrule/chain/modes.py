@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.chain.edges import Carried, pull, push, push_together
+from chainrule.chain.quiet import quietly
 from chainrule.chain.supports import Support, unite
 from chainrule.graph.operand import Operand
 from chainrule.graph.primitive import Linear
@@ -36,7 +37,7 @@ def reverse(
     found = _Found(last + 1, seeds)
     cotangents, supports = found.cotangents, found.supports
     carried: dict[int, Carried] = {}
-    with np.errstate(all="ignore"):
+    with quietly():
         for index in range(last, -1, -1):
             cotangent = cotangents[index]
             if cotangent is None:
@@ -225,7 +226,7 @@ def _arrive(found: _Found, index: int, value: Any, part: Any) -> None:
 def forward(records: Sequence[Traced], seeds: Mapping[int, Carried]) -> dict[int, Carried]:
     """Carry tangents from the seeded inputs on to every record that they reach."""
     carried: dict[int, Carried] = dict(seeds)
-    with np.errstate(all="ignore"):
+    with quietly():
         for record in records:
             if record.op is None:
                 continue

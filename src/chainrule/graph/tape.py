@@ -69,17 +69,16 @@ class Traced(Operand):
     def apply(self, primitive: Primitive, args: tuple[Any, ...], attrs: Attrs) -> Any:
         """Compute ``primitive`` on the values and record it on this tape."""
         tape = self.tape
-        if tape.special or not primitive.recorded:
-            return self._apply(primitive, args, attrs)
+        count = 0 if tape.special or not primitive.recorded else len(args)
         # Functions of one or two arrays are what most programs are made of. Every question that is
         # not asked here shows in the time that a program of small arrays takes.
-        if len(args) == 1:
+        if count == 1:
             x = self.value
             if not tape.plain:
                 value = bind(primitive, (x,), attrs)
             else:
                 value = primitive.evaluate(x, **attrs) if attrs else primitive.evaluate(x)
-        elif len(args) == 2 and not attrs:
+        elif count == 2 and not attrs:
             a, b = args
             other = b if a is self else a
             kind = type(other)
@@ -93,21 +92,26 @@ class Traced(Operand):
                     args = (self, _kept(b)) if a is self else (_kept(a), self)
             value = primitive.evaluate(x, y) if tape.plain else bind(primitive, (x, y))
         else:
-            return self._apply(primitive, args, attrs)
+            value, kept = self._uncommon(primitive, args, attrs)
+            if kept is None:
+                return value
+            args = kept
         if tape.plain and type(value) not in PLAIN:
             tape.plain = False
         if tape.record is not None:
             tape.record()
         return Traced(tape, value, primitive, args, attrs)
 
-    def _apply(self, primitive: Primitive, args: tuple[Any, ...], attrs: Attrs) -> Any:
-        """The same of any number of arguments, and where more has to be done than to record."""
+    def _uncommon(
+        self, primitive: Primitive, args: tuple[Any, ...], attrs: Attrs
+    ) -> tuple[Any, tuple[Any, ...] | None]:
+        """The value and the arguments to be recorded; without these, the value is the result."""
         level = self.level
         tape = self.tape
         if tape.special:
             args = tape.looked_at(primitive, args)
         if tape.staged:
-            return self._stage(primitive, args, attrs)
+            return self._stage(primitive, args, attrs), None
         values = []
         kept = True
         below: Operand | None = None  # the innermost of the computations around this one
@@ -132,13 +136,10 @@ class Traced(Operand):
             value = primitive.evaluate(*values, **attrs) if attrs else primitive.evaluate(*values)
         if not primitive.recorded:
             tape.note_cut(primitive, args)
-            return value
+            return value, None
         if not kept:
             args = tuple([a if type(a) is Traced and a.level == level else _kept(a) for a in args])
-        record = tape.record
-        if record is not None:
-            record()
-        return Traced(tape, value, primitive, args, attrs)
+        return value, args
 
     def _stage(self, primitive: Primitive, args: tuple[Any, ...], attrs: Attrs) -> Any:
         """Record everything, also conditions and whole numbers: the next run has other values."""
