@@ -1,5 +1,12 @@
 """How each primitive is computed element by element: one file for each family of the rule book."""
 
-from chainrule.run.llvm.rows import contractions, elementwise, expansions, moves, reductions
+from chainrule.run.llvm.rows import (
+    contractions,
+    elementwise,
+    expansions,
+    moves,
+    reductions,
+    selections,
+)
 
-__all__ = ["contractions", "elementwise", "expansions", "moves", "reductions"]
+__all__ = ["contractions", "elementwise", "expansions", "moves", "reductions", "selections"]

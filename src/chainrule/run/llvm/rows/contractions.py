@@ -59,7 +59,8 @@ def contraction(
         raise Unsupported("a contraction")
     sizes: dict[str, int] = {}
     for name, n in (*zip(left, x.shape, strict=True), *zip(right, y.shape, strict=True)):
-        sizes[name] = max(sizes.get(name, 0), n) if n else 0
+        known = sizes.get(name, 1)
+        sizes[name] = n if known == 1 else known
     summed = [c for c in dict.fromkeys(left + right) if c not in out]
     rows = [c for c in out if c in left and c not in right]
     columns = [c for c in out if c in right and c not in left]

@@ -63,17 +63,28 @@ def _condition(name: str) -> Element:
     return lambda *xs: op(name, np.bool_, *xs)
 
 
-for _name in ("add", "subtract", "multiply", "maximum", "minimum", "negative", "abs"):
+for _name in ("subtract", "negative", "abs"):
     pointwise([_name], _named(_name), "fi")
+for _name in ("maximum", "minimum"):
+    pointwise([_name], _named(_name), "fib")
 for _name in (
     "divide", "copysign", "fmax", "fmin", "floor", "ceil", "trunc", "sqrt", "exp", "exp2", "expm1",
     "log", "log2", "log10", "log1p", "sin", "cos", "tan", "arcsin", "arccos", "arctan", "arctan2",
     "sinh", "cosh", "tanh", "arcsinh", "arccosh", "arctanh", "cbrt", "hypot", "erf", "erfc",
-    "gammaln",
+    "gamma", "gammaln", "log_expit",
 ):  # fmt: skip
     pointwise([_name], _named(_name))
 for _name in ("less", "less_equal", "greater", "greater_equal", "equal", "not_equal"):
     pointwise([_name], _condition(_name), "fib")
+
+
+def _of_truths(name: str, truths: str) -> None:
+    """Arithmetic that is logic on truth values."""
+    pointwise([name], lambda x, y: op(truths if x.dtype == np.bool_ else name, x.dtype, x, y), "fib")
+
+
+_of_truths("add", "logical_or")
+_of_truths("multiply", "logical_and")
 
 
 def _one(x: Expr) -> Expr:
@@ -111,6 +122,95 @@ def _sign(x: Expr) -> Expr:
 
 
 pointwise(["sign"], _sign, "fi")
+
+
+def choice(condition: Expr, x: Expr, y: Expr) -> Expr:
+    """``x`` where the condition holds, else ``y``."""
+    return op("where", x.dtype, condition, x, y)
+
+
+def _compared(name: str, x: Expr, y: Expr) -> Expr:
+    return op(name, np.bool_, x, y)
+
+
+def _other_sign(x: Expr, y: Expr) -> Expr:
+    """Whether exactly one of the two is negative."""
+    zero = _zero(x)
+    return op("logical_xor", np.bool_, _compared("less", x, zero), _compared("less", y, zero))
+
+
+def _safe_divisor(x: Expr, y: Expr) -> tuple[Expr, Expr, Expr]:
+    """A divisor of whole numbers that never fails: 1 instead of 0 and −1; and where it was these."""
+    zero, minus = _compared("equal", y, _zero(y)), _compared("equal", y, const(-1, y.dtype))
+    return choice(op("logical_or", np.bool_, zero, minus), _one(y), y), zero, minus
+
+
+def _fmod(x: Expr, y: Expr) -> Expr:
+    """What is left over, with the sign of ``x``; for whole numbers 0 when divided by 0."""
+    if x.dtype.kind == "f":
+        return op("fmod", x.dtype, x, y)
+    return op("fmod", x.dtype, x, _safe_divisor(x, y)[0])
+
+
+def _remainder(x: Expr, y: Expr) -> Expr:
+    """What is left over, with the sign of ``y``."""
+    left = _fmod(x, y)
+    some = _compared("not_equal", left, _zero(x))
+    moved = op("add", x.dtype, left, y)
+    turned = op("logical_and", np.bool_, some, _other_sign(left, y))
+    if x.dtype.kind == "i":
+        return choice(turned, moved, left)
+    found = choice(turned, moved, choice(some, left, op("copysign", x.dtype, _zero(x), y)))
+    return choice(_compared("equal", y, _zero(y)), left, found)
+
+
+def _floor_divide(x: Expr, y: Expr) -> Expr:
+    """The quotient rounded down; for floats as Python has it, by way of what is left over."""
+    dtype = x.dtype
+    if dtype.kind == "i":
+        divisor, zero, minus = _safe_divisor(x, y)
+        quotient = op("divide", dtype, x, divisor)
+        left = _compared("not_equal", op("fmod", dtype, x, divisor), _zero(x))
+        down = op("logical_and", np.bool_, left, _other_sign(x, divisor))
+        found = choice(down, op("subtract", dtype, quotient, _one(x)), quotient)
+        return choice(zero, _zero(x), choice(minus, op("negative", dtype, x), found))
+    left = op("fmod", dtype, x, y)
+    some = _compared("not_equal", left, _zero(x))
+    turned = op("logical_and", np.bool_, some, _other_sign(left, y))
+    quotient = op("divide", dtype, op("subtract", dtype, x, left), y)
+    quotient = choice(turned, op("subtract", dtype, quotient, _one(x)), quotient)
+    down = op("floor", dtype, quotient)
+    beyond = _compared("greater", op("subtract", dtype, quotient, down), const(0.5, dtype))
+    whole = choice(beyond, op("add", dtype, down, _one(x)), down)
+    plain = op("divide", dtype, x, y)
+    none = op("copysign", dtype, _zero(x), plain)
+    found = choice(_compared("equal", quotient, _zero(x)), none, whole)
+    return choice(_compared("equal", y, _zero(y)), plain, found)
+
+
+pointwise(["fmod"], _fmod, "fi")
+pointwise(["remainder"], _remainder, "fi")
+pointwise(["floor_divide"], _floor_divide, "fi")
+
+
+@rule("round")
+def _round(b: Lowering, value: Value, x: Tensor) -> Tensor:
+    """To even at halves; with decimals a power of ten times the number, as NumPy does it."""
+    decimals = value.attrs.get("decimals", 0)
+    dtype = value.dtype
+    if dtype.kind == "i" and decimals >= 0:
+        return x
+    if dtype.kind != "f" or abs(decimals) > 22:
+        raise Unsupported("round")
+    if not decimals:
+        return elementwise(b, value.shape, (x,), lambda e: op("rint", dtype, e))
+    scale = const(10.0 ** abs(decimals), dtype)
+    there, back = ("multiply", "divide") if decimals > 0 else ("divide", "multiply")
+    return elementwise(b, value.shape, (x,), lambda e: op(
+        back, dtype, op("rint", dtype, op(there, dtype, e, scale)), scale
+    ))
+
+
 pointwise(["sigmoid"], lambda x: op("expit", x.dtype, x))
 
 
@@ -149,9 +249,9 @@ def _clip(b: Lowering, value: Value, *args: Tensor) -> Tensor:
 @rule("power")
 def _power(b: Lowering, value: Value, x: Tensor, y: Tensor) -> Tensor:
     dtype = value.dtype
-    if dtype.kind != "f":
-        raise Unsupported("power of whole numbers")
     exponent = value.args[1].uniform
+    if dtype.kind != "f" and (dtype.kind != "i" or exponent not in (0, 1, 2, 3, 4)):
+        raise Unsupported("power of whole numbers")
     if exponent is not None and float(exponent) in _SMALL_POWERS:
         return elementwise(
             b, value.shape, (x,), lambda base: _SMALL_POWERS[float(exponent)](cast(base, dtype))
@@ -182,13 +282,21 @@ _SMALL_POWERS: dict[float, Callable[[Expr], Expr]] = {
 }  # fmt: skip
 
 
+def _whole(x: Expr, dtype: Any) -> Expr:
+    """A float as a whole number: what has no place there is the smallest one, as on most machines."""
+    limit = const(2.0 ** (8 * dtype.itemsize - 1), x.dtype)
+    fits = _compared("less", op("abs", x.dtype, op("trunc", x.dtype, x)), limit)
+    return choice(fits, cast(x, dtype), const(np.iinfo(dtype).min, dtype))
+
+
 @rule("astype", "truncate")
 def _astype(b: Lowering, value: Value, x: Tensor) -> Tensor:
-    if value.dtype.kind in "iu" and x.dtype.kind == "f":
-        raise Unsupported("a float as a whole number")  # what overflows is NumPy's own business
-    return elementwise(b, value.shape, (x,), lambda e: (
-        truth(e) if value.dtype == np.bool_ else cast(e, value.dtype)
-    ))
+    dtype = value.dtype
+    if dtype == np.bool_:
+        return elementwise(b, value.shape, (x,), truth)
+    if dtype.kind == "i" and x.dtype.kind == "f":
+        return elementwise(b, value.shape, (x,), lambda e: _whole(e, dtype))
+    return elementwise(b, value.shape, (x,), lambda e: cast(e, dtype))
 
 
 @rule("copy", "stop_gradient")

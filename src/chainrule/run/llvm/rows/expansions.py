@@ -15,7 +15,9 @@ import numpy as np
 
 from chainrule.graph.operand import Attrs, bind
 from chainrule.graph.tape import Tape, Traced, dtype_of, running, shape_of
+from chainrule.rules.assignment import REPLACE
 from chainrule.rules.book import BOOK
+from chainrule.rules.shapes import INDEX, SCATTER, split_index
 from chainrule.run.llvm.lowering import DTYPES
 from chainrule.run.llvm.program import SIMPLER, Program, Value
 from chainrule.run.llvm.rows.moves import axes_of
@@ -26,12 +28,15 @@ _NUMBERS: dict[str, Any] = {"f": 0.5, "i": 1, "b": True}
 _PLAIN_MOVES = frozenset(("astype", "truncate", "copy", "stop_gradient"))
 
 
-def expand(name: str, f: Callable[..., Any] | None = None) -> None:
+def expand(
+    name: str, f: Callable[..., Any] | None = None, unless: Callable[..., bool] | None = None
+) -> None:
     """Expand the primitive of this name.
 
     Args:
         name: Of the row.
         f: Computes it, ``f(*args, **attrs)``; what the row itself evaluates when left out.
+        unless: Tells of the arguments' values in the program whether they are left to NumPy.
     """
     row = BOOK[name]
     compute = row.evaluate if f is None else f
@@ -40,6 +45,8 @@ def expand(name: str, f: Callable[..., Any] | None = None) -> None:
         program: Program, args: Sequence[Value], attrs: Attrs, shape: Any, dtype: Any
     ) -> Value | None:
         if dtype not in DTYPES or any(a.dtype not in DTYPES for a in args):
+            return None
+        if unless is not None and unless(*args):
             return None
         if row.elementwise:
             return _elementwise(program, compute, args, attrs)
@@ -232,3 +239,109 @@ def _var(x: Any, axis: Any = None, keepdims: bool = False, ddof: float = 0) -> A
 expand("var", _var)
 expand("std", lambda x, **options: np.sqrt(_var(x, **options)))
 expand("trace", lambda x, offset=0: np.sum(np.diagonal(x, offset, -2, -1), axis=-1))
+
+
+def _part(x: Any, axis: int, *bounds: Any) -> Any:
+    """``x[..., slice(*bounds), ...]`` along one axis."""
+    return x[(slice(None),) * axis + (slice(*bounds),)]
+
+
+def _rolled(x: Any, shift: Any, axis: Any) -> Any:
+    shifts, axes = (v if isinstance(v, tuple) else (v,) for v in (shift, axis))
+    ndim = len(shape_of(x))
+    by = dict.fromkeys((a % ndim for a in axes), 0)
+    for a, s in zip(axes, shifts, strict=True):
+        by[a % ndim] += s
+    for a, s in by.items():
+        n = shape_of(x)[a]
+        if s % n:
+            x = np.concatenate((_part(x, a, n - s % n, None), _part(x, a, None, n - s % n)), a)
+    return x
+
+
+def _shifted(x: Any, axis: int, by: int) -> Any:
+    """Every element one place further, or nearer; a zero comes in."""
+    axis %= len(shape_of(x))
+    side = np.zeros((*shape_of(x)[:axis], 1, *shape_of(x)[axis + 1 :]), dtype_of(x))
+    rest = _part(x, axis, None, -1) if by > 0 else _part(x, axis, 1, None)
+    return np.concatenate((side, rest) if by > 0 else (rest, side), axis)
+
+
+def _tiled(x: Any, reps: Any) -> Any:
+    reps = reps if isinstance(reps, tuple) else (reps,)
+    shape = shape_of(x)
+    reps, shape = ((1,) * (max(len(reps), len(shape)) - len(v)) + v for v in (reps, shape))
+    apart = np.reshape(x, tuple([n for size in shape for n in (1, size)]))
+    pairs = tuple([n for pair in zip(reps, shape, strict=True) for n in pair])
+    return np.reshape(np.broadcast_to(apart, pairs), tuple(map(math.prod, zip(reps, shape, strict=True))))
+
+
+def _repeated(x: Any, repeats: int, axis: int) -> Any:
+    shape = shape_of(x)
+    axis %= len(shape)
+    before, after = shape[: axis + 1], shape[axis + 1 :]
+    apart = np.reshape(x, (*before, 1, *after))
+    copies = np.broadcast_to(apart, (*before, repeats, *after))
+    return np.reshape(copies, (*shape[:axis], shape[axis] * repeats, *after))
+
+
+def _padded(x: Any, axis: int, before: int, after: int, mode: str) -> Any:
+    """The elements at the sides are those of other places."""
+    axis %= len(shape_of(x))
+    places = np.pad(np.arange(shape_of(x)[axis]), (before, after), mode)  # type: ignore[call-overload]
+    return x[(slice(None),) * axis + (places,)]
+
+
+def _folded(y: Any, axis: int, before: int, after: int, mode: str) -> Any:
+    """What was added at the sides is added to the elements that it repeats."""
+    shape = shape_of(y)
+    axis %= len(shape)
+    length = shape[axis] - before - after
+    places = np.pad(np.arange(length), (before, after), mode)  # type: ignore[call-overload]
+    template, arrays = split_index((slice(None),) * axis + (places,))
+    attrs = {"index": template, "shape": (*shape[:axis], length, *shape[axis + 1 :])}
+    return bind(SCATTER, (y, *arrays), attrs)
+
+
+def _crossed(a: Any, b: Any) -> Any:
+    a, b = ([x[..., k] for k in range(shape_of(x)[-1])] for x in (a, b))
+    if len(a) == len(b) == 3:
+        pairs = ((1, 2), (2, 0), (0, 1))
+        return np.stack([a[i] * b[j] - a[j] * b[i] for i, j in pairs], -1)
+    if len(a) == len(b) == 2:
+        return a[0] * b[1] - a[1] * b[0]
+    if len(a) == 2:
+        return np.stack([a[1] * b[2], -(a[0] * b[2]), a[0] * b[1] - a[1] * b[0]], -1)
+    return np.stack([-(a[2] * b[1]), a[2] * b[0], a[0] * b[1] - a[1] * b[0]], -1)
+
+
+def _convolved(a: Any, v: Any, mode: str) -> Any:
+    """A sum of products over windows; ``v`` is not the longer of the two."""
+    width = shape_of(v)[-1]
+    if mode == "full":
+        side = np.zeros((*shape_of(a)[:-1], width - 1), dtype_of(a))
+        a = np.concatenate((side, a, side), -1)
+    windows = np.lib.stride_tricks.sliding_window_view(a, width, -1)
+    stack = len(shape_of(a)) - 1, len(shape_of(v)) - 1
+    names = "abcdefgh"[: max(stack)]
+    left, right = (names[len(names) - n :] for n in stack)
+    return np.einsum(f"{left}nk,{right}k->{names}n", windows, v[..., ::-1])
+
+
+def _last_written(value: Any, *arrays: Any, index: Any, shape: Any) -> Any:
+    """Where an element of the value is still there when a place was written more than once."""
+    numbers = np.arange(math.prod(shape_of(value))).reshape(shape_of(value))
+    attrs = {"index": index}
+    kept = bind(REPLACE, (np.zeros(shape, np.intp), numbers, *arrays), attrs)
+    return np.equal(bind(INDEX, (kept, *arrays), attrs), numbers)
+
+
+expand("roll", _rolled)
+expand("shift", _shifted)
+expand("tile", _tiled)
+expand("repeat", _repeated)
+expand("pad", _padded)
+expand("fold", _folded)
+expand("cross", _crossed)
+expand("convolve", _convolved)
+expand("last_written", _last_written, unless=lambda *args: any(a.dtype == np.bool_ for a in args[1:]))

@@ -182,7 +182,7 @@ def picked(b: Lowering, value: Value, x_shape: tuple[int, ...], arrays: Sequence
         array, own = next(left), next(known)
         if own.dtype == np.bool_:
             raise Unsupported("a mask as an index")
-        axes.append(("array", (_in_bounds(array, own, n), array.shape)))
+        axes.append(("array", (in_bounds(array, own, n), array.shape)))
     assert first is not None
     count = len(several)
     whole = (*shape[:first], *several, *shape[first:])
@@ -215,7 +215,7 @@ def _aligned(index: Index, shape: tuple[int, ...]) -> Index:
     return tuple([ZERO if n == 1 else i for n, i in zip(shape, own, strict=True)])
 
 
-def _in_bounds(array: Tensor, value: Value, n: int) -> Any:
+def in_bounds(array: Tensor, value: Value, n: int) -> Any:
     """Elements of an array of indices as indices of an axis of length ``n``."""
     if value.is_constant:
         numbers = np.asarray(value.constant)

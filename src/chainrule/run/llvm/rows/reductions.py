@@ -82,3 +82,12 @@ def _any(b: Lowering, value: Value, x: Tensor) -> Tensor:
 def _count(b: Lowering, value: Value, x: Tensor) -> Tensor:
     ones = elementwise(b, x.shape, (x,), lambda e: cast(truth(e), value.dtype))
     return reduction(b, value, ones, "add", 0)
+
+
+@rule("nanmax", "nanmin")
+def _extreme_number(b: Lowering, value: Value, x: Tensor) -> Tensor:
+    """NaN only where there is no number."""
+    assert value.op is not None
+    if value.dtype.kind != "f" or not x.size:
+        raise Unsupported(value.op.name)
+    return reduction(b, value, x, "fmax" if value.op.name == "nanmax" else "fmin", np.nan)
