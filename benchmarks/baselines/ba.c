@@ -24,14 +24,19 @@ void jacobian(const double *restrict cameras, const double *restrict points,
             for (int j = 0; j < 11; j++) c[j][i] = cameras[camera_of[k] * 11 + j];
             for (int j = 0; j < 3; j++) at[j][i] = points[point_of[k] * 3 + j];
         }
+        /* One loop per function: sine and cosine of one number in one loop become a call of sincos,
+           which has no vectors. */
+        double angles[BLOCK], cosines[BLOCK], sines[BLOCK];
+        for (int i = 0; i < BLOCK; i++)
+            angles[i] = sqrt(c[0][i] * c[0][i] + c[1][i] * c[1][i] + c[2][i] * c[2][i]);
+        for (int i = 0; i < BLOCK; i++) cosines[i] = cos(angles[i]);
+        for (int i = 0; i < BLOCK; i++) sines[i] = sin(angles[i]);
 #pragma omp simd
         for (long i = 0; i < BLOCK; i++) {
             long k = start + (i < now ? i : 0);
             double weight = weights[k], focal = c[6][i], k1 = c[9][i], k2 = c[10][i];
-            double r0 = c[0][i], r1 = c[1][i], r2 = c[2][i];
-            double angle = sqrt(r0 * r0 + r1 * r1 + r2 * r2), over = 1 / angle;
-            double w0 = r0 * over, w1 = r1 * over, w2 = r2 * over;
-            double co = cos(angle), si = sin(angle), rest = 1 - co;
+            double over = 1 / angles[i], co = cosines[i], si = sines[i], rest = 1 - co;
+            double w0 = c[0][i] * over, w1 = c[1][i] * over, w2 = c[2][i] * over;
             double x0 = at[0][i] - c[3][i], x1 = at[1][i] - c[4][i], x2 = at[2][i] - c[5][i];
             double along = DOT(w, x);
             double v0 = w1 * x2 - w2 * x1, v1 = w2 * x0 - w0 * x2, v2 = w0 * x1 - w1 * x0;

@@ -42,10 +42,15 @@ void gradient(const double *main_params, const double *extra_params, const doubl
             memcpy(k->input, x, sizeof x);
             memcpy(k->hidden, h, sizeof x);
             memcpy(k->cell, c, sizeof x);
+#pragma omp simd
             for (int i = 0; i < W; i++) k->forget[i] = 1 / (1 + exp(-(x[i] * w[0][i] + b[0][i])));
+#pragma omp simd
             for (int i = 0; i < W; i++) k->in[i] = 1 / (1 + exp(-(h[i] * w[1][i] + b[1][i])));
+#pragma omp simd
             for (int i = 0; i < W; i++) k->out[i] = 1 / (1 + exp(-(x[i] * w[2][i] + b[2][i])));
+#pragma omp simd
             for (int i = 0; i < W; i++) k->change[i] = tanh(h[i] * w[3][i] + b[3][i]);
+#pragma omp simd
             for (int i = 0; i < W; i++) {
                 c[i] = c[i] * k->forget[i] + k->in[i] * k->change[i];
                 k->squashed[i] = tanh(c[i]);
@@ -85,6 +90,7 @@ void gradient(const double *main_params, const double *extra_params, const doubl
             row *w = p + 8 * l, *gw = g + 8 * l, *gb = gw + 4;
             kept *k = all + t * layers + l;
             double *dh = d_hidden[l], *dc = d_cell[l];
+#pragma omp simd
             for (int i = 0; i < W; i++) {
                 double by_h = d[i] + dh[i], o = k->out[i], s = k->squashed[i];
                 double by_c = dc[i] + by_h * o * (1 - s * s);
