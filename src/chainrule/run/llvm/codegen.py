@@ -36,10 +36,14 @@ class Code:
 
     ``segments`` is what is to be done in order: names of functions ``void (ptr frame)``, and calls
     of NumPy between them. The frame holds pointers: the workspace, a whole number that is 0 while all goes well, then
-    ``slots`` in their order.
+    ``slots`` in their order. The code of a loop's body (``inner``) is one function that is given
+    all these as arguments, status first: its frame need not be written anew for every turn.
     """
 
-    def __init__(self, lowering: Lowering, module: Module, prefix: str = "u") -> None:
+    def __init__(
+        self, lowering: Lowering, module: Module, prefix: str = "u", inner: bool = False
+    ) -> None:
+        self.inner = inner
         self.lowering = lowering
         self.module = module
         self.prefix = prefix
@@ -54,6 +58,9 @@ class Code:
         self._places = {id(b): k + 2 for k, b in enumerate(self.slots)}
         self._partials: dict[int, list[tuple[Statement, Buffer]]] = {}
         self.parallel = [self._is_parallel(g) for g in self.groups]
+        for n, group in enumerate(self.groups):
+            if isinstance(group, Call) and group.kind == "loop":
+                group.data.prepare(module, f"{prefix}.{n}")
         self.workspace = self._plan()
         self._main()
 
@@ -148,6 +155,9 @@ class Code:
                 if group.kind == "gemm":
                     segment.gemm(group)
                     continue
+                if group.kind == "loop":
+                    group.data.emit(segment)
+                    continue
                 segment.end()
                 self.segments.append(group)
                 segment = _Segment(self, len(self.segments))
@@ -164,6 +174,8 @@ class Code:
     def _function(self, name: str, group: Any, buffers: Sequence[Buffer], parallel: bool) -> None:
         emitter = Emitter(self.module)
         emitter.silent = self.silent
+        statements = group.statements() if isinstance(group, Loop) else group.body
+        emitter.written = {id(s.target) for s in statements}
         emitter.pointers["status"] = "%status"  # type: ignore[index]
         for k, b in enumerate(buffers):
             emitter.pointers[id(b)] = f"%b{k}"
@@ -206,12 +218,16 @@ class _Segment:
         found = self.pointers.get(id(b))
         if found is None:
             slot = self.code._places.get(id(b))
-            if slot is not None:
+            if slot is not None and self.code.inner:
+                found = f"%p{slot}"
+            elif slot is not None:
                 place = self.put(f"getelementptr ptr, ptr %frame, i64 {slot}")
                 found = self.put(f"load ptr, ptr {place}")
             else:
                 if "workspace" not in self.pointers:
-                    self.pointers["workspace"] = self.put("load ptr, ptr %frame")  # type: ignore[index]
+                    self.pointers["workspace"] = (  # type: ignore[index]
+                        "%workspace" if self.code.inner else self.put("load ptr, ptr %frame")
+                    )
                 base = self.pointers["workspace"]  # type: ignore[index]
                 found = self.put(f"getelementptr i8, ptr {base}, i64 {b.slot}")
             self.pointers[id(b)] = found
@@ -219,6 +235,8 @@ class _Segment:
 
     def status(self) -> str:
         """Where a run notes that an index was out of bounds."""
+        if self.code.inner:
+            return "%status"
         if "status" not in self.pointers:
             place = self.put("getelementptr ptr, ptr %frame, i64 1")
             self.pointers["status"] = self.put(f"load ptr, ptr {place}")  # type: ignore[index]
@@ -333,24 +351,28 @@ class _Segment:
             base = self.pointer(b)
             if offset:
                 base = self.put(f"getelementptr i8, ptr {base}, i64 {offset * b.itemsize}")
-            return base, pointer_to("i8", str(ord("T" if transposed else "N"))), pointer_to("i32", str(stride))
+            return base, pointer_to("i8", str(ord("T" if transposed else "N"))), pointer_to("i64", str(stride))
 
         a, ta, lda = matrix(call.data["left"])
         b, tb, ldb = matrix(call.data["right"])
         t = type_of(target.dtype)
         one = pointer_to(t, number(target.dtype.type(1), target.dtype))
         zero = pointer_to(t, number(target.dtype.type(0), target.dtype))
-        sizes = [pointer_to("i32", str(x)) for x in (n, m, k, n)]
+        sizes = [pointer_to("i64", str(x)) for x in (n, m, k, n)]
         given = [tb, ta, *sizes[:3], one, b, ldb, a, lda, zero, self.pointer(target), sizes[3]]
         self.lines.append(f"  call void @{symbol}({', '.join(f'ptr {g}' for g in given)})")
 
     def end(self) -> None:
         if not self.calls and self.code.segments:
             return
-        self.code.module.functions.append("\n".join([
-            f"define void @{self.name}(ptr %frame) #0 {{", "entry:", *self.allocas, *self.lines,
-            "  ret void", "}",
-        ]))  # fmt: skip
+        head = f"define void @{self.name}(ptr %frame) #0 {{"
+        if self.code.inner:
+            given = [f"ptr noalias %p{k + 2}" for k in range(len(self.code.slots))]
+            given = ["ptr %status", "ptr noalias %workspace", *given]
+            head = f"define internal void @{self.name}({', '.join(given)}) #0 {{"
+        self.code.module.functions.append(
+            "\n".join([head, "entry:", *self.allocas, *self.lines, "  ret void", "}"])
+        )
         self.code.segments.append(self.name)
 
 

@@ -13,18 +13,24 @@ import numpy as np
 import chainrule.run.llvm.rows  # noqa: F401 - fills the table of rules
 from chainrule.run.llvm.codegen import Code
 from chainrule.run.llvm.emit import Module
-from chainrule.run.llvm.engine import Library
+from chainrule.run.llvm.engine import Library, blas
 from chainrule.run.llvm.lowering import Lowering
-from chainrule.run.llvm.nests import Buffer, Call
+from chainrule.run.llvm.nests import Buffer, Call, Loop, Straight
 from chainrule.run.llvm.program import Program
 from chainrule.run.llvm.target import host
 
 _FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _ALIGNED = 64
+# Additions, roughly, that take longer than handing over the interpreter lock.
+_LONG = 4000
 
 
 class OutOfBounds(Exception):
     """An index was beyond its array: NumPy's own error says which."""
+
+
+class Unfit(Exception):
+    """A program has values that cannot lie in the memory of compiled code."""
 
 
 class Executable:
@@ -32,28 +38,45 @@ class Executable:
 
     Calls from several threads at once are independent of each other; the interpreter lock is not
     held while the machine code runs.
+
+    Attributes:
+        frame: The pointers that the code begins with; those of constants are there already.
+        input_slots: Where in the frame the address of each input goes.
+        result_slots: The same for the results, each with its shape and dtype.
+        workspace: How many bytes the code needs besides.
+        compiled_whole: Whether NumPy performs none of it.
+        steps: Addresses of the functions to call in turn, if so.
+        long: Whether it takes long enough for other threads to run meanwhile.
     """
 
     def __init__(self, program: Program) -> None:
+        for value in program.needed():
+            if value.parts is None and value.dtype.hasobject:
+                raise Unfit(f"a value of {value.dtype} objects")
         self.program = program
-        self.lowering = Lowering(program)
+        self.lowering = Lowering(program, blas=bool(blas()))
         self.module = Module(host())
         self.code = Code(self.lowering, self.module)
         self.library = Library(self.module)
         self._steps: list[Any] = [
-            _FUNCTION(self.library.address(s)) if isinstance(s, str) else s
-            for s in self.code.segments
+            self.library.address(s) if isinstance(s, str) else s for s in self.code.segments
         ]
+        self.compiled_whole = not any(isinstance(s, Call) for s in self._steps)
+        self.steps: list[int] = self._steps if self.compiled_whole else []
+        self._steps = [_FUNCTION(s) if isinstance(s, int) else s for s in self._steps]
+        self.workspace: int = self.code.workspace
         places = {id(b): k + 2 for k, b in enumerate(self.code.slots)}
-        self._frame = np.zeros(len(self.code.slots) + 2, np.uintp)
+        self.frame = np.zeros(len(self.code.slots) + 2, np.uintp)
         for b in self.code.slots:
             if b.kind == "constant":
-                self._frame[places[id(b)]] = b.array.ctypes.data
-        self._inputs = [places[id(b)] for b in self.lowering.inputs]
-        self._results = [
+                self.frame[places[id(b)]] = b.array.ctypes.data
+        self.input_slots = [places[id(b)] for b in self.lowering.inputs]
+        self._dtypes = [b.dtype for b in self.lowering.inputs]
+        self.result_slots = [
             (places[id(b)], v.shape, b.dtype)
             for b, v in zip(self.lowering.results, program.results, strict=True)
         ]
+        self.long = sum(map(_work, self.code.groups)) > _LONG
         # Rooms of runs that are over, for the next ones.
         self._rooms: list[tuple[Any, int]] = []
         self._lock = threading.Lock()
@@ -62,7 +85,7 @@ class Executable:
         with self._lock:
             if self._rooms:
                 return self._rooms.pop()
-        room = np.empty(self.code.workspace + _ALIGNED, np.uint8)
+        room = np.empty(self.workspace + _ALIGNED, np.uint8)
         return room, -room.ctypes.data % _ALIGNED
 
     def __call__(self, arrays: Sequence[Any]) -> list[Any]:
@@ -74,14 +97,16 @@ class Executable:
         Raises:
             OutOfBounds: An index was.
         """
-        frame = self._frame.copy()
+        frame = self.frame.copy()
         status = np.zeros((), np.int64)
         frame[1] = status.ctypes.data
-        given = [np.ascontiguousarray(a) for a in arrays]
-        for k, a in zip(self._inputs, given, strict=True):
+        given = [
+            np.require(a, dtype, "CA") for a, dtype in zip(arrays, self._dtypes, strict=True)
+        ]
+        for k, a in zip(self.input_slots, given, strict=True):
             frame[k] = a.ctypes.data
         results = []
-        for k, shape, dtype in self._results:
+        for k, shape, dtype in self.result_slots:
             out = np.empty(shape, dtype)
             frame[k] = out.ctypes.data
             results.append(out)
@@ -98,7 +123,7 @@ class Executable:
                 self._rooms.append(room)
         if status:
             raise OutOfBounds
-        return [r[()] for r in results]
+        return results
 
     def _by_numpy(
         self, call: Call, given: Sequence[Any], results: Sequence[Any], room: tuple[Any, int]
@@ -125,3 +150,12 @@ class Executable:
             if np.shape(part) != b.shape:
                 raise AssertionError(f"{value.op.name} gave {np.shape(part)} instead of {b.shape}")
             array(b, b.shape)[...] = part
+
+
+def _work(group: Any) -> float:
+    """Roughly how many additions a group takes."""
+    if isinstance(group, Call):
+        return math.inf
+    statements = group.statements() if isinstance(group, Loop) else group.body
+    assert isinstance(group, Loop | Straight)
+    return sum(s.weight * math.prod(v.extent for v in s.vars) for s in statements)

@@ -141,7 +141,8 @@ class Lowering:
         try:
             if rule is None:
                 raise Unsupported(f"{value.op.name} has no loops of its own")
-            if value.op.name != "item" and any(v.dtype not in DTYPES for v in (value, *value.args)):
+            single = value.op.name != "item" and value.parts is None
+            if single and any(v.dtype not in DTYPES for v in (value, *value.args)):
                 raise Unsupported(f"{value.op.name} of dtype {value.dtype}")
             self.value = value
             tensor = rule(self, value, *[self.tensors.get(a.number) for a in value.args])
