@@ -105,6 +105,7 @@ class Emitter:
         self.redirected: dict[int, tuple[Buffer, tuple[Affine, ...]]] = {}
         self.sums: dict[int, _Sum] = {}
         self.silent: set[int] = set()
+        self.written: set[int] = set()
         self._variables: dict[int, tuple[Expr, frozenset[int]]] = {}
         self.checked = False
 
@@ -418,8 +419,15 @@ class Emitter:
             if isinstance(i, Affine):
                 place = place.plus(i.scaled(stride))
             else:
-                dynamic.append((i, stride))
+                register, _ = self.value(i)
+                if register.startswith(("%", "<")):
+                    dynamic.append((i, stride))
+                else:
+                    place = place.shifted(int(register) * stride)
             stride *= b.shape[axis]
+        if id(b) in self.lane_private and dynamic:  # one number of each lane after another
+            place = place.scaled(self.lanes)
+            dynamic = [(i, stride * self.lanes) for i, stride in dynamic]
         return place, dynamic
 
     def key(self, b: Buffer, index: Sequence[Any]) -> tuple[Any, int]:
@@ -440,23 +448,32 @@ class Emitter:
     def _load(self, e: Expr, level: int) -> tuple[str, bool]:
         b: Buffer = e.data
         key, place = self.key(b, e.index)
+        if b.kind == "constant" and not any(isinstance(p, str) or len(p) > 1 for p in key[2:]):
+            return number(b.array[tuple(p[0] for p in key[2:])], e.dtype), False
+        if id(b) in self.written:
+            # What this function writes is read where its index is complete, turns that are written
+            # out included: any earlier, and it would not be there yet.
+            for known in (self.levels[place].memo.get(key), self.levels[level].memo.get(key)):
+                if known is not None:
+                    return known  # type: ignore[no-any-return]
+            place = level
         known = self.levels[place].memo.get(key)
-        if known is not None:
-            return known  # type: ignore[no-any-return]
-        result = self._read(b, e.index, e.dtype, place)
-        self.levels[place].memo[key] = result
-        return result
+        if known is None:
+            known = self.levels[place].memo[key] = self._read(b, e.index, e.dtype, place)
+        return known  # type: ignore[no-any-return]
 
     def _read(self, b: Buffer, index: Sequence[Any], dtype: Any, level: int) -> tuple[str, bool]:
         place, dynamic = self._address(b, index)
         memory, t = type_of(dtype, memory=True), type_of(dtype)
-        if id(b) in self.lane_private:
+        private = id(b) in self.lane_private
+        if private and not dynamic:
             pointer = self._pointer(b, place, level)
-            wide = type_of(dtype, self.lanes)
-            return self.put(f"load {wide}, ptr {pointer}, align {_aligned(wide)}", level), True
+            wide = type_of(dtype, self.lanes, memory=True)
+            found = self.put(f"load {wide}, ptr {pointer}, align 8", level)
+            return self._from_memory(found, dtype, self.lanes, level), True
         known, terms = self._place(place)
         mine = self.vector.number if self.vector is not None else -1
-        step = terms.get(mine, 0)
+        step = 1 if private else terms.get(mine, 0)
         if dynamic:
             return self._gather(b, known, terms, step, dynamic, dtype, level)
         if not step or self.lanes == 1:
@@ -514,7 +531,7 @@ class Emitter:
         """In a buffer that every lane has for itself."""
         known, terms = self._place(place)
         at = self._scalar_place(known, terms, level)
-        return self._element(b, at, type_of(b.dtype, self.lanes), level)
+        return self._element(b, at, type_of(b.dtype, self.lanes, memory=True), level)
 
     def _gather(
         self, b: Buffer, known: int, terms: dict[int, int], step: int,
@@ -556,14 +573,17 @@ class Emitter:
         register, vector = found
         place, dynamic = self._address(b, index)
         memory, t = type_of(dtype, memory=True), type_of(dtype)
-        if id(b) in self.lane_private:
-            wide = type_of(dtype, self.lanes)
+        private = id(b) in self.lane_private
+        if private and not dynamic:
+            wide = type_of(dtype, self.lanes, memory=True)
             if not vector:
                 register = self.spread(register, dtype, len(self.levels) - 1)
-            self.do(f"store {wide} {register}, ptr {self._pointer(b, place, -1)}, align {_aligned(wide)}")
+            register = self._to_memory(register, dtype, self.lanes)
+            self.do(f"store {wide} {register}, ptr {self._pointer(b, place, -1)}, align 8")
             return
         known, terms = self._place(place)
         step = terms.get(self.vector.number, 0) if self.vector is not None else 0
+        step = 1 if private else step
         top = len(self.levels) - 1
         first = self._scalar_place(known, terms, top)
         if not dynamic and (not step or self.lanes == 1):
@@ -694,6 +714,7 @@ class Emitter:
         place, dynamic = self._address(s.target, s.index)
         known, terms = self._place(place)
         step = terms.get(self.vector.number, 0) if self.vector is not None else 0
+        step = 1 if id(s.target) in self.lane_private else step
         top = len(self.levels) - 1
         first = self._scalar_place(known, terms, top)
         parts = [(*self.value(i), stride) for i, stride in dynamic]
@@ -863,7 +884,7 @@ class Emitter:
         if lanes > 1:
             for b in {id(s.target): s.target for s in statements}.values():
                 if b.home is not None and _is_inside(b.home, loop) and id(b) not in self.silent:
-                    self.pointers[id(b)] = self.alloca(type_of(b.dtype, lanes), _kept_size(b))
+                    self.pointers[id(b)] = self.alloca(type_of(b.dtype, lanes, memory=True), _kept_size(b))
                     self.lane_private.add(id(b))
         for s in statements:
             if s.combine is None or s.initial is None:
@@ -940,11 +961,12 @@ class Emitter:
         """A sum for each lane and for each element of the loops inside, which are written out."""
         inner = self._kept_inside(s, loop)
         own = Buffer("s", tuple(v.extent for v in inner), s.target.dtype, "temporary")
-        t = type_of(own.dtype, lanes)
+        t = type_of(own.dtype, lanes, memory=True)
         self.pointers[id(own)] = self.alloca(t, own.size)
         self.lane_private.add(id(own))
         assert s.initial is not None
         text = self._splat_text(number(s.initial.data, own.dtype), own.dtype, lanes)
+        text = self._to_memory(text, own.dtype, lanes)
         for k in range(own.size):
             at = self._element(own, str(k), t, -1)
             self.do(f"store {t} {text}, ptr {at}, align 8")
@@ -954,10 +976,11 @@ class Emitter:
     def _end_lane_sums(self, s: Statement, loop: Loop, lanes: int) -> None:
         own, _ = self.redirected.pop(id(s))
         inner = self._kept_inside(s, loop)
-        t = type_of(own.dtype, lanes)
+        t = type_of(own.dtype, lanes, memory=True)
         for k, place in enumerate(np.ndindex(*own.shape)):
             at = self._element(own, str(k), t, -1)
             wide = self.put(f"load {t}, ptr {at}, align 8")
+            wide = self._from_memory(wide, own.dtype, lanes, len(self.levels) - 1)
             total = self.horizontal(s.combine or "add", own.dtype, wide, lanes)
             for v, n in zip(inner, place, strict=True):
                 self.known[v.number] = n + v.low
