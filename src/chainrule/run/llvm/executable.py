@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+import chainrule.run.llvm.loops  # noqa: F401 - the same for loops
 import chainrule.run.llvm.rows  # noqa: F401 - fills the table of rules
 from chainrule.run.llvm.codegen import Code
 from chainrule.run.llvm.emit import Module
