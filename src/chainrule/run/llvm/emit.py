@@ -484,11 +484,10 @@ class Emitter:
         if step == 1:
             pointer = self._element(b, self._scalar_place(known, terms, level), memory, level)
             n = self.active
-            part = f"<{n} x {memory}>"
+            part = f"<{n} x {memory}>" if n > 1 else memory
             found = self.put(f"load {part}, ptr {pointer}, align {b.itemsize}", level)
             if n == 1:
-                one = self.put(f"extractelement {part} {found}, i64 0", level)
-                return self.spread(self._from_memory(one, dtype, 1, level), dtype, level), True
+                return self.spread(self._from_memory(found, dtype, 1, level), dtype, level), True
             found = self._widened(found, memory, n, level)
             return self._from_memory(found, dtype, self.lanes, level), True
         first = self._scalar_place(known, terms, level)
@@ -598,6 +597,10 @@ class Emitter:
             register = self._to_memory(register, dtype, self.lanes)
             if n != self.lanes:
                 wide = f"<{self.lanes} x {memory}>"
+                if n == 1:  # vectors of one lane are what LLVM's passes are not prepared for
+                    one = self.put(f"extractelement {wide} {register}, i64 0")
+                    self.do(f"store {memory} {one}, ptr {pointer}, align {b.itemsize}")
+                    return
                 lanes = ", ".join(f"i32 {k}" for k in range(n))
                 register = self.put(f"shufflevector {wide} {register}, {wide} poison, <{n} x i32> <{lanes}>")
             self.do(f"store <{n} x {memory}> {register}, ptr {pointer}, align {b.itemsize}")
