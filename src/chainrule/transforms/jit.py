@@ -3,62 +3,147 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import threading
+import types
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from chainrule.errors import ArgumentsError
 from chainrule.graph.operand import Operand
+from chainrule.graph.places import depth_of_call, place_of_call
 from chainrule.graph.tape import Tape, Traced, running
 from chainrule.graph.versions import refreshed
 from chainrule.tree import flatten, map_leaves, structure
 
+if TYPE_CHECKING:
+    from chainrule.run.llvm.listing import Lowered
+
 # After so many recordings for arguments of one kind, the function is run as it is.
 MOST_TRACES = 8
-_NUMBERS = (bool, int, float, np.generic, np.ndarray)
+# So many recordings are tried without Python's help, one after another.
+_MOST_ENTRIES = 32
+_WEAK = frozenset((bool, int, float))
+# Reasons that were given once, as they are the same for every function.
+_told: set[str] = set()
 
 
 class JitWarning(UserWarning):
     """A function is not run as machine code, and why."""
 
 
-class _Trace:
-    """One recording of a function: machine code, what it counts on, and how results are put together."""
+class _Outside(Exception):
+    """The function uses a value of a computation around it."""
 
-    __slots__ = ("assumed", "executable", "kept", "rebuild", "results")
 
-    def __init__(self, f: Callable[[Sequence[Any]], Any], given: Sequence[Any]) -> None:
-        from chainrule.run.llvm.executable import Executable
+class _Leaf:
+    """Stands for a leaf in the tree of a result."""
+
+
+def _never(*_: Any, **__: Any) -> Any:
+    """The entry of a function that was not compiled yet."""
+    return _MISS
+
+
+class _Miss:
+    """What an entry gives that does not fit the arguments."""
+
+
+_MISS: Any = _Miss()
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """The arguments of a call.
+
+    Attributes:
+        key: What a recording depends on: equal for calls that can use the same.
+        leaves: All leaves of the arguments.
+        static: Which of them are parts of what is compiled.
+        dynamic: The others.
+        rebuild: Makes the arguments of leaves.
+    """
+
+    key: Hashable
+    leaves: list[Any]
+    static: list[bool]
+    dynamic: list[Any]
+    rebuild: Callable[[Iterable[Any]], Any]
+
+    def called(self, f: Callable[..., Any], values: Iterable[Any]) -> Any:
+        """``f`` of these arguments with others in place of those that may change."""
+        left = iter(values)
+        merged = [
+            leaf if static else next(left)
+            for leaf, static in zip(self.leaves, self.static, strict=True)
+        ]
+        args, kwargs = self.rebuild(merged)
+        return f(*args, **kwargs)
+
+
+class _Records(list[Traced]):
+    """The records of a tape, and the user's line at which each was made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places: dict[int, tuple[str, int]] = {}
+
+    def append(self, record: Traced) -> None:
+        self.places[record.index] = place_of_call()
+        super().append(record)
+
+
+class _Recording:
+    """What a function does for arguments of one kind, as a program.
+
+    Attributes:
+        program: Its results are those of the function that are not always the same, and then what
+            it was asked for on the way.
+        leaves: For each leaf of the result its position among the program's results and its type,
+            or a list of the value alone that it always is.
+        tree: The result with ``_Leaf`` in place of each leaf.
+        assumed: What the last results of the program were.
+    """
+
+    def __init__(self, f: Callable[..., Any], given: _Given, placed: bool = False) -> None:
         from chainrule.run.llvm.program import Program, Value
 
         tape = Tape(staged=True)
         tape.assumed = []
-        inputs = [tape.input(x) for x in given]
+        places = None
+        if placed:
+            tape.records = noted = _Records()
+            places = noted.places
+        inputs = [tape.input(x) for x in given.dynamic]
         with running(tape), np.errstate(all="ignore"):
-            tree = map_leaves(refreshed, f([x.alias() for x in inputs]))
-        found, self.rebuild = flatten(tree)
-        program = Program()
+            tree = map_leaves(refreshed, given.called(f, [x.alias() for x in inputs]))
+        found, rebuild = flatten(tree)
+        self.tree, self.rebuild = tree, rebuild
+        if found:
+            # Nothing of the recording stays in memory with the tree.
+            self.tree = rebuild([_Leaf() for _ in found])
+            _, self.rebuild = flatten(self.tree)
+        self.program = program = Program()
         known: dict[int, Value] = {}
         for x in inputs:
             array = np.asarray(x.value)
-            weak = type(x.value) in (bool, int, float)
-            known[x.index] = program.input(array.shape, array.dtype, weak)
-        program.record(tape.records, tape.level, known, _from_outside)
-        # Of each result: where it stands among those of the program, or the value that it always is.
-        self.results: list[Any] = []
-        self.kept: list[Any] = []
+            known[x.index] = program.input(array.shape, array.dtype, type(x.value) in _WEAK)
+        program.record(tape.records, tape.level, known, _outside, places)
+        self.leaves: list[Any] = []
         for leaf in found:
-            if type(leaf) is Traced and leaf.level == tape.level:
-                value = known[leaf.index]
-                self.results.append(len(program.results))
-                program.results.append(value)
-                self.kept.append(None)
+            own = type(leaf) is Traced and leaf.level == tape.level
+            if own and not known[leaf.index].is_constant:
+                self.leaves.append((len(program.results), type(leaf.value)))
+                program.results.append(known[leaf.index])
+            elif isinstance(leaf, Operand) and not own:
+                raise _Outside
             else:
-                self.results.append(None)
-                self.kept.append(leaf)
+                value = leaf.value if own else leaf
+                self.leaves.append([value.copy() if isinstance(value, np.ndarray) else value])
         self.assumed: list[Any] = []
         asked: set[int] = set()
         for index, value in tape.assumed:
@@ -66,106 +151,218 @@ class _Trace:
                 continue
             asked.add(known[index].number)
             program.results.append(known[index])
-            self.assumed.append(np.asarray(value))
+            self.assumed.append(np.asarray(value, known[index].dtype))
         tape.records.clear()
-        self.executable = Executable(program)
-
-    def __call__(self, given: Sequence[Any]) -> tuple[bool, list[Any]]:
-        """Whether what the recording counts on held, and the results."""
-        found = self.executable(given)
-        count = len(found) - len(self.assumed)
-        for was, now in zip(self.assumed, found[count:], strict=True):
-            if was.ndim == 0:
-                if was != now and (was == was or now == now):
-                    return False, []
-            elif not np.array_equal(was, now, equal_nan=was.dtype.kind == "f"):
-                return False, []
-        return True, [
-            _fresh(kept) if k is None else found[k]
-            for k, kept in zip(self.results, self.kept, strict=True)
-        ]
 
 
-def _fresh(value: Any) -> Any:
-    return value.copy() if isinstance(value, np.ndarray) else value
+def _outside(_: Any) -> Any:
+    raise _Outside
 
 
-def _from_outside(_: Any) -> Any:
-    raise ArgumentsError(
-        "jit: the function uses a traced value that is not among its arguments.\n"
-        "Pass it as an argument."
-    )
+class _Trace:
+    """A recording as machine code."""
+
+    __slots__ = ("assumed", "executable", "leaves", "rebuild", "tree")
+
+    def __init__(self, recording: _Recording) -> None:
+        from chainrule.run.llvm.executable import Executable
+
+        self.leaves, self.tree = recording.leaves, recording.tree
+        self.rebuild, self.assumed = recording.rebuild, recording.assumed
+        self.executable = Executable(recording.program)
+
+    def __call__(self, dynamic: Sequence[Any]) -> tuple[bool, Any]:
+        """Whether what the recording counts on held, and the result."""
+        found = self.executable(dynamic)
+        first = len(found) - len(self.assumed)
+        for was, now in zip(self.assumed, found[first:], strict=True):
+            if was.tobytes() != now.tobytes():
+                return False, None
+        return True, self.rebuild([_leaf(leaf, found) for leaf in self.leaves])
+
+    def entry(self, args: Any, kwargs: Any, static: Sequence[bool], following: Any) -> Any:
+        """A function for calls of this kind, or ``None`` if Python has to make them."""
+        from chainrule.run.llvm import call
+
+        flags = iter(static)
+        try:
+            return call.entry(
+                self.executable, args, kwargs, lambda: next(flags), self.assumed, self.leaves,
+                self.tree, _Leaf, self.rebuild, _MISS, following,
+            )  # fmt: skip
+        except call.Unsuited:
+            return None
+
+
+def _leaf(leaf: Any, found: Sequence[Any]) -> Any:
+    """A leaf of the result, of the results of a program."""
+    if type(leaf) is list:
+        (value,) = leaf
+        return value.copy() if isinstance(value, np.ndarray) else value
+    position, kind = leaf
+    value = found[position]
+    if kind is np.ndarray:
+        return value
+    return value.item() if kind in _WEAK else value[()]
 
 
 class Jitted:
     """What ``jit`` returns: call it like the function."""
+
+    __name__: str
 
     def __init__(
         self, f: Callable[..., Any], static_argnums: Sequence[int], static_argnames: Sequence[str]
     ) -> None:
         functools.update_wrapper(self, f)
         self._f = f
-        self._static = frozenset(static_argnums)
-        self._static_names = frozenset(static_argnames)
+        self._numbers, self._names = _static(f, static_argnums, static_argnames)
         self._traces: dict[Hashable, list[_Trace]] = {}
         self._eager: set[Hashable] = set()
         self._lock = threading.RLock()
+        # Machine code that tries the recordings, the last one first; those it has, by their key.
+        self._entry: Callable[..., Any] = _never
+        self._entries: list[tuple[Hashable, Callable[[Any], Any]]] = []
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        key, given, call = self._signature(args, kwargs)
-        if call is None or key in self._eager:
+        """The function of these arguments."""
+        found = self._entry(*args, **kwargs)
+        return self._call(args, kwargs) if found is _MISS else found
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self if instance is None else types.MethodType(self, instance)
+
+    def __repr__(self) -> str:
+        return f"<jit of {getattr(self._f, '__qualname__', repr(self._f))}>"
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The call as Python makes it."""
+        given = self._given(args, kwargs)
+        if given is None or given.key in self._eager:
             return self._f(*args, **kwargs)
-        from chainrule.run.llvm.executable import OutOfBounds
+        done, result = self._run(given)
+        return result if done else self._anew(given, args, kwargs)
 
-        traces = self._traces.get(key, ())
-        for trace in traces:
-            try:
-                holds, found = trace(given)
-            except OutOfBounds:
-                return self._f(*args, **kwargs)  # for NumPy's own error
-            if holds:
-                return trace.rebuild(found)
-        return self._anew(key, given, call, args, kwargs)
+    def _run(self, given: _Given) -> tuple[bool, Any]:
+        """The recording that holds for these arguments, run; whether there is one."""
+        traces = self._traces.get(given.key)
+        if traces:
+            from chainrule.run.llvm.executable import OutOfBounds
 
-    def _anew(self, key: Hashable, given: Any, call: Any, args: Any, kwargs: Any) -> Any:
+            for trace in traces:
+                try:
+                    holds, result = trace(given.dynamic)
+                except OutOfBounds:
+                    return True, given.called(self._f, given.dynamic)  # for NumPy's own error
+                if holds:
+                    return True, result
+        return False, None
+
+    def _anew(self, given: _Given, args: Any, kwargs: Any) -> Any:
         """Record the function for these arguments, and run the recording."""
+        before = self._traces.get(given.key, ())
         with self._lock:
-            traces = self._traces.get(key, [])
-            if len(traces) >= MOST_TRACES:
-                self._eager.add(key)
-                warnings.warn(
-                    f"{getattr(self._f, '__name__', 'the function')} was recorded {MOST_TRACES} "
-                    "times, as it branches on values that keep changing; from now on it is run as "
-                    "it is, without being compiled.\nWrite np.where, cr.cond or cr.while_loop "
-                    "instead of the branch or the loop.",
-                    JitWarning, stacklevel=3,
-                )  # fmt: skip
+            traces = self._traces.get(given.key, [])
+            if traces is not before:  # another thread was here
+                done, result = self._run(given)
+                if done:
+                    return result
+            if given.key in self._eager:
                 return self._f(*args, **kwargs)
-            trace = _Trace(call, given)
-            self._traces[key] = [trace, *traces]
-        _, found = trace(given)
-        return trace.rebuild(found)
+            if len(traces) >= MOST_TRACES:
+                self._give_up(
+                    given.key,
+                    f"was recorded {MOST_TRACES} times, as it branches on values that keep changing; from "
+                    "now on it is run as it is, without being compiled.\nWrite np.where, cr.cond or "
+                    "cr.while_loop instead of the branch or the loop.",
+                )
+                return self._f(*args, **kwargs)
+            trace = self._traced(given)
+            if trace is None:
+                return self._f(*args, **kwargs)
+            self._traces[given.key] = [trace, *traces]
+            self._enter(given, trace, args, kwargs)
+        done, result = self._run(given)
+        return result if done else self._f(*args, **kwargs)
 
-    def _signature(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The key of the recordings, the values that may change, and how to call with them."""
+    def _traced(self, given: _Given) -> _Trace | None:
+        """The function recorded and compiled; ``None`` if it has to be run as it is."""
+        try:
+            recording = _Recording(self._f, given)
+        except _Outside:
+            return None
+        except ImportError as error:
+            if not _without_compiler(error):
+                raise
+            self._give_up(given.key, _reason(error), once=True)
+            return None
+        try:
+            return _Trace(recording)
+        except Exception as error:
+            missing = isinstance(error, ImportError)
+            self._give_up(given.key, _reason(error), once=missing)
+            return None
+
+    def _give_up(self, key: Hashable, why: str, once: bool = False) -> None:
+        """From now on, calls of this kind are not compiled."""
+        self._eager.add(key)
+        self._traces.pop(key, None)
+        # The entries of this kind must no longer be tried.
+        kept = [(k, make) for k, make in self._entries if k != key]
+        if len(kept) < len(self._entries):
+            self._entries = []
+            self._entry = _never
+            for k, make in kept:
+                self._add(k, make)
+        if once:
+            if why in _told:
+                return
+            _told.add(why)
+        name = getattr(self._f, "__name__", "the function")
+        warnings.warn(f"{name} {why}", JitWarning, stacklevel=depth_of_call())
+
+    def _enter(self, given: _Given, trace: _Trace, args: Any, kwargs: Any) -> None:
+        """Let machine code take the calls of this kind."""
+        if len(self._entries) < _MOST_ENTRIES:
+            self._add(
+                given.key, lambda following: trace.entry(args, kwargs, given.static, following)
+            )
+
+    def _add(self, key: Hashable, make: Callable[[Any], Any]) -> None:
+        entry = make(None if self._entry is _never else self._entry)
+        if entry is not None:
+            self._entries.append((key, make))
+            self._entry = entry
+
+    def _given(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Given | None:
+        """The arguments of a call; ``None`` if it cannot be one of a recording."""
+        leaves, rebuild = flatten((args, kwargs))
         kinds: list[Any] = []
+        static: list[bool] = []
         dynamic: list[Any] = []
-        static: dict[int, Any] = {}
-        leaves, rebuild = flatten((args, kwargs)) if kwargs else flatten((args, {}))
-        owners = self._owners(args, kwargs) if self._static or self._static_names else None
+        owned = self._owned(args, kwargs) if self._numbers or self._names else None
         for k, leaf in enumerate(leaves):
-            if isinstance(leaf, Operand):
-                return None, None, None
-            if (owners is not None and owners[k]) or not isinstance(leaf, _NUMBERS):
-                static[k] = leaf
-                kinds.append((type(leaf), leaf))
-            elif isinstance(leaf, np.ndarray):
+            kind = type(leaf)
+            if owned is not None and owned[k]:
+                fixed = True
+            elif kind is np.ndarray or kind is np.memmap:
                 kinds.append((leaf.shape, leaf.dtype))
-                dynamic.append(leaf)
+                fixed = False
+            elif kind in _WEAK or isinstance(leaf, np.generic):
+                if kind is int and not -(2**63) <= leaf < 2**63:
+                    return None
+                kinds.append(kind)
+                fixed = False
+            elif isinstance(leaf, Operand | np.ndarray | complex):
+                return None
             else:
-                kinds.append(type(leaf))
+                fixed = True
+            static.append(fixed)
+            if fixed:
+                kinds.append((kind, leaf))
+            else:
                 dynamic.append(leaf)
-        key = tuple(kinds), structure(args), structure(kwargs)
+        key = tuple(kinds), structure(args), structure(kwargs), _orders((args, kwargs))
         try:
             hash(key)
         except TypeError:
@@ -173,30 +370,118 @@ class Jitted:
                 "jit: an argument that is neither an array nor a number has to be hashable, as it "
                 "is a part of what is compiled."
             ) from None
+        return _Given(key, leaves, static, dynamic, rebuild)
 
-        def call(values: Sequence[Any]) -> Any:
-            left = iter(values)
-            merged = [static[k] if k in static else next(left) for k in range(len(leaves))]
-            given_args, given_kwargs = rebuild(merged)
-            return self._f(*given_args, **given_kwargs)
-
-        return key, dynamic, call
-
-    def _owners(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[bool]:
+    def _owned(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[bool]:
         """For each leaf whether it belongs to a static argument."""
         found: list[bool] = []
         count = len(args)
         for k, arg in enumerate(args):
-            found += [k in self._static or k - count in self._static] * len(flatten(arg)[0])
+            static = k in self._numbers or k - count in self._numbers
+            found += [static] * len(flatten(arg)[0])
         for name in sorted(kwargs):
-            found += [name in self._static_names] * len(flatten(kwargs[name])[0])
+            found += [name in self._names] * len(flatten(kwargs[name])[0])
         return found
+
+    def lower(self, *args: Any, **kwargs: Any) -> Lowered:
+        """What the function is made into for these arguments, to be read.
+
+        Args:
+            args: Arguments as of a call; only their shapes, dtypes and structure matter, and the
+                values that the function branches on.
+            kwargs: The same by name.
+
+        Returns:
+            An object with texts: ``graph``, the operations that are left; ``nests``, the loops they
+            are put into; ``functions``, where elementary functions come from; ``llvm_ir``;
+            ``assembly``. Printed, it shows the graph and the loops.
+
+        Raises:
+            ArgumentsError: The arguments cannot be compiled for.
+
+        Example:
+            >>> import numpy as np, chainrule as cr
+            >>> shown = cr.jit(lambda x: np.sum(2 * x)).lower(np.ones(3))
+            >>> "multiply" in shown.graph, "for " in shown.nests
+            (True, True)
+        """
+        from chainrule.run.llvm.executable import Executable
+        from chainrule.run.llvm.listing import Lowered
+
+        given = self._given(args, kwargs)
+        if given is None:
+            raise ArgumentsError("lower: there is no machine code for arguments of this kind")
+        with self._lock:
+            try:
+                recording = _Recording(self._f, given, placed=True)
+            except _Outside:
+                raise ArgumentsError(
+                    "lower: the function uses a traced value that is not among its arguments.\n"
+                    "Pass it as an argument."
+                ) from None
+            executable = Executable(recording.program)
+        return Lowered(executable, len(recording.assumed), self.__name__)
 
     def clear_cache(self) -> None:
         """Forget what was compiled."""
         with self._lock:
+            self._entry = _never
+            self._entries.clear()
             self._traces.clear()
             self._eager.clear()
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, ImportError) and _without_compiler(error):
+        return f"runs on NumPy, without being compiled, as llvmlite cannot be imported ({error})"
+    return (
+        "runs on NumPy, without being compiled, as something went wrong in the compiler: "
+        f"{type(error).__name__}: {error}"
+    )
+
+
+def _without_compiler(error: ImportError) -> bool:
+    return (error.name or "").partition(".")[0] == "llvmlite"
+
+
+def _orders(tree: Any) -> Any:
+    """The order in which dictionaries hold their keys: a function may depend on it."""
+    kind = type(tree)
+    if kind is tuple or kind is list:
+        found = tuple([o for o in map(_orders, tree) if o is not None])
+        return found or None
+    if isinstance(tree, dict):
+        return tuple([(key, _orders(tree[key])) for key in tree]) or None
+    return None
+
+
+def _static(
+    f: Callable[..., Any], numbers: Sequence[int], names: Sequence[str]
+) -> tuple[frozenset[int], frozenset[str]]:
+    """Positions and names of static arguments: each is static however it is given."""
+    if not numbers and not names:
+        return frozenset(), frozenset()
+    try:
+        parameters = list(inspect.signature(f).parameters.values())
+    except (TypeError, ValueError):
+        return frozenset(numbers), frozenset(names)
+    by_place = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    count = len(by_place)
+    more = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    places: set[int] = set()
+    for n in numbers:
+        if not more and not -count <= n < count:
+            raise ArgumentsError(
+                f"jit: static_argnums has {n}, and the function has {count} arguments by position"
+            )
+        places.add(n if n >= 0 or more else n + count)
+    known = {p.name for p in parameters}
+    for name in names:
+        if name not in known and not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            raise ArgumentsError(f"jit: static_argnames has {name!r}, which is no argument")
+    all_names = set(names) | {by_place[n].name for n in places if 0 <= n < count}
+    places |= {n for n, p in enumerate(by_place) if p.name in all_names}
+    return frozenset(places), frozenset(all_names)
 
 
 def jit(
@@ -216,7 +501,11 @@ def jit(
         static_argnames: The same by name.
 
     Returns:
-        A function with the arguments and results of ``f``.
+        A function with the arguments and results of ``f``. Its ``lower`` shows what was compiled,
+        its ``clear_cache`` forgets it.
+
+    Raises:
+        ArgumentsError: ``f`` is no function, or has no such arguments.
 
     Example:
         >>> import numpy as np, chainrule as cr

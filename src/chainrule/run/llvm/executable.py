@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-import chainrule.run.llvm.loops  # noqa: F401 - the same for loops
+import chainrule.run.llvm.loops
 import chainrule.run.llvm.rows  # noqa: F401 - fills the table of rules
 from chainrule.run.llvm.codegen import Code
 from chainrule.run.llvm.emit import Module
@@ -102,7 +102,7 @@ class Executable:
         status = np.zeros((), np.int64)
         frame[1] = status.ctypes.data
         given = [
-            np.require(a, dtype, "CA") for a, dtype in zip(arrays, self._dtypes, strict=True)
+            np.require(a, dtype, ["C", "A"]) for a, dtype in zip(arrays, self._dtypes, strict=True)
         ]
         for k, a in zip(self.input_slots, given, strict=True):
             frame[k] = a.ctypes.data
