@@ -27,6 +27,7 @@ from chainrule.transforms.staging import (
     linear_parts,
     over_batch,
     placed,
+    shortened,
     stage,
     value_of,
     zeros_along,
@@ -169,9 +170,11 @@ def _scanned(*args: Any, body: Staged, count: int, carried: int, backwards: bool
     outside, state, series = args[:outer], list(args[outer:first]), args[first:]
     if series:  # the iterations of a while_loop, of which another run may make another number
         count = shape_of(series[0])[0]
+    order = range(count)[::-1] if backwards else range(count)
+    turns = order[:1] if count > 1 and shortened(args) else order
     before: list[list[Any]] = []
     given: list[list[Any]] = []
-    for i in range(count)[::-1] if backwards else range(count):
+    for i in turns:
         before.append(state)
         results = body(*outside, *state, *(x[i] for x in series))
         state = results[:carried]
@@ -180,12 +183,14 @@ def _scanned(*args: Any, body: Staged, count: int, carried: int, backwards: bool
         before.reverse()
         given.reverse()
     carry_like, y_like = body.results[:carried], body.results[carried:]
-    ys = [_stacked([g[k] for g in given], like) for k, like in enumerate(y_like)]
-    history = [_stacked([b[k] for b in before], like) for k, like in enumerate(carry_like)]
+    ys = [_stacked([g[k] for g in given], like, count) for k, like in enumerate(y_like)]
+    history = [_stacked([b[k] for b in before], like, count) for k, like in enumerate(carry_like)]
     return Bundle((*state, *ys, *history))
 
 
-def _stacked(parts: list[Any], like: Any) -> Any:
+def _stacked(parts: list[Any], like: Any, count: int) -> Any:
+    if len(parts) < count:  # only an example: one stands for all
+        return np.broadcast_to(parts[0], (count, *shape_of(like)))
     if parts:
         return np.stack(parts)
     return np.zeros((0, *shape_of(like)), dtype_of(like))
@@ -338,6 +343,7 @@ def _looped(*args: Any, body: Staged, test: Staged) -> Bundle:
     outside, asked, state = args[:first], args[first:second], list(args[second:])
     history: list[list[Any]] = []
     counted: list[Any] = []
+    once = shortened(args)
     while True:
         (go_on,) = test(*asked, *state)
         known = concrete(go_on)
@@ -355,8 +361,11 @@ def _looped(*args: Any, body: Staged, test: Staged) -> Bundle:
         if not for_all:  # a batch: what has come to its end stays as it is
             new = [np.where(_beside(go_on, n), n, s) for n, s in zip(new, state, strict=True)]
         state = new
-    before = [_stacked([h[k] for h in history], like) for k, like in enumerate(body.results)]
-    return Bundle((*state, *before, _stacked(counted, np.bool_(True))))
+        if once:
+            break
+    count = len(counted)
+    before = [_stacked([h[k] for h in history], like, count) for k, like in enumerate(body.results)]
+    return Bundle((*state, *before, _stacked(counted, np.bool_(True), count)))
 
 
 def _every_value(operand: Any) -> Any:

@@ -6,9 +6,11 @@ then on the records are replayed. Traced values that it takes from outside becom
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 
@@ -70,6 +72,44 @@ class Staged:
         return outer[self.places[identity(arg)]]
 
 
+class _Sketches(threading.local):
+    """The recordings that are being made in this thread for shapes and dtypes alone."""
+
+    def __init__(self) -> None:
+        self.open: list[sketching] = []
+
+
+_sketches = _Sketches()
+
+
+class sketching:
+    """While only shapes and dtypes of values matter: a loop makes one turn for its example.
+
+    ``shortened`` tells afterwards whether some loop did, so that values are not those of a run.
+    """
+
+    def __init__(self) -> None:
+        self.shortened = False
+
+    def __enter__(self) -> Self:
+        _sketches.open.append(self)
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        _sketches.open.pop()
+
+
+def shortened(args: Sequence[Any]) -> bool:
+    """Whether a loop over these values may be cut short, as nobody looks at what it gives."""
+    if not _sketches.open or any(isinstance(a, Operand) for a in args):
+        return False
+    _sketches.open[-1].shortened = True
+    return True
+
+
 def identity(operand: Any) -> tuple[int, int]:
     """What tells operands apart: a record by its place on its tape, a batch by its stack."""
     return operand.level, operand.index if type(operand) is Traced else id(operand.stack)
@@ -84,7 +124,7 @@ def stage(f: Callable[..., Any], examples: Sequence[Any]) -> Staged:
     tape = Tape(staged=True)
     given, rebuild = flatten(tuple(examples))
     inputs = [tape.input(value_of(example(leaf))) for leaf in given]
-    with running(tape), np.errstate(all="ignore"):
+    with running(tape), sketching(), np.errstate(all="ignore"):
         result = map_leaves(refreshed, f(*rebuild([x.alias() for x in inputs])))
     results, rebuild_result = flatten(result)
     outside = taken_from_outside(tape, results)
