@@ -53,9 +53,13 @@ def factor(edge: Scale | Mask, args: tuple[Any, ...], out: Any, attrs: Attrs = N
 
 
 def pull(
-    op: Primitive, position: int, args: tuple[Any, ...], out: Any, attrs: Attrs, carried: Carried
-) -> Carried | None:
-    """Carry a cotangent of ``out`` back to argument ``position``; ``None`` if nothing flows."""
+    op: Primitive, position: int, args: tuple[Any, ...], out: Any, attrs: Attrs, carried: Carried,
+    further: bool = True,
+) -> Carried | None:  # fmt: skip
+    """Carry a cotangent of ``out`` back to argument ``position``; ``None`` if nothing flows.
+
+    Without ``further``, the way ends at the argument: nobody asks there where it can be non-zero.
+    """
     edge = op.edge(position)
     cotangent, support = carried
     if op.joint is not None:
@@ -69,7 +73,7 @@ def pull(
             out = spread(out, *args, **attrs)
         slope = factor(edge, args, out, attrs)
         value, support = _elementwise(edge, slope, cotangent, support)
-        value, support = _as_argument(value, support, args[position])
+        value, support = _as_argument(value, support if further else None, args[position])
     elif isinstance(edge, Custom):
         if support is not None and certainly(np.logical_not(support)):
             return nowhere(args[position])
@@ -79,13 +83,18 @@ def pull(
         if support is None:
             value = edge.transpose(cotangent, *args, **attrs)
         else:
-            value, support = _pull_bilinear(edge, position, args, attrs, carried)
+            value, support = _pull_bilinear(edge, position, args, attrs, carried, further)
     else:
         transpose = edge.transpose
         options = {**attrs, "position": position} if edge.positional else attrs
-        value, support = _linear(
-            lambda c: transpose(c, *args, **options), cotangent, support, edge.selects
-        )
+
+        def move(ct: Any) -> Any:
+            return transpose(ct, *args, **options)
+
+        if further:
+            value, support = _linear(move, cotangent, support, edge.selects)
+        else:
+            value, support = move(cotangent), None
     return cast(value, args[position]), support
 
 
@@ -166,13 +175,14 @@ def _as_argument(value: Any, support: Support, arg: Any) -> Carried:
 
 
 def _pull_bilinear(
-    edge: Bilinear, position: int, args: tuple[Any, ...], attrs: Attrs, carried: Carried
-) -> Carried:
+    edge: Bilinear, position: int, args: tuple[Any, ...], attrs: Attrs, carried: Carried,
+    further: bool,
+) -> Carried:  # fmt: skip
     def contraction(ct: Any, other: Any) -> Any:
         placed = (args[0], other) if position == 0 else (other, args[1])
         return edge.transpose(ct, *placed, **attrs)
 
-    return _bilinear(contraction, args[1 - position], carried)
+    return _bilinear(contraction, args[1 - position], carried, further)
 
 
 def _push_bilinear(
@@ -184,9 +194,11 @@ def _push_bilinear(
     return _bilinear(contraction, args[1 - position], carried)
 
 
-def _bilinear(contraction: Any, other: Any, carried: Carried) -> Carried:
+def _bilinear(contraction: Any, other: Any, carried: Carried, further: bool = True) -> Carried:
     value, support = carried
     result = contract(contraction, value, other, support)
+    if not further:
+        return result, None
     if support is not None:
         support = moved(lambda s: contraction(s, np.ones(shape_of(other))), support, value)
     return result, support

@@ -71,12 +71,14 @@ def reverse(
                 if type(source) is not Traced or source.level != level:
                     continue
                 if not _added_in_place(op.picks, record, args, here, found):
-                    found.add(source.index, pull(op, 0, args, out, attrs, here))
+                    further = keep or source.op is not None
+                    found.add(source.index, pull(op, 0, args, out, attrs, here, further))
                     found.owned.add(source.index)
                 continue
             for position, arg in enumerate(record.args):
                 if type(arg) is Traced and arg.level == level:
-                    found.add(arg.index, pull(op, position, args, out, attrs, here))
+                    further = keep or arg.op is not None
+                    found.add(arg.index, pull(op, position, args, out, attrs, here, further))
     return carried
 
 
