@@ -25,8 +25,10 @@ from chainrule.run.llvm.nests import (
 _CHUNK = 160
 # Rooms for one turn of a loop lie on the stack up to this size.
 _ON_STACK = 1 << 16
-# Work below this (in additions, roughly) does not pay for a thread.
-_PARALLEL_FROM = 400_000
+# Work below this (in additions, roughly) does not pay for a thread. The BLAS has threads of its
+# own that go on spinning for a while: beside these it takes more.
+_PARALLEL_FROM = 1_000_000
+_PARALLEL_BESIDE_BLAS = 40_000_000
 _ALIGNED = 64
 _BITS = {"double": "d", "float": "s"}
 
@@ -57,6 +59,7 @@ class Code:
         ]
         self._places = {id(b): k + 2 for k, b in enumerate(self.slots)}
         self._partials: dict[int, list[tuple[Statement, Buffer]]] = {}
+        self._uses_blas = any(isinstance(g, Call) and g.kind == "gemm" for g in self.groups)
         self.parallel = [self._is_parallel(g) for g in self.groups]
         for n, group in enumerate(self.groups):
             if isinstance(group, Call) and group.kind == "loop":
@@ -132,7 +135,7 @@ class Code:
         var = group.var.here()
         statements = group.statements()
         work = sum(s.weight * math.prod(v.extent for v in s.vars) for s in statements)
-        if work < _PARALLEL_FROM or var.extent < 32:
+        if work < (_PARALLEL_BESIDE_BLAS if self._uses_blas else _PARALLEL_FROM) or var.extent < 32:
             return False
         partials: list[tuple[Statement, Buffer]] = []
         for s in statements:

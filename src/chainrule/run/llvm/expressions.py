@@ -188,7 +188,17 @@ def cast(x: Expr, dtype: Any) -> Expr:
     if x.kind == "const":
         with np.errstate(all="ignore"):
             return const(np.asarray(x.data).astype(dtype), dtype)
+    if x.kind == "op" and x.data == "where" and _is_choice(x):  # between numbers: choose them so
+        condition, a, b = x.args
+        return op("where", dtype, condition, cast(a, dtype), cast(b, dtype))
     return Expr("op", dtype, "cast", (x,), weight=x.weight + 1)
+
+
+def _is_choice(x: Expr) -> bool:
+    """Whether an expression is one of several known numbers."""
+    if x.kind == "const":
+        return True
+    return x.kind == "op" and x.data == "where" and all(map(_is_choice, x.args[1:]))
 
 
 def loads_of(expr: Expr, found: list[Expr], seen: set[int]) -> None:

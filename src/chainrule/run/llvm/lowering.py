@@ -48,9 +48,10 @@ class Tensor:
         weight: What computing one element costs.
         depth: How deeply operations are nested in it.
         layout: Buffer, offset and strides, if it is a part of a buffer.
+        transposed: The array and the order of axes that it is a transpose by, if it is one.
     """
 
-    __slots__ = ("at", "depth", "dtype", "layout", "shape", "weight")
+    __slots__ = ("at", "depth", "dtype", "layout", "shape", "transposed", "weight")
 
     def __init__(
         self, shape: tuple[int, ...], dtype: Any, at: Callable[[Index], Expr],
@@ -62,6 +63,7 @@ class Tensor:
         self.weight = weight
         self.depth = depth
         self.layout = layout
+        self.transposed: tuple[Tensor, tuple[int, ...]] | None = None
 
     @property
     def size(self) -> int:
@@ -218,7 +220,10 @@ class Lowering:
         left = iter(variables)
         index = tuple([ZERO if n == 1 else of_var(next(left)) for n in tensor.shape])
         self.add(Statement(b, variables, index, tensor.at(index), place=self.place))
-        return of_buffer(b)
+        found = of_buffer(b)
+        if kind == "temporary" and b.shape == tensor.shape:  # for all who use it from here on
+            tensor.at, tensor.layout, tensor.weight, tensor.depth = found.at, found.layout, 0.0, 0
+        return found
 
     def add(self, statement: Statement) -> None:
         """Add a statement to the nests; one that nothing is computed in is left out."""

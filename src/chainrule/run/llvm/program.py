@@ -349,17 +349,54 @@ def _where(program: Program, args: Any, attrs: Any, shape: Any, dtype: Any) -> V
 
 @_simpler("not_equal")
 def _not_equal(program: Program, args: Any, attrs: Any, shape: Any, dtype: Any) -> Value | None:
-    """``where(mask, 1, 0) != 0`` is the mask."""
+    """Whether indicators, moved and added up, are not zero: without the numbers between."""
     x, y = args
     if y.uniform is None or y.uniform != 0 or x.op is None:
         return None
-    if x.op.name == "where":
+    name = x.op.name
+    if name == "where":
         mask, one, zero = x.args
         if one.uniform is not None and one.uniform != 0 and zero.uniform == 0:
             return _same(program, mask, shape, dtype)
-    if x.op.name == "astype" and x.args[0].dtype == np.bool_:
-        return _same(program, x.args[0], shape, dtype)
+    elif name == "astype":
+        if x.args[0].dtype == np.bool_:
+            return _same(program, x.args[0], shape, dtype)
+    elif name in ("reshape", "transpose", "broadcast_to", "index"):
+        inside = _indicated(program, x.args[0])
+        if inside is not None:
+            return program.apply(x.op, (inside, *x.args[1:]), x.attrs, shape, dtype)
+    elif name == "sum":
+        inside = _indicated(program, x.args[0])
+        if inside is not None and _positive(x.args[0]):
+            from chainrule.rules.reductions import ANY
+
+            return program.apply(ANY, (inside,), x.attrs, shape, dtype)
     return None
+
+
+def _indicated(program: Program, x: Value) -> Value | None:
+    """Where an indicator is not zero, if that is known without computing it."""
+    if x.uniform is not None:
+        return program.constant(np.broadcast_to(np.bool_(x.uniform != 0), x.shape))
+    zero = program.constant(0)
+    return _not_equal(program, (x, zero), NO_ATTRS, x.shape, np.dtype(np.bool_))
+
+
+def _positive(x: Value) -> bool:
+    """Whether what is added up is a number of ones, so that the sum is zero only if all are."""
+    while x.op is not None and x.op.name in ("reshape", "transpose", "broadcast_to", "index"):
+        x = x.args[0]
+    if x.uniform is not None:
+        return bool(x.uniform >= 0)
+    if x.op is None:
+        return False
+    if x.op.name == "astype":
+        return x.args[0].dtype == np.bool_
+    if x.op.name == "sum":
+        return _positive(x.args[0])
+    if x.op.name == "where":
+        return all(a.uniform is not None and a.uniform >= 0 for a in x.args[1:])
+    return False
 
 
 @_simpler("logical_and", "logical_or")

@@ -127,6 +127,13 @@ def _matrix(
     b: Lowering, x: Tensor, names: str, first: Sequence[str], second: Sequence[str]
 ) -> tuple[Buffer, int, bool, int]:
     """An array as a matrix whose rows are ``first``: buffer, offset, transposed, stride."""
+    if x.layout is None and x.transposed is not None:
+        straight, axes = x.transposed  # the BLAS reads it either way
+        own = b.stored(straight)
+        strides = strides_of(own)
+        assert own.layout is not None
+        layout = own.layout[0], own.layout[1], tuple(strides[a] for a in axes)
+        x = Tensor(x.shape, x.dtype, x.at, layout=layout)
     if x.layout is not None:
         source, offset, strides = x.layout
         by_name = dict(zip(names, zip(x.shape, strides, strict=True), strict=True))

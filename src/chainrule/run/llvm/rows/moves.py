@@ -32,10 +32,12 @@ def _transpose(b: Lowering, value: Value, x: Tensor) -> Tensor:
     axes = value.attrs["axes"]
     inverse = [axes.index(k) for k in range(len(axes))]
     strides = strides_of(x)
-    return view(
+    found = view(
         x, value.shape, lambda index: tuple([index[k] for k in inverse]),
         [strides[a] for a in axes],
     )  # fmt: skip
+    found.transposed = x, tuple(axes)
+    return found
 
 
 @rule("broadcast_to")
