@@ -103,7 +103,7 @@ def bessel_i(order: Any, x: Any) -> Any:
         c = math.cos(theta)
         total += (np.exp(size * (c - 1)) + np.exp(-size * (c + 1))) / 2 * math.sin(theta) ** (2 * n)
     scale = math.prod(range(1, 2 * n, 2))
-    return (wide**n / scale * (total / count) * np.exp(size)).astype(np.result_type(x, np.float16))
+    return (wide**n / scale * (total / count) * np.exp(size)).astype(np.result_type(np.result_type(x), np.float16))
 
 
 JV: Primitive = define(
@@ -178,7 +178,7 @@ I1: Primitive = define(
     mpmath=lambda mp, x: mp.besseli(1, x), sympy=lambda sp, x: sp.besseli(1, x),
 )
 I0: Primitive = define(
-    "i0", lambda x: np.i0(x).astype(np.result_type(x, np.float16)),
+    "i0", lambda x: np.i0(x).astype(np.result_type(np.result_type(x), np.float16)),
     Scale(lambda x, out: bind(I1, (x,))),
     text="I₀", latex=r"\mathrm{I}_{0}", scipy="i0", ulps=16.0,
     mpmath=lambda mp, x: mp.besseli(0, x), sympy=lambda sp, x: sp.besseli(0, x),

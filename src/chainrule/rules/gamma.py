@@ -195,7 +195,7 @@ def _gammainc_order(a: Any, x: Any, k: Any) -> Any:
     and over both sides it gives 0. With t = x·e^(∓s) it falls off like an exponential or faster, so
     that sums at doubly exponential steps are nearly exact.
     """
-    dtype = np.result_type(a, x, np.float16)
+    dtype = np.result_type(np.result_type(a, x), np.float16)
     a, x, k = np.broadcast_arrays(np.asarray(a, float), np.asarray(x, float), k)
     out = np.empty(a.shape)
     inside = (x > 0) & (x < np.inf)
@@ -305,7 +305,7 @@ _HEAD, _TAIL = 16, len(_BERNOULLI)
 
 def _zeta_derivative(s: Any, q: Any, n: Any) -> Any:
     """The n-th derivative of Σ (q + k)^(−s) in s, by Euler and Maclaurin's formula."""
-    dtype = np.result_type(s, q, np.float16)
+    dtype = np.result_type(np.result_type(s, q), np.float16)
     s, q, n = np.broadcast_arrays(np.asarray(s, float), np.asarray(q, float), n)
     out = np.empty(s.shape)
     for order in np.unique(n):
