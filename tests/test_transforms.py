@@ -552,3 +552,56 @@ def test_what_is_picked_out_of_an_array_is_added_to_its_gradient_and_to_nobody_e
     x, h = np.array([1.0, 2.0, 3.0]), 1e-6
     differences = [(f(x + h * e) - f(x - h * e)) / (2 * h) for e in np.eye(3)]
     np.testing.assert_allclose(cr.grad(f)(x), differences, rtol=1e-7)
+
+
+# ------------------------------------------------------------------------ whose array a gradient is
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x, y: np.sum(x + y),
+        lambda x, y: np.sum((x + y).T @ np.ones(2)),
+        lambda x, y: np.sum(x.copy() + y.reshape(3, 2).reshape(2, 3)),
+        lambda x, y: np.sum(x * y),
+        lambda x, y: np.sum(x[0] + y[1]),
+    ],
+)
+def test_no_two_gradients_share_memory_with_each_other_or_with_anything_else(f):
+    x, y = np.arange(6.0).reshape(2, 3), np.ones((2, 3))
+    of_x, of_y = cr.grad(f, (0, 1))(x, y)
+    before, outside = of_y.copy(), (x.copy(), y.copy())
+    of_x[...] = np.nan
+    np.testing.assert_array_equal(of_y, before)
+    np.testing.assert_array_equal((x, y), outside)
+
+
+def test_a_cotangent_that_somebody_keeps_is_not_handed_out_as_the_gradient():
+    kept = []
+
+    def pull(cotangent, x, out):
+        kept.append(2 * cotangent)
+        return (kept[-1],)
+
+    double = cr.custom_rule(lambda x: 2 * x, pull=pull)
+    gradient = cr.grad(lambda x: np.sum(double(x)))(np.ones(3))
+    gradient[...] = np.nan
+    np.testing.assert_array_equal(kept[-1], [2.0, 2.0, 2.0])
+
+
+def test_numpys_settings_are_those_of_the_caller_before_and_after_a_derivative():
+    with np.errstate(divide="raise", over="warn"):
+        before = np.geterr()
+        found = cr.grad(lambda x: np.sum(np.sqrt(x)))(np.array([0.0, 4.0]))
+        assert np.geterr() == before
+    np.testing.assert_array_equal(found, [np.inf, 0.25])
+
+
+def test_the_support_of_a_mask_is_kept_up_to_the_last_factor_before_the_input():
+    w = np.array([[1.0, np.inf], [2.0, 3.0]])
+    f = lambda x: np.sum(np.maximum(x, 0.0) @ np.array([1.0, 2.0]))
+    assert cr.grad(f)(np.array([-1.0, 1.0])).tolist() == [0.0, 2.0]
+    g = lambda x: np.sum(np.where([[True, False], [True, True]], w * x, 0.0))
+    assert cr.grad(g)(np.ones((2, 2))).tolist() == [[1.0, 0.0], [2.0, 3.0]]
+    h = lambda x: np.sum(np.where([True, False], x @ w, 0.0))
+    assert cr.grad(h)(np.ones(2)).tolist() == [1.0, 2.0]
