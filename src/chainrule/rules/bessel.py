@@ -103,7 +103,8 @@ def bessel_i(order: Any, x: Any) -> Any:
         c = math.cos(theta)
         total += (np.exp(size * (c - 1)) + np.exp(-size * (c + 1))) / 2 * math.sin(theta) ** (2 * n)
     scale = math.prod(range(1, 2 * n, 2))
-    return (wide**n / scale * (total / count) * np.exp(size)).astype(np.result_type(np.result_type(x), np.float16))
+    dtype = np.result_type(np.result_type(x), np.float16)
+    return (wide**n / scale * (total / count) * np.exp(size)).astype(dtype)
 
 
 JV: Primitive = define(
