@@ -398,8 +398,8 @@ def _taken_apart(place: Affine, shape: Sequence[int]) -> Index:
         if stride == 1 and len(found) == len(shape) - 1:
             found.append(rest)
             break
-        own = [(v, c) for v, c in rest.terms if c % stride == 0 and stride > 0]
-        other = [(v, c) for v, c in rest.terms if c % stride != 0 or stride <= 0]
+        own = [(v, c) for v, c in rest.terms if stride > 0 and c % stride == 0]
+        other = [(v, c) for v, c in rest.terms if stride <= 0 or c % stride != 0]
         const_part, left = divmod(rest.const, stride) if stride else (0, rest.const)
         here = Affine(const_part, tuple([(v, c // stride) for v, c in own]))
         remaining = Affine(left, tuple(other))
