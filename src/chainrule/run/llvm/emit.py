@@ -39,6 +39,8 @@ class Module:
         self.definitions: dict[str, str] = {}
         self.externals: dict[str, int] = {}
         self.sources: dict[str, str] = {}
+        # How many turns of a loop are done at once, by the identity of the loop: for listings.
+        self.widths: dict[int, int] = {}
 
     def declare(self, line: str) -> None:
         """Something that is defined elsewhere."""
@@ -54,7 +56,7 @@ class Module:
             for line in found.declarations:
                 self.declare(line)
             self.externals.update(found.externals)
-            self.sources[name] = found.source
+            self.sources[f"{name} of {type_of(dtype, lanes)}"] = found.source
         return found.symbol
 
     def text(self) -> str:
@@ -739,6 +741,7 @@ class Emitter:
         inner = [item for item in loop.body if isinstance(item, Loop)]
         statements = loop.statements()
         lanes = self._lanes(loop, inner, statements)
+        self.module.widths[id(loop)] = lanes
         if lanes == 1 and self._may_unroll(loop, inner, statements) and not low:
             self._begin(loop, statements, 1)
             for k in range(var.low, var.high):
