@@ -20,7 +20,7 @@ from chainrule.graph.tape import Traced
 from chainrule.rules.arithmetic import ADD, MULTIPLY
 from chainrule.run.llvm.codegen import Code
 from chainrule.run.llvm.emit import Module
-from chainrule.run.llvm.expressions import ZERO, Expr, Var
+from chainrule.run.llvm.expressions import WEIGHTS, ZERO, Expr, Var
 from chainrule.run.llvm.lowering import (
     DTYPES,
     Index,
@@ -36,6 +36,7 @@ from chainrule.run.llvm.lowering import (
 )
 from chainrule.run.llvm.nests import Buffer, Call, Loop, Statement, Straight
 from chainrule.run.llvm.program import Program, Value
+from chainrule.run.llvm.program import _key as attribute_key
 from chainrule.run.llvm.rows.elementwise import truth
 from chainrule.transforms.staging import Staged, identity
 
@@ -195,8 +196,6 @@ def written_over(inner: Lowering, source: Buffer, target: Buffer) -> bool:
         return False
     if any(isinstance(u, Call) for u in (*source.readers, *target.writers)):
         return False
-    if any(isinstance(u, Call) and source in u.reads_buffers for u in inner.nests.groups):
-        return False
     order: dict[int, tuple[int, int]] = {}
     for n, group in enumerate(inner.nests.groups):
         if isinstance(group, Call):
@@ -323,7 +322,7 @@ class Text:
 
     def call(self, code: Code, scratch: str, pointers: dict[int, str]) -> None:
         """Call a body. ``pointers`` are those of its buffers."""
-        given = [f"ptr {pointers[id(b)]}" for b in code.slots]
+        given = [f"ptr {pointers.get(id(b), 'null')}" for b in code.slots]
         self.do(f"call void @{code.segments[0]}({', '.join(['ptr %status', f'ptr {scratch}', *given])})")
 
     def finish(self) -> None:
@@ -541,7 +540,10 @@ class _Stage:
             fixed |= still
         self.fixed = fixed
         self.outer, self.carried = outer, carried
-        self._choose(count, used)
+        # What is kept for later loops, and what this one is given by earlier ones, by row.
+        self.kept: list[Value] = []
+        self.taken: list[tuple[Value, Tensor]] = []
+        self._choose(used)
 
     def _element(self, v: Value) -> Value:
         even = _progression(v)
@@ -557,7 +559,7 @@ class _Stage:
                 found = self.program.apply(op, (found, constant), NO_ATTRS, (), found.dtype)
         return found
 
-    def _choose(self, count: int, used: set[int]) -> None:
+    def _choose(self, used: set[int]) -> None:
         """Which results are needed, and what is carried for them."""
         carried, given = self.carried, len(self.results) - self.carried
         moving = [j for j in range(carried) if j not in self.fixed]
@@ -578,9 +580,19 @@ class _Stage:
             if j is not None:
                 self.alias[k] = j
                 self.history.add(j)
-        live = {j for j in moving if j in self.final or j in self.history}
-        waiting = [self.results[j] for j in live]
-        waiting += [self.results[carried + k] for k in self.given]
+        self._moving, self._depends = moving, depends
+        self.live: list[int] = []
+        self.need([self.results[carried + k] for k in self.given], self.final | self.history)
+
+    def need(self, values: Sequence[Value], carried: Iterable[int] = ()) -> None:
+        """Carry what these values depend on, and these."""
+        moving, depends = self._moving, self._depends
+        live = set(self.live)
+        waiting = list(values)
+        for j in moving:
+            if j in carried and j not in live:
+                live.add(j)
+                waiting.append(self.results[j])
         while waiting:
             mask = depends[waiting.pop().number]
             for j in moving:
@@ -588,6 +600,124 @@ class _Stage:
                     live.add(j)
                     waiting.append(self.results[j])
         self.live = sorted(live)
+
+    @property
+    def wanted(self) -> list[Value]:
+        """The results that are computed in a turn."""
+        return [
+            *(self.results[j] for j in self.live),
+            *(self.results[self.carried + k] for k in self.given if k not in self.alias),
+        ]
+
+    def take(self, v: Value, rows: Tensor) -> None:
+        """Be given a value in every turn instead of computing it."""
+        v.op, v.args, v.attrs = None, (), NO_ATTRS
+        self.program.inputs.append(v)
+        self.taken.append((v, rows))
+
+
+def _stage_of(b: Lowering, value: Value) -> _Stage:
+    key = "stage", value.number
+    if key not in b.notes:
+        count = _count(value)
+        b.notes[key] = _Stage(value, count, items_used(b, value))
+    found: _Stage = b.notes[key]
+    return found
+
+
+def _count(value: Value) -> int:
+    """How many turns a scan makes."""
+    args = value.args
+    first = len(value.attrs["body"].outside) + value.attrs["carried"]
+    return args[first].shape[0] if len(args) > first else int(value.attrs["count"])
+
+
+# A loop keeps for a later one what would cost that one a call of a library, or a sum, to compute
+# again, as long as all of it together is not larger than this.
+_KEPT = 1 << 26
+_SUMS = frozenset(("matmul", "einsum", "sum", "mean", "prod", "max", "min"))
+
+
+def _is_costly(v: Value) -> bool:
+    assert v.op is not None
+    return v.op.name in _SUMS or (v.op.elementwise and WEIGHTS.get(v.op.name, 20.0) >= 20.0)
+
+
+def _shared(b: Lowering, value: Value, stage: _Stage, count: int) -> list[tuple[_Stage, Value, Value]]:
+    """What loops over the history of this one compute again: the loop, its value, and ours."""
+    first = stage.carried + len(stage.results) - stage.carried
+    history = {
+        v.number: v.attrs["position"] - first for v in b.values
+        if v.op is not None and v.op.name == "item" and v.args[0] is value
+        and v.attrs["position"] >= first
+    }  # fmt: skip
+    found: list[tuple[_Stage, Value, Value]] = []
+    ours: dict[Any, Value] | None = None
+    for later in b.values[:]:
+        if later.number <= value.number or later.op is None or later.op.name != "scan":
+            continue
+        if not any(a.number in history for a in later.args) or _count(later) != count:
+            continue
+        other = _stage_of(b, later)
+        if ours is None:
+            stage.program.results = stage.wanted
+            ours = {_what(v, v.args): v for v in stage.program.needed() if v.op is not None}
+        found += _again(value, stage, later, other, history, ours)
+    size = sum(v.size * v.dtype.itemsize for v in {id(v): v for _, _, v in found}.values())
+    return found if size * count <= _KEPT else []
+
+
+def _what(v: Value, args: Sequence[Value]) -> Any:
+    attrs = tuple([(k, attribute_key(a)) for k, a in v.attrs.items()])
+    return v.op, tuple([a.number for a in args]), attrs, v.dtype
+
+
+def _again(
+    value: Value, stage: _Stage, later: Value, other: _Stage, history: dict[int, int],
+    ours: dict[Any, Value],
+) -> list[tuple[_Stage, Value, Value]]:  # fmt: skip
+    # Of the other's values, those that are values of this loop in the same turn.
+    same: dict[int, Value] = {}
+    by_outside = {
+        (v.number, k >= stage.first): stage.arguments[k] for k, v in enumerate(value.args)
+        if not stage.outer <= k < stage.first or k - stage.outer in stage.fixed
+    }  # fmt: skip
+    for k, v in enumerate(later.args):
+        mine = other.arguments[k]
+        if mine.is_constant or (other.outer <= k < other.first and k - other.outer not in other.fixed):
+            continue
+        along = k >= other.first
+        j = history.get(v.number)
+        if along and j is not None:
+            same[mine.number] = stage.arguments[stage.outer + j]
+        elif (v.number, along) in by_outside:
+            same[mine.number] = by_outside[v.number, along]
+    if other.turn is not None and stage.turn is not None:
+        same[other.turn.number] = stage.turn
+    other.program.results = other.wanted
+    for v in other.program.needed():
+        if v.number in same:
+            continue
+        if v.is_constant:
+            same[v.number] = stage.program.constant(v.constant.item() if v.weak else v.constant)
+        elif v.op is not None and v.parts is None and all(a.number in same for a in v.args):
+            known = ours.get(_what(v, [same[a.number] for a in v.args]))
+            if known is not None:
+                same[v.number] = known
+    # From the results on, what is costly is taken, and nothing that only it needs.
+    found: list[tuple[_Stage, Value, Value]] = []
+    seen: set[int] = set()
+    waiting = list(other.program.results)
+    while waiting:
+        v = waiting.pop()
+        if v.number in seen or v.op is None:
+            continue
+        seen.add(v.number)
+        if v.number in same and v.parts is None and v.dtype in DTYPES and _is_costly(v):
+            found.append((other, v, same[v.number]))
+        else:
+            waiting.extend(v.args)
+    return found
 
 
 def _equal(result: Value, start: Value) -> bool:
@@ -600,15 +730,12 @@ def _equal(result: Value, start: Value) -> bool:
 
 @rule("scan")
 def _scan(b: Lowering, value: Value, *tensors: Any) -> None:
-    used = items_used(b, value)
-    args = value.args
-    first = len(value.attrs["body"].outside) + value.attrs["carried"]
-    count = args[first].shape[0] if len(args) > first else value.attrs["count"]
     assert value.parts is not None
-    check_dtypes(value, [v.dtype for v in args])
+    check_dtypes(value, [v.dtype for v in value.args])
     check_dtypes(value, [dtype for _, dtype in value.parts])
-    stage = _Stage(value, count, used)
-    outer, carried = stage.outer, stage.carried
+    count = _count(value)
+    stage = _stage_of(b, value)
+    outer, carried, first = stage.outer, stage.carried, stage.first
     given = len(stage.results) - carried
     found: list[Tensor | None] = [None] * len(value.parts)
     b.bundles[value.number] = found  # type: ignore[assignment]
@@ -616,7 +743,7 @@ def _scan(b: Lowering, value: Value, *tensors: Any) -> None:
     if not count:
         for j in stage.final:
             found[j] = start[j]
-        for n in used:
+        for n in items_used(b, value):
             if n >= carried:
                 shape, dtype = value.parts[n]
                 found[n] = of_buffer(b.nests.buffer("e", shape, dtype))
@@ -667,8 +794,12 @@ def _by_loop(
             alone.setdefault(results[carried + k].number, []).append(k)
     if not stage.live and not alone:
         return
+    again = _shared(b, value, stage, count)
+    kept = list({v.number: v for _, _, v in again}.values())
+    stage.need(kept)
     program.results = [results[j] for j in stage.live]
     program.results += [results[carried + ks[0]] for ks in alone.values()]
+    program.results += kept
     inner = lowered(b, program, "scan")
     places = dict(zip(map(id, program.inputs), inner.inputs, strict=True))
     loop = _Scan(b, inner, count, backwards)
@@ -676,7 +807,7 @@ def _by_loop(
     reads: list[Buffer] = []
     if stage.turn is not None:
         loop.turn = places[id(stage.turn)]
-    done: set[int] = set()
+    done = {id(v) for v, _ in stage.taken}
     for k, v in enumerate(arguments):
         if v.is_constant or id(v) in done or id(v) not in places:
             continue
@@ -690,16 +821,27 @@ def _by_loop(
         if places[id(v)].readers:
             loop.fixed.append((places[id(v)], where))
             reads.append(where[0])
+    for v, rows in stage.taken:
+        if places[id(v)].readers:
+            where = located(b, rows, 1)
+            loop.fixed.append((places[id(v)], where))
+            reads.append(where[0])
     for j, target in zip(stage.live, inner.results, strict=False):
         c = _Carried(j, places[id(arguments[outer + j])], target)
         loop.carried.append(c)
         _keep(b, loop, c, stage, later.get(j, []), start[j], found, count, given, writes, reads)
-    for ks, target in zip(alone.values(), inner.results[len(stage.live) :], strict=True):
-        rows = b.nests.buffer("y", (count, *target.shape), target.dtype)
-        writes.append(rows)
-        loop.fixed.append((target, (rows, 0, target.size * target.itemsize)))
+    by_row = []
+    for target in inner.results[len(stage.live) :]:
+        b_rows = b.nests.buffer("y", (count, *target.shape), target.dtype)
+        writes.append(b_rows)
+        loop.fixed.append((target, (b_rows, 0, target.size * target.itemsize)))
+        by_row.append(of_buffer(b_rows))
+    for ks, given_rows in zip(alone.values(), by_row, strict=False):
         for k in ks:
-            found[carried + k] = of_buffer(rows)
+            found[carried + k] = given_rows
+    kept_rows = {v.number: x for v, x in zip(kept, by_row[len(alone) :], strict=True)}
+    for other, theirs, v in again:
+        other.take(theirs, kept_rows[v.number])
     for k, j in stage.alias.items():
         found[carried + k] = found[carried + given + j]
     loop.call(b, writes, reads)

@@ -107,6 +107,8 @@ class Lowering:
         self.place: Any = None
         self.value: Value
         self.bundles: dict[int, list[Tensor]] = {}
+        # What rules of loops know of each other.
+        self.notes: dict[Any, Any] = {}
         # Buffers that the operation that is being lowered may write into: nobody else sees them.
         self.owned: set[int] = set()
         # Values that the one operation that uses them computes on its way.
