@@ -22,7 +22,7 @@ _PACKAGES = (os.path.dirname(os.path.dirname(__file__)), os.path.dirname(np.__fi
 
 
 @lru_cache(maxsize=4096)
-def _is_ours(code: CodeType) -> bool:
+def is_ours(code: CodeType) -> bool:
     """Whether a function is chainrule's or a library's own, and not the user's."""
     name = code.co_filename
     return (
@@ -36,7 +36,7 @@ def _is_ours(code: CodeType) -> bool:
 def place_of_call() -> tuple[str, int]:
     """File and line of the user's code that is being carried out."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and _is_ours(frame.f_code):
+    while frame is not None and is_ours(frame.f_code):
         frame = frame.f_back
     return ("", 0) if frame is None else (frame.f_code.co_filename, frame.f_lineno)
 
@@ -45,7 +45,7 @@ def depth_of_call() -> int:
     """How many frames the user's code lies above the caller: the ``stacklevel`` of a warning."""
     frame: FrameType | None = sys._getframe(1)
     depth = 1
-    while frame is not None and _is_ours(frame.f_code):
+    while frame is not None and is_ours(frame.f_code):
         frame, depth = frame.f_back, depth + 1
     return depth
 
@@ -54,7 +54,7 @@ def place_of_error(traceback: TracebackType | None) -> tuple[str, int] | None:
     """File and line of the user's code in which an error was raised; ``None`` if not in any."""
     found = None
     while traceback is not None:
-        if not _is_ours(traceback.tb_frame.f_code):
+        if not is_ours(traceback.tb_frame.f_code):
             found = traceback.tb_frame.f_code.co_filename, traceback.tb_lineno
         traceback = traceback.tb_next
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import threading
 import types
 import warnings
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from chainrule.chain.modes import forward, reverse
 from chainrule.errors import ArgumentsError
 from chainrule.graph.operand import Operand
-from chainrule.graph.places import depth_of_call, place_of_call
+from chainrule.graph.places import depth_of_call, is_ours, place_of_call
 from chainrule.graph.tape import Tape, Traced, running
 from chainrule.graph.versions import refreshed
 from chainrule.tree import flatten, map_leaves, structure
@@ -86,15 +88,35 @@ class _Given:
 
 
 class _Records(list[Traced]):
-    """The records of a tape, and the user's line at which each was made."""
+    """The records of a tape, and the user's line that each comes from.
 
-    def __init__(self) -> None:
+    What a derivative computes for an operation comes from the operation's line.
+    """
+
+    def __init__(self, level: int) -> None:
         super().__init__()
+        self.level = level
         self.places: dict[int, tuple[str, int]] = {}
 
     def append(self, record: Traced) -> None:
-        self.places[record.index] = place_of_call()
+        self.places[record.index] = self._of_derivative() or place_of_call()
         super().append(record)
+
+    def _of_derivative(self) -> tuple[str, int] | None:
+        frame: types.FrameType | None = sys._getframe(2)
+        while frame is not None and is_ours(frame.f_code):
+            if frame.f_code in _WALKS:
+                value = frame.f_locals.get("record")
+                while type(value) is Traced and value.level != self.level:
+                    value = value.value
+                if type(value) is Traced and value.index in self.places:
+                    return self.places[value.index]
+            frame = frame.f_back
+        return None
+
+
+# The functions that go through the records of a computation to differentiate it.
+_WALKS = frozenset((reverse.__code__, forward.__code__))
 
 
 class _Recording:
@@ -116,7 +138,7 @@ class _Recording:
         tape.assumed = []
         places = None
         if placed:
-            tape.records = noted = _Records()
+            tape.records = noted = _Records(tape.level)
             places = noted.places
         inputs = [tape.input(x) for x in given.dynamic]
         with running(tape), np.errstate(all="ignore"):
@@ -272,9 +294,9 @@ class Jitted:
             if len(traces) >= MOST_TRACES:
                 self._give_up(
                     given.key,
-                    f"was recorded {MOST_TRACES} times, as it branches on values that keep changing; from "
-                    "now on it is run as it is, without being compiled.\nWrite np.where, cr.cond or "
-                    "cr.while_loop instead of the branch or the loop.",
+                    f"was recorded {MOST_TRACES} times, as it branches on values that keep "
+                    "changing; from now on it is run as it is, without being compiled.\n"
+                    "Write np.where, cr.cond or cr.while_loop instead of the branch or the loop.",
                 )
                 return self._f(*args, **kwargs)
             trace = self._traced(given)
