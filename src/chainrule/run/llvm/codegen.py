@@ -358,12 +358,36 @@ class _Segment:
 
         a, ta, lda = matrix(call.data["left"])
         b, tb, ldb = matrix(call.data["right"])
+        out = self.pointer(target)
         t = type_of(target.dtype)
         one = pointer_to(t, number(target.dtype.type(1), target.dtype))
         zero = pointer_to(t, number(target.dtype.type(0), target.dtype))
-        sizes = [pointer_to("i64", str(x)) for x in (n, m, k, n)]
-        given = [tb, ta, *sizes[:3], one, b, ldb, a, lda, zero, self.pointer(target), sizes[3]]
+        sizes = [pointer_to("i64", str(x)) for x in (n, m, k, call.data["stride"])]
+        closing: list[str] = []
+        for count, *steps in call.data["batches"]:
+            # One product after another: three pointers that move on.
+            self.count += 1
+            label = f"product{self.count}"
+            counter = f"%{label}.i"
+            self.lines += [
+                f"  br label %{label}.from", f"{label}.from:", f"  br label %{label}", f"{label}:",
+                f"  {counter} = phi i64 [ 0, %{label}.from ], [ {counter}.next, %{label}.to ]",
+            ]  # fmt: skip
+            moved = []
+            for base, step in zip((a, b, out), steps, strict=True):
+                offset = self.put(f"mul nsw i64 {counter}, {step * target.itemsize}")
+                moved.append(self.put(f"getelementptr i8, ptr {base}, i64 {offset}"))
+            a, b, out = moved
+            closing = [
+                f"  br label %{label}.to", f"{label}.to:",
+                f"  {counter}.next = add nuw nsw i64 {counter}, 1",
+                f"  {counter}.more = icmp ult i64 {counter}.next, {count}",
+                f"  br i1 {counter}.more, label %{label}, label %{label}.end", f"{label}.end:",
+                *closing,
+            ]  # fmt: skip
+        given = [tb, ta, *sizes[:3], one, b, ldb, a, lda, zero, out, sizes[3]]
         self.lines.append(f"  call void @{symbol}({', '.join(f'ptr {g}' for g in given)})")
+        self.lines += closing
 
     def end(self) -> None:
         if not self.calls and self.code.segments:

@@ -15,6 +15,7 @@ from chainrule.run.llvm.lowering import (
     converted,
     of_buffer,
     reshaped,
+    row_strides,
     rule,
     strides_of,
     view,
@@ -67,12 +68,11 @@ def contraction(
     work = math.prod(sizes.values())
     x, y = converted(b, x, value.dtype), converted(b, y, value.dtype)
     m, n, k = (math.prod(sizes[c] for c in part) for part in (rows, columns, summed))
-    if (
-        b.blas and value.dtype.kind == "f" and min(m, n) >= 4 and k >= 4
-        and m * n * k >= _BLAS_FROM and len(left) == len(rows) + len(summed)
-        and len(right) == len(columns) + len(summed)
-    ):  # fmt: skip
-        return _product(b, value, (x, left), (y, right), (rows, columns, summed), out, sizes)
+    shared = [c for c in out if c in left and c in right]
+    if b.blas and value.dtype.kind == "f" and _worth_a_call(m, n, k, len(shared)):
+        return _product(
+            b, value, (x, left), (y, right), (rows, columns, summed, shared), out, sizes
+        )
     x = b.for_many(x, work / max(x.size, 1))
     y = b.for_many(y, work / max(y.size, 1))
     order = [*out, *summed]
@@ -96,22 +96,39 @@ def contraction(
     return b.reduce(product, range(len(out), len(order)), "add", 0)
 
 
+def _worth_a_call(m: int, n: int, k: int, batches: int) -> bool:
+    """Whether the BLAS is faster than loops: for many products each has to be larger."""
+    least = 4 if not batches else 14
+    return min(m, n, k) >= least and m * n * k >= _BLAS_FROM
+
+
 def _product(
     b: Lowering, value: Value, first: Any, second: Any, groups: Any, out: str, sizes: Any
 ) -> Tensor:
-    """A product of two matrices, by the BLAS."""
+    """A product of two matrices, or one for each index of shared axes, by the BLAS."""
     (x, left), (y, right) = first, second
-    rows, columns, summed = groups
-    m, n, k = (math.prod(sizes[c] for c in part) for part in groups)
-    one = _matrix(b, x, left, rows, summed)
-    other = _matrix(b, y, right, summed, columns)
-    target = b.nests.buffer("m", (m, n), value.dtype)
+    rows, columns, summed, shared = groups
+    m, n, k = (math.prod(sizes[c] for c in part) for part in (rows, columns, summed))
+    one = _matrix(b, x, left, rows, summed, shared)
+    other = _matrix(b, y, right, summed, columns, shared)
+    # The result lies as it is wanted, if the BLAS can write it so; else one product after another.
+    by_name = dict(zip(out, zip(value.shape, row_strides(value.shape), strict=True), strict=True))
+    at = [_joined([by_name[c] for c in part]) for part in (rows, columns)]
+    straight = at[0] is not None and at[1] is not None and at[1][1] == 1
+    natural = [*out] if straight else [*shared, *rows, *columns]
+    shape = tuple(sizes[c] for c in natural)
+    stride = at[0][1] if straight and at[0] is not None and m > 1 else n
+    steps = dict(zip(natural, row_strides(shape), strict=True))
+    batches = [
+        (sizes[c], one[4].get(c, 0), other[4].get(c, 0), steps[c]) for c in shared if sizes[c] > 1
+    ]
+    target = b.nests.buffer("m", shape, value.dtype)
     b.nests.call(Call(
-        "gemm", [target], [one[0], other[0]], {"sizes": (m, n, k), "left": one, "right": other},
-        b.place,
+        "gemm", [target], [one[0], other[0]],
+        {"sizes": (m, n, k), "left": one[:4], "right": other[:4], "stride": stride,
+         "batches": batches}, b.place,
     ))  # fmt: skip
-    natural = [*rows, *columns]
-    found = reshaped(b, of_buffer(target), tuple(sizes[c] for c in natural))
+    found = of_buffer(target)
     order = [natural.index(c) for c in out]
     if order == list(range(len(order))):
         return found
@@ -124,37 +141,47 @@ def _product(
 
 
 def _matrix(
-    b: Lowering, x: Tensor, names: str, first: Sequence[str], second: Sequence[str]
-) -> tuple[Buffer, int, bool, int]:
-    """An array as a matrix whose rows are ``first``: buffer, offset, transposed, stride."""
-    if x.layout is None and x.transposed is not None:
-        straight, axes = x.transposed  # the BLAS reads it either way
+    b: Lowering, x: Tensor, names: str, first: Sequence[str], second: Sequence[str],
+    shared: Sequence[str],
+) -> tuple[Buffer, int, bool, int, dict[str, int]]:  # fmt: skip
+    """An array as matrices whose rows are ``first``.
+
+    Returns:
+        Buffer, offset, whether it lies transposed, stride, and the strides of the shared axes.
+    """
+    if x.layout is None:
+        # Stored as it is written, it can often be read as it is wanted: the BLAS transposes.
+        straight, axes = x.transposed or (x, tuple(range(len(x.shape))))
         own = b.stored(straight)
         strides = strides_of(own)
         assert own.layout is not None
         layout = own.layout[0], own.layout[1], tuple(strides[a] for a in axes)
         x = Tensor(x.shape, x.dtype, x.at, layout=layout)
-    if x.layout is not None:
-        source, offset, strides = x.layout
-        by_name = dict(zip(names, zip(x.shape, strides, strict=True), strict=True))
-        one, other = (_joined([by_name[c] for c in part]) for part in (first, second))
-        if one is not None and other is not None:
-            (n_one, s_one), (n_other, s_other) = one, other
-            if s_other == 1 and s_one >= n_other:
-                return source, offset, False, s_one
-            if s_one == 1 and s_other >= n_one:
-                return source, offset, True, s_other
-    order = [names.index(c) for c in (*first, *second)]
-    if order != list(range(len(order))):
-        inverse = [order.index(j) for j in range(len(order))]
-        moved = x
-        x = Tensor(
-            tuple(x.shape[a] for a in order), x.dtype,
-            lambda index: moved.at(tuple([index[j] for j in inverse])), x.weight, x.depth,
-        )  # fmt: skip
+    assert x.layout is not None
+    source, offset, strides = x.layout
+    by_name = dict(zip(names, zip(x.shape, strides, strict=True), strict=True))
+    steps = {c: by_name[c][1] if by_name[c][0] > 1 else 0 for c in shared}
+    one, other = (_joined([by_name[c] for c in part]) for part in (first, second))
+    if one is not None and other is not None:
+        (n_one, s_one), (n_other, s_other) = one, other
+        if s_other == 1 and s_one >= n_other:
+            return source, offset, False, s_one, steps
+        if s_one == 1 and s_other >= n_one:
+            return source, offset, True, s_other, steps
+    wanted = (*shared, *first, *second)
+    order = [names.index(c) for c in wanted]
+    inverse = [order.index(j) for j in range(len(order))]
+    moved = x
+    x = Tensor(
+        tuple(x.shape[a] for a in order), x.dtype,
+        lambda index: moved.at(tuple([index[j] for j in inverse])), x.weight, x.depth,
+    )  # fmt: skip
     kept = b.stored(x)
     assert kept.buffer is not None
-    return kept.buffer, 0, False, max(1, math.prod(kept.shape[len(first) :]))
+    places = dict(zip(wanted, zip(kept.shape, row_strides(kept.shape), strict=True), strict=True))
+    steps = {c: places[c][1] if places[c][0] > 1 else 0 for c in shared}
+    stride = max(1, math.prod(places[c][0] for c in second))
+    return kept.buffer, 0, False, stride, steps
 
 
 def _joined(axes: Sequence[tuple[int, int]]) -> tuple[int, int] | None:
