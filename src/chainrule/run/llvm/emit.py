@@ -7,7 +7,8 @@ its register. One loop of a nest is a *vector* loop: several of its turns are do
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,10 @@ _TYPES = {"f8": "double", "f4": "float", "i8": "i64", "i4": "i32", "b1": "i1"}
 _IN_MEMORY = {"f8": "double", "f4": "float", "i8": "i64", "i4": "i32", "b1": "i8"}
 # Statements to be repeated in a vector loop, at most, so that the code stays short.
 _UNROLLED = 96
+# Small loops inside of a vector loop are written out up to this many statements.
+_WRITTEN_OUT = 24
+# Bytes that what every lane has for itself may take: it should stay near.
+_LANE_ROOM = 48 << 10
 
 
 def type_of(dtype: Any, lanes: int = 1, memory: bool = False) -> str:
@@ -106,6 +111,11 @@ class Emitter:
         # Where a reduction's sums are while its vector loop runs.
         self.redirected: dict[int, tuple[Buffer, tuple[Affine, ...]]] = {}
         self.sums: dict[int, _Sum] = {}
+        # A vector loop with loops inside that are not written out; what it has laid side by side.
+        self.rolled = False
+        self.packed: dict[int, tuple[Buffer, int]] = {}
+        self.packed_axis: dict[int, int] = {}
+        self.packs: dict[int, str] = {}
         self.silent: set[int] = set()
         self.written: set[int] = set()
         self._variables: dict[int, tuple[Expr, frozenset[int]]] = {}
@@ -449,6 +459,14 @@ class Emitter:
 
     def _load(self, e: Expr, level: int) -> tuple[str, bool]:
         b: Buffer = e.data
+        index = e.index
+        packed = self.packed.get(id(b))
+        if packed is not None and self.vector is not None:
+            axis = packed[1]
+            at = index[axis]
+            if isinstance(at, Affine) and at.is_var(self.vector):
+                b, index = packed[0], (*index[:axis], *index[axis + 1 :])
+                return self._read(b, index, e.dtype, level)
         key, place = self.key(b, e.index)
         if b.kind == "constant" and not any(isinstance(p, str) or len(p) > 1 for p in key[2:]):
             return number(b.array[tuple(p[0] for p in key[2:])], e.dtype), False
@@ -782,6 +800,8 @@ class Emitter:
             else:
                 self._turn(loop, var.low + whole)
         self.vector, self.lanes, self.active = None, 1, 1
+        self.rolled = False
+        self.packed.clear()
 
     def _at(self, label: str) -> None:
         level = self.levels[-1]
@@ -813,7 +833,10 @@ class Emitter:
 
     def _turns(self, loop: Loop, low: str, high: str, step: int) -> None:
         """The loop itself."""
-        var = loop.var.here()
+        self._again(loop.var.here(), low, high, step, lambda: self._body(loop))
+
+    def _again(self, var: Var, low: str, high: str, step: int, turn: Callable[[], None]) -> None:
+        """Code that is run for each number from ``low`` up to ``high - 1``."""
         head, exit_ = self._label("head"), self._label("exit")
         counter = f"%i{self.count}"
         outside = self.levels[-1]
@@ -821,7 +844,7 @@ class Emitter:
         self.levels.append(level)
         self.depth[var.number] = len(self.levels) - 1
         self.known[var.number] = counter
-        self._body(loop)
+        turn()
         self.levels.pop()
         after = f"{counter}.next"
         outside.lines.append(f"  br label %{head}")
@@ -851,15 +874,30 @@ class Emitter:
         outside.block = level.block
 
     def _body(self, loop: Loop) -> None:
+        if self.rolled and self.vector is loop.var.here():
+            self._pack(loop)
         for item in loop.body:
             if isinstance(item, Loop):
                 self.loop(item)
             else:
                 self.statement(item)
 
+    def _each(self, variables: Sequence[Var], turn: Callable[[], None]) -> None:
+        """Code for each index of small axes: written out if they are very small."""
+        if not variables:
+            turn()
+            return
+        var, *rest = variables
+        if math.prod(v.extent for v in variables) > _WRITTEN_OUT:
+            self._again(var, str(var.low), str(var.high), 1, lambda: self._each(rest, turn))
+            return
+        for k in range(var.low, var.high):
+            self.known[var.number], self.depth[var.number] = k, len(self.levels) - 1
+            self._each(rest, turn)
+
     def _may_unroll(self, loop: Loop, inner: Any, statements: Sequence[Statement]) -> bool:
         if self.vector is not None:
-            return True
+            return loop.var.extent * _unrolled(loop) <= _WRITTEN_OUT or not self.rolled
         return not inner and loop.var.extent <= 4
 
     def _lanes(self, loop: Loop, inner: Sequence[Loop], statements: Sequence[Statement]) -> int:
@@ -871,17 +909,106 @@ class Emitter:
         width = max(1, self.module.target.bytes // size)
         if width == 1 or extent < 2:
             return 1
+        self.rolled = False
         if inner:
-            turns = _unrolled(loop)
             deepest = max(_innermost(item) for item in inner)
-            if extent < width or turns > _UNROLLED or deepest >= width:
-                return 1
-            return width
+            if extent >= width and _unrolled(loop) <= _UNROLLED and deepest < width:
+                return width
+            return self._lanes_outside(loop, statements, width)
         if extent < width:
             return 1 if extent <= 2 else width
-        if extent >= 4 * width and all(s.weight <= 12 for s in statements) and len(statements) <= 3:
-            return width * 2
-        return width
+        # Several vectors at once: while one waits for its last result, the others go on.
+        several = 4
+        while several > 1 and (extent < 2 * several * width or several * width > 16):
+            several //= 2
+        return several * width
+
+    def _lanes_outside(self, loop: Loop, statements: Sequence[Statement], width: int) -> int:
+        """The lanes of a loop with loops inside that are not written out.
+
+        It pays where much is done with each number that is read: what the lanes read lies apart.
+        """
+        extent = loop.var.extent
+        if extent < 4 * width or max(map(_innermost, _inside(loop))) > 128:
+            return 1
+        if any(isinstance(i, Expr) for s in statements for i in s.index):
+            return 1
+        var = loop.var.here()
+        apart = sum(math.prod(shape) for _, shape in self._apart(loop, statements).values())
+        for s in statements:
+            if s.target.home is None and s.combine is None and _axis_of(s.index, var) is not None:
+                apart += s.target.size // extent
+        if _unrolled(loop) < 6 * max(apart, 1):
+            return 1
+        room = apart
+        for b in {id(s.target): s.target for s in statements}.values():
+            if b.home is not None and _is_inside(b.home, loop) and id(b) not in self.silent:
+                room += _kept_size(b)
+        for s in statements:
+            if s.combine is not None and s.initial is not None:
+                here, first, inside = _roles(s, loop)
+                if here == first and here != inside:
+                    room += math.prod(v.extent for v in self._kept_inside(s, loop))
+        several = 4
+        while several and (
+            room * several * width * 8 > _LANE_ROOM or extent < 2 * several * width
+            or several * width > 16
+        ):  # fmt: skip
+            several //= 2
+        self.rolled = bool(several)
+        return max(1, several * width)
+
+    def _apart(
+        self, loop: Loop, statements: Sequence[Statement]
+    ) -> dict[int, tuple[Buffer, tuple[int, ...]]]:
+        """What is read at places that lie apart for neighbouring turns, and the other axes."""
+        var = loop.var.here()
+        found: dict[int, tuple[Buffer, tuple[int, ...]]] = {}
+        never: set[int] = set()
+        for s in statements:
+            for r in s.reads:
+                b: Buffer = r.data
+                axis = _axis_of(r.index, var)
+                if id(b) in self.written or axis is None or axis == len(b.shape) - 1:
+                    if axis is None and any(
+                        isinstance(i, Affine) and any(v.here() is var for v, _ in i.terms)
+                        for i in r.index
+                    ):
+                        never.add(id(b))
+                    continue
+                rest = (*b.shape[:axis], *b.shape[axis + 1 :])
+                if id(b) in found and self.packed_axis[id(b)] != axis:
+                    never.add(id(b))
+                if any(isinstance(i, Expr) for i in r.index) or math.prod(rest) > 1024:
+                    never.add(id(b))
+                found[id(b)] = b, rest
+                self.packed_axis[id(b)] = axis
+        return {k: v for k, v in found.items() if k not in never}
+
+    def _pack(self, loop: Loop) -> None:
+        """Read what lies apart once in every turn, and lay it side by side for the lanes."""
+        assert self.vector is not None
+        for key, (b, rest) in self._apart(loop, loop.statements()).items():
+            axis = self.packed_axis[key]
+            own = Buffer("p", rest, b.dtype, "temporary")
+            pointer = self.packs.get(key)
+            if pointer is None:
+                room = type_of(b.dtype, self.lanes, memory=True)
+                pointer = self.packs[key] = self.alloca(room, own.size)
+            self.pointers[id(own)] = pointer
+            self.lane_private.add(id(own))
+            variables = [Var(n) for n in rest]
+            places = [Affine(0, ((v, 1),)) for v in variables]
+            whole = (*places[:axis], Affine(0, ((self.vector, 1),)), *places[axis:])
+
+            def turn(
+                b: Buffer = b, own: Buffer = own, whole: Any = whole, places: Any = places
+            ) -> None:
+                top = len(self.levels) - 1
+                self.store(own, places, self._read(b, whole, b.dtype, top), b.dtype)
+
+            self._each(variables, turn)
+            self.packed[key] = own, axis
 
     # ----------------------------------------------------------------------------------- reductions
 
@@ -964,33 +1091,37 @@ class Emitter:
         return [v.here() for v, reduced in pairs if not reduced]
 
     def _start_lane_sums(self, s: Statement, loop: Loop, lanes: int) -> None:
-        """A sum for each lane and for each element of the loops inside, which are written out."""
+        """A sum for each lane and for each element of the loops inside."""
         inner = self._kept_inside(s, loop)
         own = Buffer("s", tuple(v.extent for v in inner), s.target.dtype, "temporary")
         t = type_of(own.dtype, lanes, memory=True)
         self.pointers[id(own)] = self.alloca(t, own.size)
-        self.lane_private.add(id(own))
         assert s.initial is not None
         text = self._splat_text(number(s.initial.data, own.dtype), own.dtype, lanes)
         text = self._to_memory(text, own.dtype, lanes)
-        for k in range(own.size):
-            at = self._element(own, str(k), t, -1)
+        counter = Var(own.size)
+
+        def turn() -> None:
+            at = self._element(own, str(self.known[counter.number]), t, len(self.levels) - 1)
             self.do(f"store {t} {text}, ptr {at}, align 8")
-        index = tuple([Affine(-v.low, ((v, 1),)) for v in inner])
-        self.redirected[id(s)] = own, index
+
+        self._each([counter], turn)
+        self.lane_private.add(id(own))
+        self.redirected[id(s)] = own, tuple([Affine(-v.low, ((v, 1),)) for v in inner])
 
     def _end_lane_sums(self, s: Statement, loop: Loop, lanes: int) -> None:
-        own, _ = self.redirected.pop(id(s))
-        inner = self._kept_inside(s, loop)
+        own, index = self.redirected.pop(id(s))
         t = type_of(own.dtype, lanes, memory=True)
-        for k, place in enumerate(np.ndindex(*own.shape)):
-            at = self._element(own, str(k), t, -1)
+
+        def turn() -> None:
+            top = len(self.levels) - 1
+            known, terms = self._place(self._address(own, index)[0])
+            at = self._element(own, self._scalar_place(known, terms, top), t, top)
             wide = self.put(f"load {t}, ptr {at}, align 8")
-            wide = self._from_memory(wide, own.dtype, lanes, len(self.levels) - 1)
-            total = self.horizontal(s.combine or "add", own.dtype, wide, lanes)
-            for v, n in zip(inner, place, strict=True):
-                self.known[v.number] = n + v.low
-            self._keep(s, (total, False))
+            wide = self._from_memory(wide, own.dtype, lanes, top)
+            self._keep(s, (self.horizontal(s.combine or "add", own.dtype, wide, lanes), False))
+
+        self._each(self._kept_inside(s, loop), turn)
 
     def _end(self, loop: Loop, statements: Sequence[Statement], lanes: int) -> None:
         """What has to be done after the last turn."""
@@ -1123,6 +1254,19 @@ def _innermost(loop: Loop) -> int:
     """The longest of the innermost loops."""
     inner = [_innermost(item) for item in loop.body if isinstance(item, Loop)]
     return max(inner, default=loop.var.extent) if inner else loop.var.extent
+
+
+def _inside(loop: Loop) -> list[Loop]:
+    """The loops right inside of one."""
+    return [item for item in loop.body if isinstance(item, Loop)]
+
+
+def _axis_of(index: Sequence[Any], var: Var) -> int | None:
+    """The axis whose index is a loop's variable."""
+    for axis, i in enumerate(index):
+        if isinstance(i, Affine) and i.is_var(var):
+            return axis
+    return None
 
 
 def _is_inside(loop: Any, outer: Loop) -> bool:
