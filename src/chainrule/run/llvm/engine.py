@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib.util
+import re
 import threading
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,6 +16,18 @@ from chainrule.run.llvm.emit import Module
 
 _lock = threading.RLock()
 _PRELUDE = 'attributes #0 = { nounwind "no-trapping-math"="true" }\n'
+# Straight code of more lines than this is compiled with little effort: what makes it better takes
+# longer than linear time.
+_LONG = 1500
+# Elementary functions are written where they are called up to this many lines altogether: constants
+# are then loaded once, and independent operations overlap.
+_INLINE = 6000
+# What follows is what LLVM's own pipelines gain for code as it is written here, at a third of their
+# time. The vectors are ours, so nothing is left to its vectorizers.
+_PASSES = (
+    "always_inliner", "global_dead_code_eliminate", "sroa", "simplify_cfg", "instruction_combine",
+    "new_gvn", "loop_unroll",
+)  # fmt: skip
 
 
 @functools.cache
@@ -29,13 +42,13 @@ def _target() -> Any:
 
 
 @functools.cache
-def _machine() -> Any:
-    """The target machine that makes object code."""
+def _machine(effort: int) -> Any:
+    """What makes object code: 0 for little time of compiling, 2 for good code."""
     from chainrule.run.llvm.target import host
 
     target = host()
     return _target().create_target_machine(
-        cpu=target.cpu, features=target.features, opt=2, codemodel="jitdefault", jit=True
+        cpu=target.cpu, features=target.features, opt=effort, codemodel="jitdefault", jit=True
     )
 
 
@@ -57,7 +70,15 @@ def _process() -> dict[str, int]:
     """Addresses of what code calls outside of itself, but for BLAS and elementary functions."""
     found: dict[str, int] = {}
     process = ctypes.CDLL(None)
-    for name in ("pthread_create", "pthread_join", "memset", "memcpy", "memmove"):
+    for name in (
+        "pthread_create",
+        "pthread_join",
+        "memset",
+        "memcpy",
+        "memmove",
+        "realloc",
+        "free",
+    ):
         pointer = ctypes.cast(getattr(process, name), ctypes.c_void_p).value
         if pointer:
             found[name] = pointer
@@ -122,14 +143,17 @@ class Library:
 
     Attributes:
         text: The LLVM IR it is made of.
+        effort: How much time was to be spent on it, as LLVM counts.
         object: The object code.
         cached: Whether that was found on disk.
     """
 
-    def __init__(self, module: Module, optimise: int = 2) -> None:
+    def __init__(self, module: Module) -> None:
         import llvmlite.binding as llvm
 
-        self.text = _PRELUDE + module.text()
+        self.effort = _effort(module)
+        self.text = _PRELUDE + _inlined(module) if self.effort else _PRELUDE + module.text()
+        self._triple = module.target.triple
         target = module.target
         with _lock:
             machine_target = _target()
@@ -138,13 +162,14 @@ class Library:
                 symbols.update(blas())
             for symbol, address in symbols.items():
                 llvm.add_symbol(symbol, address)
+            passes = ",".join(_PASSES) if self.effort else ""
             name = cache.key(
-                self.text, target.triple, target.cpu, target.features, str(optimise), _versions()
+                self.text, target.triple, target.cpu, target.features, passes, _versions()
             )
             found = cache.load(name)
             self.cached = found is not None
             if found is None:
-                found = self._compiled(module, optimise)
+                found = bytes(_machine(self.effort).emit_object(self._optimised()))
                 cache.store(name, found)
             self.object = found
             # The engine only loads: it needs a machine of its own, of whatever kind.
@@ -155,29 +180,60 @@ class Library:
             self._engine.add_object_file(llvm.ObjectFileRef.from_data(self.object))
             self._engine.finalize_object()
 
-    def _optimised(self, module: Module, optimise: int) -> Any:
+    def _optimised(self) -> Any:
         import llvmlite.binding as llvm
 
-        machine = _machine()
         parsed = llvm.parse_assembly(self.text)
-        parsed.triple = module.target.triple
+        parsed.triple = self._triple
         parsed.verify()
-        options = llvm.create_pipeline_tuning_options(optimise)
-        options.loop_vectorization = False
-        options.slp_vectorization = False
-        options.loop_unrolling = optimise > 1
-        builder = llvm.create_pass_builder(machine, options)
-        builder.getModulePassManager().run(parsed, builder)
+        if self.effort:
+            options = llvm.create_pipeline_tuning_options(self.effort)
+            builder = llvm.create_pass_builder(_machine(self.effort), options)
+            passes = llvm.create_new_module_pass_manager()
+            for name in _PASSES:
+                getattr(passes, f"add_{name}_pass")()
+            passes.run(parsed, builder)
         return parsed
 
-    def _compiled(self, module: Module, optimise: int) -> bytes:
-        return bytes(_machine().emit_object(self._optimised(module, optimise)))
-
-    def assembly(self, module: Module, optimise: int = 2) -> str:
+    def assembly(self) -> str:
         """The machine code in words."""
         with _lock:
-            return str(_machine().emit_assembly(self._optimised(module, optimise)))
+            return str(_machine(self.effort).emit_assembly(self._optimised()))
 
     def address(self, name: str) -> int:
         """Where a function begins."""
         return int(self._engine.get_function_address(name))
+
+
+def _effort(module: Module) -> int:
+    """0 if most of a module is long straight code, and 2 otherwise."""
+    straight = loops = 0
+    for text in module.functions:
+        lines = text.count("\n")
+        if "\n  br " in text:
+            loops += lines
+        else:
+            straight += lines
+    return 0 if straight > max(_LONG, 4 * loops) else 2
+
+
+def _inlined(module: Module) -> str:
+    """The text of a module, its elementary functions to be inlined if that is not too long."""
+    text = module.text()
+    room = _INLINE
+    for symbol, definition in module.definitions.items():
+        calls = text.count(f"@{symbol}(") - definition.count(f"@{symbol}(")
+        size = calls * definition.count("\n")
+        if not definition or size > room:
+            continue
+        room -= size
+        lines = [
+            line.replace(" {", " alwaysinline {")
+            if line.startswith("define ") and not _MARKED.search(line) else line
+            for line in definition.split("\n")
+        ]  # fmt: skip
+        text = text.replace(definition, "\n".join(lines), 1)
+    return text
+
+
+_MARKED = re.compile(r"\b(alwaysinline|noinline)\b")

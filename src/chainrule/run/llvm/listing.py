@@ -84,7 +84,7 @@ class Lowered:
     @property
     def assembly(self) -> str:
         """The machine code in words."""
-        return self._executable.library.assembly(self._executable.module)
+        return self._executable.library.assembly()
 
     def __str__(self) -> str:
         parts = [
