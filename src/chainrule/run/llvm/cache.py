@@ -6,7 +6,8 @@ begins with the hash of its content, so that one that was damaged is never run. 
 removed when there are too many. Whatever the disk refuses, compilation goes on without it.
 
 ``CHAINRULE_CACHE_DIR`` says where the files are, ``CHAINRULE_CACHE=0`` that there are none, and
-``CHAINRULE_CACHE_SIZE`` how many bytes they may take.
+``CHAINRULE_CACHE_SIZE`` how many bytes they may take. A directory of another user, or one that
+everybody may write to, is not used.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import contextlib
 import hashlib
 import os
 import sys
-import tempfile
+from itertools import count
 from pathlib import Path
 
 _SUFFIX = ".object"
@@ -25,6 +26,7 @@ _BETWEEN = 32
 _DIGEST = 32
 
 _written = 0
+_numbers = count()
 
 
 def directory() -> Path | None:
@@ -57,10 +59,21 @@ def key(*parts: str) -> str:
     return found.hexdigest()
 
 
+def _is_ours(where: Path) -> bool:
+    """Whether nobody else may write there: what is found is run."""
+    if os.name != "posix":
+        return True
+    try:
+        status = where.stat()
+    except OSError:
+        return False
+    return status.st_uid == os.getuid() and not status.st_mode & 0o002
+
+
 def load(name: str) -> bytes | None:
     """What was stored under a name, whole; ``None`` if there is nothing."""
     where = directory()
-    if where is None:
+    if where is None or not _is_ours(where):
         return None
     path = where / (name + _SUFFIX)
     try:
@@ -83,13 +96,17 @@ def store(name: str, content: bytes) -> None:
     where = directory()
     if where is None:
         return
+    # A name that no other thread or process has, also where it is on another machine's disk.
+    temporary = where / f"{name}.{os.getpid()}.{next(_numbers)}.{os.urandom(6).hex()}.part"
     try:
         where.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=where, suffix=".part")
+        if not _is_ours(where):
+            return
+        file = open(temporary, "xb")  # noqa: SIM115 - closed below, removed if that fails
     except OSError:
         return
     try:
-        with os.fdopen(handle, "wb") as file:
+        with file:
             file.write(hashlib.blake2b(content, digest_size=_DIGEST).digest())
             file.write(content)
         os.replace(temporary, where / (name + _SUFFIX))

@@ -7,7 +7,7 @@ import functools
 import importlib.util
 import re
 import threading
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +58,8 @@ def _versions() -> str:
     import llvmlite
     import llvmlite.binding as llvm
 
-    try:
-        own = version("chainrule")
-    except PackageNotFoundError:
-        own = ""
-    return f"chainrule {own}, llvmlite {llvmlite.__version__}, LLVM {llvm.llvm_version_info}"
+    # What code looks like is in its text; the first number stands for what is done with it here.
+    return f"1, llvmlite {llvmlite.__version__}, LLVM {llvm.llvm_version_info}"
 
 
 @functools.cache
@@ -106,9 +103,8 @@ def blas() -> dict[str, int]:
     return _of_scipy()
 
 
-def _bundled() -> list[Path]:
+def _bundled() -> Iterator[Path]:
     """Libraries of wheels in which a BLAS is found."""
-    found: list[Path] = []
     for package in ("numpy", "scipy"):
         spec = importlib.util.find_spec(package)
         if spec is None or spec.origin is None:
@@ -116,8 +112,7 @@ def _bundled() -> list[Path]:
         inside = Path(spec.origin).parent
         for folder in (inside.parent / f"{package}.libs", inside / ".dylibs", inside / ".libs"):
             if folder.is_dir():
-                found += sorted(p for p in folder.iterdir() if "openblas" in p.name)
-    return found
+                yield from sorted(p for p in folder.iterdir() if "openblas" in p.name)
 
 
 def _of_scipy() -> dict[str, int]:

@@ -7,7 +7,6 @@ process was linked, nor does LLVM rewrite a call because it knows a function by 
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import platform
 import sys
 from collections.abc import Iterator
@@ -43,7 +42,12 @@ def _open(names: tuple[str | None, ...]) -> Iterator[ctypes.CDLL]:
 def _libm() -> tuple[ctypes.CDLL, ...]:
     if sys.platform == "win32":
         return tuple(_open(("ucrtbase",)))
-    return tuple(_open(("libm.so.6", ctypes.util.find_library("m"), None)))
+    found = tuple(_open(("libm.so.6", None)))
+    if len(found) < 2:  # other systems; the search starts other processes
+        from ctypes.util import find_library
+
+        found = (*_open((find_library("m"),)), *found)
+    return found
 
 
 @cache
