@@ -7,7 +7,7 @@ is plain, the body is called as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -205,10 +205,15 @@ def _push_scan(tangents: Any, args: Any, out: Any, attrs: Any) -> Bundle:
     """The same loop, with the tangent of the carry in the carry."""
     body, carried, count = attrs["body"], attrs["carried"], attrs["count"]
     outside, state, series = _split(args, attrs)
-    t_outside, t_state, t_series = _split(_filled(tangents, args), attrs)
+    t_outside, t_state, t_series = _split(tangents, attrs)
+    t_outside, t_state = (
+        tuple(zeros_for(a) if t is None else t for t, a in zip(some, like, strict=True))
+        for some, like in ((t_outside, outside), (t_state, state))
+    )
 
     def step(both: Any, here: Any) -> Any:
         (state, t_state), (x, t_x) = both, here
+        t_x = [zeros_for(a) if t is None else t for t, a in zip(t_x, x, strict=True)]
         args = (*outside, *state, *x)
         f, floats, where = linear_parts(body, args)
         moving = (*t_outside, *t_state, *t_x)
@@ -240,8 +245,10 @@ def _pull_scan(cotangent: Any, args: Any, out: Any, attrs: Any) -> list[Any]:
     outside, state, series = _split(args, attrs)
     given = len(body.results) - carried
     out = items(out, len(body.results) + carried)
-    ct = _filled(cotangent, out)
-    ct_final, ct_ys, ct_before = ct[:carried], ct[carried : carried + given], ct[carried + given :]
+    ct_final = [zeros_for(o) if c is None else c for c, o in _first(carried, cotangent, out)]
+    # Where there is no cotangent, there is ``None``, which is no leaf of the sequences.
+    ct_ys = list(cotangent[carried : carried + given])
+    ct_before = list(cotangent[carried + given :])
     before = out[carried + given :]
     floats = [i for i, a in enumerate((*outside, *state, *series)) if is_float(a)]
     outer = [i for i in floats if i < len(outside)]
@@ -252,22 +259,35 @@ def _pull_scan(cotangent: Any, args: Any, out: Any, attrs: Any) -> list[Any]:
         state, x, ct_y, ct_b = here
         f, values, _ = linear_parts(body, (*outside, *state, *x))
         _, pull = vjp(lambda *v: _only_floats(f(*v)), *values)
-        wanted = [c for c, r in zip((*ct_state, *ct_y), body.results, strict=True) if is_float(r)]
+        wanted = [
+            zeros_for(r) if c is None else c
+            for c, r in zip((*ct_state, *ct_y), body.results, strict=True)
+            if is_float(r)
+        ]
         parts = list(pull(wanted))
         of_outer, rest = parts[: len(outer)], parts[len(outer) :]
         of_state, of_x = rest[: len(moving)], rest[len(moving) :]
         whole = list(map(zeros_for, state))
         for i, part in zip(moving, of_state, strict=True):
             whole[i] = part
-        whole = [w + b for w, b in zip(whole, ct_b, strict=True)]
+        whole = _together(whole, ct_b)
         return ([s + p for s, p in zip(sums, of_outer, strict=True)], whole), of_x
 
     zero = [zeros_for(outside[i]) for i in outer]
     (sums, ct_state), ct_x = scan(
-        step, (zero, list(ct_final)), (list(before), list(series), list(ct_ys), list(ct_before)),
+        step, (zero, ct_final), (list(before), list(series), ct_ys, ct_before),
         length=None if series else count, reverse=not attrs["backwards"],
     )  # fmt: skip
     return placed([*sums, *(ct_state[i] for i in moving), *ct_x], floats, len(args))
+
+
+def _first(count: int, *several: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+    return zip(*(values[:count] for values in several), strict=True)
+
+
+def _together(whole: Sequence[Any], more: Sequence[Any]) -> list[Any]:
+    """Sums, where the second part may be missing."""
+    return [w if b is None else w + b for w, b in zip(whole, more, strict=True)]
 
 
 def _only_floats(values: Sequence[Any]) -> list[Any]:
@@ -345,7 +365,7 @@ def _looped(*args: Any, body: Staged, test: Staged) -> Bundle:
     counted: list[Any] = []
     once = shortened(args)
     while True:
-        (go_on,) = test(*asked, *state)
+        (go_on,) = (np.bool_(True),) if once else test(*asked, *state)
         known = concrete(go_on)
         for_all = not isinstance(known, Operand)
         if not for_all and isinstance(_every_value(known), Operand):
@@ -420,7 +440,7 @@ def _pull_while(cotangent: Any, args: Any, out: Any, attrs: Any) -> list[Any]:
     outside, state, step = _as_scan(args, attrs)
     count = len(state)
     out = items(out, 2 * count + 1)
-    ct = _filled(cotangent, out)
+    ct_final = [zeros_for(o) if c is None else c for c, o in _first(count, cotangent, out)]
     before, counts = out[count:-1], out[-1]
     outer = [i for i, a in enumerate(outside) if is_float(a)]
     moving = [i for i, a in enumerate(state) if is_float(a)]
@@ -435,12 +455,13 @@ def _pull_while(cotangent: Any, args: Any, out: Any, attrs: Any) -> list[Any]:
         parts = list(pull([ct_state[i] for i in moving]))
         whole = list(map(zeros_for, state))
         for i, part in zip(moving, parts[len(outer) :], strict=True):
-            whole[i] = part + ct_b[i]
+            whole[i] = part
+        whole = _together(whole, ct_b)
         return ([s + p for s, p in zip(sums, parts[: len(outer)], strict=True)], whole), None
 
     zero = [zeros_for(outside[i]) for i in outer]
     (sums, ct_state), _ = scan(
-        iteration, (zero, list(ct[:count])), (list(before), list(ct[count:-1]), counts),
+        iteration, (zero, ct_final), (list(before), list(cotangent[count:-1]), counts),
         reverse=True,
     )  # fmt: skip
     where = [*outer, *(len(args) - count + i for i in moving)]

@@ -135,6 +135,8 @@ class Lowering:
             elif value.number not in self.tensors:
                 self.tensors[value.number] = self._of_constant(value)
         self.results = [self._result(value) for value in program.results]
+        for piece in self.notes.get("closing", ()):
+            piece.close(self)
 
     # ----------------------------------------------------------------------------------- one value
 
