@@ -436,7 +436,7 @@ def _silent(buffers: Sequence[Buffer]) -> set[int]:
     """Buffers that are never in memory: all uses are in the turn in which the value is made."""
     found: set[int] = set()
     for b in buffers:
-        if b.kind != "temporary" or not b.writers:
+        if b.kind != "temporary" or not b.writers or _is_searched(b):
             continue
         if b.home is not None:
             if len(b.writers) == 1 and all(n == 1 or b.dropped >> axis & 1 for axis, n in enumerate(b.shape)):
@@ -449,3 +449,13 @@ def _silent(buffers: Sequence[Buffer]) -> set[int]:
         ):  # fmt: skip
             found.add(id(b))
     return found
+
+
+def _is_searched(b: Buffer) -> bool:
+    """Whether an element is read at a place that is computed, which only memory can answer."""
+    return any(
+        isinstance(i, Expr)
+        for s in b.readers if isinstance(s, Statement)
+        for read in s.reads if read.data is b
+        for i in read.index
+    )  # fmt: skip

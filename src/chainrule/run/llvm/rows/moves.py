@@ -257,15 +257,21 @@ def written(
     b.add(Statement(target, variables, find(index), value, combine, place=b.place))
 
 
-def own_copy(b: Lowering, value: Value, x: Tensor) -> Buffer:
-    """``x`` in a buffer that may be written into."""
+def own_copy(b: Lowering, value: Value, old: Value | None, x: Tensor) -> Buffer:
+    """A buffer in which ``value`` is made of ``x``: that of the ``old`` value where it may be."""
     source = x.buffer
-    if source is not None and id(source) in b.owned and b.uses(value) == 1:
-        return source
-    fresh = b.stored(Tensor(x.shape, x.dtype, x.at, x.weight, x.depth)).buffer
-    assert fresh is not None
-    b.owned.add(id(fresh))
-    return fresh
+    may = old is not None and b.uses(old) == 1 and b.notes.get(("in", id(source))) == old.number
+    if source is None or not may:
+        source = b.stored(Tensor(x.shape, x.dtype, x.at, x.weight, x.depth)).buffer
+        assert source is not None
+    b.notes["in", id(source)] = value.number  # of all values in the buffer, the one that is current
+    return source
+
+
+def zeros(b: Lowering, value: Value) -> Buffer:
+    """A buffer of zeros in which ``value`` is made."""
+    zero = const(0, value.dtype)
+    return own_copy(b, value, None, Tensor(value.shape, value.dtype, lambda _: zero))
 
 
 @rule("scatter")
@@ -280,8 +286,7 @@ def _scatter(b: Lowering, value: Value, *args: Tensor) -> Tensor | None:
 def _scattered(b: Lowering, value: Value) -> Tensor:
     """Zeros, and the elements added in their places."""
     x, *arrays = (b.tensors[a.number] for a in value.args)
-    zero = const(0, value.dtype)
-    target = own_copy(b, value, Tensor(value.shape, value.dtype, lambda _: zero))
+    target = zeros(b, value)
     _add_scattered(b, value, target, x, arrays)
     return of_buffer(target)
 
@@ -296,7 +301,7 @@ def _add_scattered(
 @rule("replace")
 def _replace(b: Lowering, value: Value, x: Tensor, new: Tensor, *arrays: Tensor) -> Tensor:
     shape, find = picked(b, value, value.shape, arrays)
-    target = own_copy(b, value.args[0], x)
+    target = own_copy(b, value, value.args[0], x)
     written(b, target, shape, find, converted(b, new, value.dtype), None)
     return of_buffer(target)
 
@@ -338,7 +343,7 @@ def _add(b: Lowering, value: Value, *args: Tensor) -> Tensor:
             if other.shape != value.shape or other.dtype != value.dtype:
                 continue
             y = _scattered(b, other) if other.number in b.deferred else b.tensors[other.number]
-            target = own_copy(b, other, y)
+            target = own_copy(b, value, other, y)
             x, *arrays = (b.tensors[a.number] for a in source.args)
             _add_scattered(b, source, target, x, arrays)
             return of_buffer(target)

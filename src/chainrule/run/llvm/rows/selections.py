@@ -21,10 +21,9 @@ from chainrule.run.llvm.lowering import (
     strides_of,
     view,
 )
-from chainrule.run.llvm.nests import Buffer
 from chainrule.run.llvm.program import Value
 from chainrule.run.llvm.rows.contractions import contraction
-from chainrule.run.llvm.rows.moves import in_bounds, own_copy, written
+from chainrule.run.llvm.rows.moves import in_bounds, written, zeros
 
 # ----------------------------------------------------------------------------- diagonals and windows
 
@@ -34,11 +33,6 @@ def added(index: Any, other: Any) -> Any:
     if isinstance(index, Affine) and isinstance(other, Affine):
         return index.plus(other)
     return op("add", np.int64, index_value(index), index_value(other))
-
-
-def _zeros(b: Lowering, value: Value) -> Buffer:
-    zero = const(0, value.dtype)
-    return own_copy(b, value, Tensor(value.shape, value.dtype, lambda _: zero))
 
 
 @rule("diagonal")
@@ -63,7 +57,7 @@ def _diagonal(b: Lowering, value: Value, x: Tensor) -> Tensor:
 def _on_diagonal(b: Lowering, value: Value, x: Tensor) -> Tensor:
     offset = value.attrs["offset"]
     down, right = Affine(max(-offset, 0)), Affine(max(offset, 0))
-    target = _zeros(b, value)
+    target = zeros(b, value)
     written(
         b, target, x.shape,
         lambda index: (*index[:-1], added(index[-1], down), added(index[-1], right)), x, None,
@@ -97,7 +91,7 @@ def _overlapped(b: Lowering, value: Value, x: Tensor) -> Tensor:
     if isinstance(axis, tuple):
         raise Unsupported("windows along several axes")
     axis %= len(value.shape)
-    target = _zeros(b, value)
+    target = zeros(b, value)
     written(
         b, target, x.shape,
         lambda index: (*index[:axis], added(index[axis], index[-1]), *index[axis + 1 : -1]), x, "add",
@@ -145,7 +139,7 @@ def _add_along(b: Lowering, value: Value, x: Tensor, places: Tensor) -> Tensor:
     if places.dtype.kind != "i" or (x.size and not value.size):
         raise Unsupported("an index that is none")
     find = in_bounds(places, value.args[1], value.attrs["length"])
-    target = _zeros(b, value)
+    target = zeros(b, value)
     written(
         b, target, x.shape,
         lambda index: (*index[:axis], find(_lying(index, places.shape)), *index[axis + 1 :]), x, "add",
