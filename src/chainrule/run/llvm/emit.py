@@ -21,7 +21,7 @@ from chainrule.run.llvm.target import Target
 _TYPES = {"f8": "double", "f4": "float", "i8": "i64", "i4": "i32", "b1": "i1"}
 _IN_MEMORY = {"f8": "double", "f4": "float", "i8": "i64", "i4": "i32", "b1": "i8"}
 # Statements to be repeated in a vector loop, at most, so that the code stays short.
-_UNROLLED = 96
+_UNROLLED = 400
 # Small loops inside of a vector loop are written out up to this many statements.
 _WRITTEN_OUT = 24
 # Bytes that what every lane has for itself may take: it should stay near.

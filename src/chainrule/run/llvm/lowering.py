@@ -109,8 +109,6 @@ class Lowering:
         self.bundles: dict[int, list[Tensor]] = {}
         # What rules of loops know of each other.
         self.notes: dict[Any, Any] = {}
-        # Buffers that the operation that is being lowered may write into: nobody else sees them.
-        self.owned: set[int] = set()
         # Values that the one operation that uses them computes on its way.
         self.deferred: set[int] = set()
         self.consumer: dict[int, Value] = {}
@@ -206,7 +204,7 @@ class Lowering:
         """A buffer of its own for a result: nobody else writes into it."""
         tensor = self.tensors[value.number]
         b = tensor.buffer
-        if b is not None and b.kind == "temporary":
+        if b is not None and b.kind == "temporary" and not _in_parts(b):
             b.kind = "result"
             return b
         stored = self.stored(tensor, kind="result")
@@ -261,6 +259,17 @@ class Lowering:
     def for_many(self, tensor: Tensor, times: float) -> Tensor:
         """The array for a use that asks for each element several times."""
         return self.stored(tensor) if times > 1 and tensor.weight > _CHEAP else tensor
+
+
+def _in_parts(b: Buffer) -> bool:
+    """Whether a buffer is written piece by piece, at places that loops can share.
+
+    Then it is put together in one turn of a loop, and copied as a whole.
+    """
+    return len(b.writers) > 1 and all(
+        isinstance(w, Statement) and not any(isinstance(i, Expr) for i in w.index)
+        for w in b.writers
+    )
 
 
 def of_var(var: Var) -> Affine:

@@ -219,7 +219,7 @@ class Nests:
                 shares = True
             elif not shares:
                 shares = any(id(r.data) in related for r in other.reads)
-        if shares:
+        if shares or not s.reads:  # what is only filled in belongs to what comes next
             return True
         # Small loops are worth joining for their own sake; of large ones each has its own streams.
         return len(inside) < 32 and s.vars[0].extent * len(s.vars) < 4096

@@ -82,6 +82,8 @@ class Program:
     """
 
     def __init__(self) -> None:
+        import chainrule.run.llvm.rows  # noqa: F401 - some rows are known to be made of others
+
         self.values: list[Value] = []
         self.inputs: list[Value] = []
         self.results: list[Value] = []
