@@ -142,7 +142,7 @@ class Operand:
 
     __complex__ = __float__
 
-    def __index__(self) -> NoReturn:
+    def __index__(self) -> int:
         raise TraceError(
             "a traced value is no whole number for Python to count with (range(n), an index of a "
             "list or of a plain array, a shape).\n"

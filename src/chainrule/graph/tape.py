@@ -195,8 +195,12 @@ class Traced(Operand):
         return bool(self.value)
 
     def __index__(self) -> int:
-        value = known(self)
-        return super().__index__() if isinstance(value, Operand) else operator.index(value)
+        value = concrete(self)
+        if isinstance(value, Operand) and value.dtype.kind in "iub":
+            value = known(value)
+            if not isinstance(value, Operand):
+                return operator.index(value)
+        return super().__index__()
 
     def __len__(self) -> int:
         if not self.shape:

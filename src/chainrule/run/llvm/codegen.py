@@ -168,7 +168,7 @@ class Code:
             name = f"{self.prefix}.g{n}"
             buffers = [b for b in _used(group) if self._in_memory(b)]
             self._function(name, group, buffers, self.parallel[n])
-            if self.parallel[n]:
+            if self.parallel[n] and isinstance(group, Loop):
                 segment.parallel(name, group, buffers, self._partials[n])
             else:
                 segment.call(name, buffers)
@@ -179,7 +179,7 @@ class Code:
         emitter.silent = self.silent
         statements = group.statements() if isinstance(group, Loop) else group.body
         emitter.written = {id(s.target) for s in statements}
-        emitter.pointers["status"] = "%status"  # type: ignore[index]
+        emitter.pointers["status"] = "%status"
         for k, b in enumerate(buffers):
             emitter.pointers[id(b)] = f"%b{k}"
         parameters = ["ptr %status", *(f"ptr noalias %b{k}" for k in range(len(buffers)))]
@@ -203,7 +203,7 @@ class _Segment:
         self.lines: list[str] = []
         self.allocas: list[str] = []
         self.count = 0
-        self.pointers: dict[int, str] = {}
+        self.pointers: dict[int | str, str] = {}
         self.calls = 0
 
     def put(self, text: str) -> str:
@@ -228,10 +228,10 @@ class _Segment:
                 found = self.put(f"load ptr, ptr {place}")
             else:
                 if "workspace" not in self.pointers:
-                    self.pointers["workspace"] = (  # type: ignore[index]
+                    self.pointers["workspace"] = (
                         "%workspace" if self.code.inner else self.put("load ptr, ptr %frame")
                     )
-                base = self.pointers["workspace"]  # type: ignore[index]
+                base = self.pointers["workspace"]
                 found = self.put(f"getelementptr i8, ptr {base}, i64 {b.slot}")
             self.pointers[id(b)] = found
         return found
@@ -242,8 +242,8 @@ class _Segment:
             return "%status"
         if "status" not in self.pointers:
             place = self.put("getelementptr ptr, ptr %frame, i64 1")
-            self.pointers["status"] = self.put(f"load ptr, ptr {place}")  # type: ignore[index]
-        return self.pointers["status"]  # type: ignore[index]
+            self.pointers["status"] = self.put(f"load ptr, ptr {place}")
+        return self.pointers["status"]
 
     def call(self, name: str, buffers: Sequence[Buffer]) -> None:
         given = ", ".join(f"ptr {p}" for p in (self.status(), *map(self.pointer, buffers)))
@@ -354,7 +354,11 @@ class _Segment:
             base = self.pointer(b)
             if offset:
                 base = self.put(f"getelementptr i8, ptr {base}, i64 {offset * b.itemsize}")
-            return base, pointer_to("i8", str(ord("T" if transposed else "N"))), pointer_to("i64", str(stride))
+            return (
+                base,
+                pointer_to("i8", str(ord("T" if transposed else "N"))),
+                pointer_to("i64", str(stride)),
+            )
 
         a, ta, lda = matrix(call.data["left"])
         b, tb, ldb = matrix(call.data["right"])
@@ -439,7 +443,9 @@ def _silent(buffers: Sequence[Buffer]) -> set[int]:
         if b.kind != "temporary" or not b.writers or _is_searched(b):
             continue
         if b.home is not None:
-            if len(b.writers) == 1 and all(n == 1 or b.dropped >> axis & 1 for axis, n in enumerate(b.shape)):
+            if len(b.writers) == 1 and all(
+                n == 1 or b.dropped >> axis & 1 for axis, n in enumerate(b.shape)
+            ):
                 found.add(id(b))
             continue
         first = b.writers[0]

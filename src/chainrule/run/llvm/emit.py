@@ -106,7 +106,7 @@ class Emitter:
         self.vector: Var | None = None
         self.lanes = 1
         self.active = 1  # lanes that count: fewer than all in what is left over at the end
-        self.pointers: dict[int, str] = {}
+        self.pointers: dict[int | str, str] = {}
         self.lane_private: set[int] = set()
         # Where a reduction's sums are while its vector loop runs.
         self.redirected: dict[int, tuple[Buffer, tuple[Affine, ...]]] = {}
@@ -203,16 +203,16 @@ class Emitter:
         memo[id(e)] = e, result
         return result
 
-    def _operation(
-        self, e: Expr, args: Sequence[tuple[str, bool]], level: int
-    ) -> tuple[str, bool]:
+    def _operation(self, e: Expr, args: Sequence[tuple[str, bool]], level: int) -> tuple[str, bool]:
         vector = any(is_vector for _, is_vector in args)
         lanes = self.lanes if vector else 1
         registers = [
             self.spread(r, a.dtype, level) if vector and not is_vector else r
             for (r, is_vector), a in zip(args, e.args, strict=True)
         ]
-        return self.compute(e.data, e.dtype, [a.dtype for a in e.args], registers, lanes, level), vector
+        return self.compute(
+            e.data, e.dtype, [a.dtype for a in e.args], registers, lanes, level
+        ), vector
 
     def spread(self, register: str, dtype: Any, level: int) -> str:
         """A number in all lanes."""
@@ -258,7 +258,9 @@ class Emitter:
         if name == "cast":
             return self._cast(inside[0], dtype, r[0], lanes, level)
         if name == "negative":
-            return self.put(f"fneg {t} {r[0]}" if kind == "f" else f"sub {t} {_zeros(t)}, {r[0]}", level)
+            return self.put(
+                f"fneg {t} {r[0]}" if kind == "f" else f"sub {t} {_zeros(t)}, {r[0]}", level
+            )
         if name in _LOGICAL:
             if name == "logical_not":
                 ones = "true" if lanes == 1 else f"<{', '.join(['i1 true'] * lanes)}>"
@@ -308,7 +310,7 @@ class Emitter:
         else:
             any_beyond = beyond
         failed = self.put(f"zext i1 {any_beyond} to i64", level)
-        status = self.pointers["status"]  # type: ignore[index]
+        status = self.pointers["status"]
         old = self.put(f"load i64, ptr {status}, align 8", level)
         new = self.put(f"or i64 {old}, {failed}", level)
         self.do(f"store i64 {new}, ptr {status}, align 8", level)
@@ -367,7 +369,8 @@ class Emitter:
 
     def _place(self, index: Affine) -> tuple[int, dict[int, int]]:
         """An affine number as its known part and the rest, by variable."""
-        known, terms = index.const, {}
+        known = index.const
+        terms: dict[int, int] = {}
         for var, c in index.terms:
             n = var.here().number
             at = self.known[n]
@@ -480,7 +483,7 @@ class Emitter:
         known = self.levels[place].memo.get(key)
         if known is None:
             known = self.levels[place].memo[key] = self._read(b, e.index, e.dtype, place)
-        return known  # type: ignore[no-any-return]
+        return known
 
     def _read(self, b: Buffer, index: Sequence[Any], dtype: Any, level: int) -> tuple[str, bool]:
         place, dynamic = self._address(b, index)
@@ -499,7 +502,10 @@ class Emitter:
         if not step or self.lanes == 1:
             pointer = self._element(b, self._scalar_place(known, terms, level), memory, level)
             return self._from_memory(
-                self.put(f"load {memory}, ptr {pointer}, align {b.itemsize}", level), dtype, 1, level
+                self.put(f"load {memory}, ptr {pointer}, align {b.itemsize}", level),
+                dtype,
+                1,
+                level,
             ), False
         if step == 1:
             pointer = self._element(b, self._scalar_place(known, terms, level), memory, level)
@@ -517,7 +523,10 @@ class Emitter:
             at = self.put(f"add nsw i64 {first}, {lane * step}", level) if lane else first
             pointer = self._element(b, at, memory, level)
             one = self._from_memory(
-                self.put(f"load {memory}, ptr {pointer}, align {b.itemsize}", level), dtype, 1, level
+                self.put(f"load {memory}, ptr {pointer}, align {b.itemsize}", level),
+                dtype,
+                1,
+                level,
             )
             found = self.put(f"insertelement {wide} {found}, {t} {one}, i64 {lane}", level)
         return found, True
@@ -566,7 +575,10 @@ class Emitter:
             at = self._lane_place(first, lane * step, parts, lane, level)
             pointer = self._element(b, at, memory, level)
             one = self._from_memory(
-                self.put(f"load {memory}, ptr {pointer}, align {b.itemsize}", level), dtype, 1, level
+                self.put(f"load {memory}, ptr {pointer}, align {b.itemsize}", level),
+                dtype,
+                1,
+                level,
             )
             if not vector:
                 return one, False
@@ -607,7 +619,9 @@ class Emitter:
         first = self._scalar_place(known, terms, top)
         if not dynamic and (not step or self.lanes == 1):
             pointer = self._element(b, first, memory, top)
-            self.do(f"store {memory} {self._to_memory(register, dtype, 1)}, ptr {pointer}, align {b.itemsize}")
+            self.do(
+                f"store {memory} {self._to_memory(register, dtype, 1)}, ptr {pointer}, align {b.itemsize}"
+            )
             return
         if not vector:
             register = self.spread(register, dtype, top)
@@ -622,20 +636,30 @@ class Emitter:
                     self.do(f"store {memory} {one}, ptr {pointer}, align {b.itemsize}")
                     return
                 lanes = ", ".join(f"i32 {k}" for k in range(n))
-                register = self.put(f"shufflevector {wide} {register}, {wide} poison, <{n} x i32> <{lanes}>")
+                register = self.put(
+                    f"shufflevector {wide} {register}, {wide} poison, <{n} x i32> <{lanes}>"
+                )
             self.do(f"store <{n} x {memory}> {register}, ptr {pointer}, align {b.itemsize}")
             return
         parts = [(*self.value(i), stride) for i, stride in dynamic]
         for lane in range(self.active):
-            one = self.put(f"extractelement {type_of(dtype, self.lanes)} {register}, i64 {lane}") if self.lanes > 1 else register
+            one = (
+                self.put(f"extractelement {type_of(dtype, self.lanes)} {register}, i64 {lane}")
+                if self.lanes > 1
+                else register
+            )
             at = self._lane_place(first, lane * step, parts, lane, top)
             pointer = self._element(b, at, memory, top)
-            self.do(f"store {memory} {self._to_memory(one, dtype, 1)}, ptr {pointer}, align {b.itemsize}")
+            self.do(
+                f"store {memory} {self._to_memory(one, dtype, 1)}, ptr {pointer}, align {b.itemsize}"
+            )
 
     def _to_memory(self, register: str, dtype: Any, lanes: int) -> str:
         if np.dtype(dtype) != np.bool_:
             return register
-        return self.put(f"zext {type_of(dtype, lanes)} {register} to {type_of(dtype, lanes, memory=True)}")
+        return self.put(
+            f"zext {type_of(dtype, lanes)} {register} to {type_of(dtype, lanes, memory=True)}"
+        )
 
     # ----------------------------------------------------------------------------------- statements
 
@@ -672,19 +696,17 @@ class Emitter:
     def _varies(self, index: Sequence[Any]) -> bool:
         assert self.vector is not None
         n = self.vector.number
-        return any(
-            v.here().number == n for i in index if isinstance(i, Affine) for v, _ in i.terms
-        )
+        return any(v.here().number == n for i in index if isinstance(i, Affine) for v, _ in i.terms)
 
     def _combined(
         self, how: str, dtype: Any, old: tuple[str, bool], new: tuple[str, bool], level: int = -1
     ) -> tuple[str, bool]:
         vector = old[1] or new[1]
         top = len(self.levels) - 1 if level == -1 else level
-        a, b = (
-            self.spread(r, dtype, top) if vector and not own else r for r, own in (old, new)
-        )
-        return self.compute(how, dtype, [dtype, dtype], [a, b], self.lanes if vector else 1, level), vector
+        a, b = (self.spread(r, dtype, top) if vector and not own else r for r, own in (old, new))
+        return self.compute(
+            how, dtype, [dtype, dtype], [a, b], self.lanes if vector else 1, level
+        ), vector
 
     def _accumulate(self, s: Statement, total: _Sum) -> None:
         dtype = s.target.dtype
@@ -702,7 +724,8 @@ class Emitter:
                 register, vector = self.value(a)
                 factors.append(
                     self.spread(register, dtype, len(self.levels) - 1)
-                    if total.lanes > 1 and not vector else register
+                    if total.lanes > 1 and not vector
+                    else register
                 )
             new = self.intrinsic("fmuladd", dtype, total.lanes, [*factors, old])
         else:
@@ -721,7 +744,9 @@ class Emitter:
         t = type_of(dtype, self.lanes)
         register = found[0] if found[1] else self.spread(found[0], dtype, top)
         nothing = self._splat_text(number(s.initial.data, dtype), dtype, self.lanes)
-        counts = ", ".join(f"i1 {'true' if k < self.active else 'false'}" for k in range(self.lanes))
+        counts = ", ".join(
+            f"i1 {'true' if k < self.active else 'false'}" for k in range(self.lanes)
+        )
         return self.put(f"select <{self.lanes} x i1> <{counts}>, {t} {register}, {t} {nothing}")
 
     def _reduces_vector(self, s: Statement) -> bool:
@@ -744,12 +769,20 @@ class Emitter:
         assert s.combine is not None
         self.forget(s.target)
         for lane in range(1 if self.vector is None else self.active):
-            one = self.put(f"extractelement {type_of(dtype, self.lanes)} {register}, i64 {lane}") if vector else register
+            one = (
+                self.put(f"extractelement {type_of(dtype, self.lanes)} {register}, i64 {lane}")
+                if vector
+                else register
+            )
             at = self._lane_place(first, lane * step, parts, lane, top)
             pointer = self._element(s.target, at, memory, top)
-            old = self._from_memory(self.put(f"load {memory}, ptr {pointer}, align {dtype.itemsize}"), dtype, 1, top)
+            old = self._from_memory(
+                self.put(f"load {memory}, ptr {pointer}, align {dtype.itemsize}"), dtype, 1, top
+            )
             new = self.compute(s.combine, dtype, [dtype, dtype], [old, one], 1)
-            self.do(f"store {memory} {self._to_memory(new, dtype, 1)}, ptr {pointer}, align {dtype.itemsize}")
+            self.do(
+                f"store {memory} {self._to_memory(new, dtype, 1)}, ptr {pointer}, align {dtype.itemsize}"
+            )
 
     # ---------------------------------------------------------------------------------------- loops
 
@@ -1017,7 +1050,9 @@ class Emitter:
         if lanes > 1:
             for b in {id(s.target): s.target for s in statements}.values():
                 if b.home is not None and _is_inside(b.home, loop) and id(b) not in self.silent:
-                    self.pointers[id(b)] = self.alloca(type_of(b.dtype, lanes, memory=True), _kept_size(b))
+                    self.pointers[id(b)] = self.alloca(
+                        type_of(b.dtype, lanes, memory=True), _kept_size(b)
+                    )
                     self.lane_private.add(id(b))
         for s in statements:
             if s.combine is None or s.initial is None:
@@ -1168,9 +1203,11 @@ class Emitter:
                     parts.append(self.put(f"extractelement {wide} {register}, i64 {start}"))
                 else:
                     picked = ", ".join(f"i32 {start + k}" for k in range(half))
-                    parts.append(self.put(
-                        f"shufflevector {wide} {register}, {wide} poison, <{half} x i32> <{picked}>"
-                    ))
+                    parts.append(
+                        self.put(
+                            f"shufflevector {wide} {register}, {wide} poison, <{half} x i32> <{picked}>"
+                        )
+                    )
             register = self.compute(how, dtype, [dtype, dtype], parts, half)
             lanes = half
         return register

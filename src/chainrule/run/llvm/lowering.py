@@ -217,7 +217,9 @@ class Lowering:
         """The array in a buffer."""
         if kind == "temporary" and tensor.buffer is not None:
             return tensor
-        b = self.nests.buffer(label if kind == "temporary" else "y", tensor.shape, tensor.dtype, kind)
+        b = self.nests.buffer(
+            label if kind == "temporary" else "y", tensor.shape, tensor.dtype, kind
+        )
         variables = [Var(n) for n in tensor.shape if n != 1]
         left = iter(variables)
         index = tuple([ZERO if n == 1 else of_var(next(left)) for n in tensor.shape])
@@ -338,7 +340,6 @@ def converted(b: Lowering, x: Tensor, dtype: Any) -> Tensor:
     return x if x.dtype == dtype else elementwise(b, x.shape, (x,), lambda e: cast(e, dtype))
 
 
-
 def view(
     x: Tensor, shape: tuple[int, ...], move: Callable[[Index], Index],
     steps: Sequence[int | None], offset: int = 0,
@@ -363,7 +364,7 @@ def reshaped(b: Lowering, x: Tensor, shape: tuple[int, ...]) -> Tensor:
     if [n for _, n in wide] == [n for n in shape if n != 1]:  # only axes of length one differ
         strides = strides_of(x)
         places = iter(range(len(shape)))
-        found = []
+        found: list[tuple[int, int | None]] = []
         for k, n in enumerate(x.shape):
             if n == 1:
                 found.append((k, None))
@@ -394,8 +395,9 @@ def _unravelled(b: Lowering, index: Index, shape: Any, wanted: Any) -> Index:
     if not all(isinstance(i, Affine) for i in index):
         flat: Any = const(0, np.int64)
         for i, s in zip(index, row_strides(shape), strict=True):
-            flat = op("add", np.int64, flat, op(
-                "multiply", np.int64, index_value(i), const(s, np.int64)))
+            flat = op(
+                "add", np.int64, flat, op("multiply", np.int64, index_value(i), const(s, np.int64))
+            )
         return tuple([ZERO] * (len(wanted) - 1) + [flat])
     place = ZERO
     for i, s in zip(index, row_strides(shape), strict=True):

@@ -146,7 +146,7 @@ class Program:
             if simpler is not None and simpler.shape == shape and simpler.dtype == dtype:
                 for made in self.values[first:]:
                     made.place = place
-                return simpler  # type: ignore[no-any-return]
+                return simpler
         key = (op, args, tuple([(k, _key(v)) for k, v in attrs.items()]), dtype)
         found = self._known.get(key)
         if found is None:
@@ -214,7 +214,7 @@ class Program:
                 continue
             shape, dtype = ((), _BUNDLE) if several else (shape_of(result), dtype_of(result))
             value = known[index] = self.apply(
-                record.op, args, record.attrs, shape, dtype, places and places.get(index)
+                record.op, args, record.attrs, shape, dtype, places.get(index) if places else None
             )
             value.weak = type(result) in _WEAK
             if several and value.parts is None:
@@ -254,9 +254,11 @@ def _uniform(array: Any) -> Any:
                 return None
             if not (array == first).all():
                 return None
-            if first == 0 and array.dtype.kind == "f" and np.signbit(array).any() != np.signbit(
-                array
-            ).all():
+            if (
+                first == 0
+                and array.dtype.kind == "f"
+                and np.signbit(array).any() != np.signbit(array).all()
+            ):
                 return None
     return first
 

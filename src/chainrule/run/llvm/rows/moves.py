@@ -9,6 +9,7 @@ import numpy as np
 
 from chainrule.run.llvm.expressions import ZERO, Affine, Expr, Var, cast, const, op
 from chainrule.run.llvm.lowering import (
+    RULES,
     Index,
     Lowering,
     Tensor,
@@ -24,7 +25,7 @@ from chainrule.run.llvm.lowering import (
 )
 from chainrule.run.llvm.nests import Buffer, Statement
 from chainrule.run.llvm.program import Value
-from chainrule.run.llvm.rows import elementwise as elements
+from chainrule.run.llvm.rows import elementwise  # noqa: F401 - the rule for `add` stands there
 
 
 @rule("transpose")
@@ -332,7 +333,7 @@ def _flip(b: Lowering, value: Value, x: Tensor) -> Tensor:
     return slice_of(x, [slice(None, None, -1 if k in axes else None) for k in range(len(x.shape))])
 
 
-_plain_add = elements.RULES["add"]
+_plain_add = RULES["add"]
 
 
 @rule("add")
@@ -350,4 +351,5 @@ def _add(b: Lowering, value: Value, *args: Tensor) -> Tensor:
     for v in value.args:
         if v.number in b.deferred:
             b.tensors[v.number] = _scattered(b, v)
-    return _plain_add(b, value, *[b.tensors[v.number] for v in value.args])
+    found: Tensor = _plain_add(b, value, *[b.tensors[v.number] for v in value.args])
+    return found
