@@ -431,9 +431,11 @@ class Piece:
     def prepare(self, module: Module, name: str) -> None:
         """Write the functions; from then on the room that they need is known."""
         self.name = name
+        before = len(module.functions)
         self.codes = [
             Code(inner, module, f"{name}.{k}", inner=True) for k, inner in enumerate(self.bodies)
         ]
+        _inline(module.functions, before)
         self.scratch.shape = (max([c.workspace for c in self.codes], default=0),)
         text = Text(module, f"{name}.loop", self.buffers)
         self.write(text, text.base(self.scratch))
@@ -467,6 +469,23 @@ class _Free(Piece):
         text.module.declare("declare void @free(ptr)")
         place = text.put(f"load ptr, ptr {text.base(self.record)}")
         text.do(f"call void @free(ptr {place})")
+
+
+# Bodies of up to so many lines become a part of the loop: what is carried may then stay in
+# registers from one turn to the next.
+_INLINED = 3000
+_HEAD = "define internal void @"
+
+
+def _inline(functions: list[str], start: int) -> None:
+    """Mark functions, which are called in one place each, to be written there."""
+    if sum(f.count("\n") for f in functions[start:]) > _INLINED:
+        return
+    for n in range(start, len(functions)):
+        first, rest = functions[n].split("\n", 1)
+        if first.startswith(_HEAD) and "alwaysinline" not in first:
+            first = first.replace(" #0 {", " alwaysinline #0 {")
+            functions[n] = f"{first}\n{rest}"
 
 
 def _once(buffers: Iterable[Buffer]) -> list[Buffer]:
@@ -707,10 +726,10 @@ class _Stage:
         # A result that is what was carried into the turn is a part of the history.
         self.alias: dict[int, int] = {}
         for k in self.given:
-            j = own.get(id(self.results[carried + k]))
-            if j is not None:
-                self.alias[k] = j
-                self.history.add(j)
+            before = own.get(id(self.results[carried + k]))
+            if before is not None:
+                self.alias[k] = before
+                self.history.add(before)
         self._moving, self._depends = moving, depends
         self.live: list[int] = []
         self.need([self.results[carried + k] for k in self.given], self.final | self.history)
