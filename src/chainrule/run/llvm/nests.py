@@ -211,6 +211,8 @@ class Nests:
         if not _alike(loop.var, s.vars[0]):
             return False
         inside = loop.statements()
+        if len(s.vars) == 1 and s.weight >= _DEAR and any(map(_is_row_by_vector, inside)):
+            return False
         shares = False
         for other in inside:
             if id(other.target) in related or other.target is s.target:
@@ -223,6 +225,19 @@ class Nests:
             return True
         # Small loops are worth joining for their own sake; of large ones each has its own streams.
         return len(inside) < 32 and s.vars[0].extent * len(s.vars) < 4096
+
+
+# What costs more than this calls a library, for several elements at once where it may be.
+_DEAR = 20.0
+
+
+def _is_row_by_vector(s: Statement) -> bool:
+    """Whether a statement multiplies a matrix and a vector: its rows are taken one at a time."""
+    e = s.value
+    return (
+        s.combine == "add" and s.reduced == [False, True] and s.vars[0].extent > 2
+        and e.kind == "op" and e.data == "multiply" and all(a.kind == "load" for a in e.args)
+    )  # fmt: skip
 
 
 def _alike(a: Var, b: Var) -> bool:
