@@ -211,7 +211,7 @@ class Nests:
         if not _alike(loop.var, s.vars[0]):
             return False
         inside = loop.statements()
-        if len(s.vars) == 1 and s.weight >= _DEAR and any(map(_is_row_by_vector, inside)):
+        if _spoils(s, inside):
             return False
         shares = False
         for other in inside:
@@ -229,13 +229,36 @@ class Nests:
 
 # What costs more than this calls a library, for several elements at once where it may be.
 _DEAR = 20.0
+# Loops inside of others with more turns are not written out for several turns of the outer one.
+_SHORT = 16
+# Arrays of up to so many elements stay near, so that another loop over them costs little.
+_NEAR = 1 << 15
+
+
+def _spoils(s: Statement, inside: Sequence[Statement]) -> bool:
+    """Whether functions would be taken of one number at a time, for loops beside them."""
+    if s.vars[0].extent <= 2:
+        return False
+    if len(s.vars) > 1:
+        return _turns_inside(s) > _SHORT and all(
+            len(o.vars) == 1 for o in inside
+        ) and any(o.weight >= _DEAR for o in inside)
+    if s.weight < _DEAR:
+        return False
+    if any(map(_is_row_by_vector, inside)):
+        return True
+    return max(map(_turns_inside, inside)) > _SHORT and all(r.data.size <= _NEAR for o in inside for r in o.reads)
+
+
+def _turns_inside(s: Statement) -> int:
+    return math.prod(v.extent for v in s.vars[1:])
 
 
 def _is_row_by_vector(s: Statement) -> bool:
     """Whether a statement multiplies a matrix and a vector: its rows are taken one at a time."""
     e = s.value
     return (
-        s.combine == "add" and s.reduced == [False, True] and s.vars[0].extent > 2
+        s.combine == "add" and s.reduced == [False, True]
         and e.kind == "op" and e.data == "multiply" and all(a.kind == "load" for a in e.args)
     )  # fmt: skip
 

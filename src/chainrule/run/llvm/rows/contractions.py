@@ -91,8 +91,12 @@ def contraction(
         lambda index: op("multiply", value.dtype, at_x(index), at_y(index)),
         x.weight + y.weight + 1, 1 + max(x.depth, y.depth),
     )  # fmt: skip
-    if not summed:
-        return product
+    if k == 1:
+        none = [ZERO] * len(summed)
+        return Tensor(
+            shape[: len(out)], value.dtype, lambda index: product.at((*index, *none)),
+            product.weight, product.depth,
+        )  # fmt: skip
     return b.reduce(product, range(len(out), len(order)), "add", 0)
 
 
