@@ -485,3 +485,56 @@ def test_loops_side_by_side_on_several_threads():
     expected = [cr.grad(newton)(a) for a in numbers]
     with ThreadPoolExecutor(4) as pool:
         np.testing.assert_allclose(list(pool.map(slope, numbers)), expected, rtol=1e-13)
+
+
+# ------------------------------------------------------------------------- rules of one's own
+
+
+@cr.custom_rule(partials=[lambda x, out: 1 / (1 + np.exp(-x))])
+def softplus(x):
+    return np.logaddexp(x, 0.0)
+
+
+@cr.custom_rule(pull=lambda ct, x, out: 3 * ct)
+def sin(x):  # not the sine
+    return x * x
+
+
+def test_a_function_with_a_rule_of_its_own_becomes_a_part_of_the_code():
+    def f(x, xs):
+        return cr.scan(lambda s, t: (softplus(s * t) - t, sin(s)), x, xs)
+
+    args = data(5)
+    assert_alike(compiled(f, *args), f(*args))
+    slope = cr.grad(total(f), argnums=(0, 1))
+    assert_alike(compiled(slope, *args), slope(*args))
+
+
+def test_its_name_says_nothing_of_what_it_does():
+    assert compiled(lambda x: sin(x) + np.sin(x), 2.0) == pytest.approx(4 + np.sin(2.0))
+
+    @cr.custom_rule(partials=[5.0])
+    def negative(x):
+        return np.asarray([float(v) for v in np.ravel(x)]).reshape(np.shape(x)) + 1
+
+    f = lambda x: -negative(negative(-x))
+    x = np.array([1.0, -2.0])
+    assert_alike(cr.jit(f)(x), f(x))
+    slope = cr.grad(lambda x: np.sum(f(x) ** 2))
+    assert_alike(cr.jit(slope)(x), slope(x))
+
+
+def test_a_function_of_another_library_is_called_as_it_is():
+    calls = []
+
+    @cr.custom_rule(pull=lambda ct, x, out: ct * out)
+    def foreign(x):
+        calls.append(type(x))
+        return np.frompyfunc(lambda v: 2.0 if v > 0 else 3.0, 1, 1)(x).astype(float)
+
+    slope = cr.jit(cr.grad(lambda x: np.sum(foreign(x) * x)))
+    x = np.array([1.0, -2.0])
+    np.testing.assert_array_equal(slope(x), [2.0 + 2.0, 3.0 - 6.0])
+    before = len(calls)
+    slope(x)
+    assert calls[before:] == [np.ndarray]

@@ -7,13 +7,16 @@ that the user wrote. Where the row of the rule book is computed by such code its
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from chainrule.graph.operand import Attrs, bind
+from chainrule.graph.primitive import Primitive
 from chainrule.graph.tape import Tape, Traced, dtype_of, running, shape_of
 from chainrule.rules.assignment import REPLACE
 from chainrule.rules.book import BOOK
@@ -21,6 +24,7 @@ from chainrule.rules.shapes import INDEX, SCATTER, split_index
 from chainrule.run.llvm.lowering import DTYPES
 from chainrule.run.llvm.program import SIMPLER, Program, Value
 from chainrule.run.llvm.rows.moves import axes_of
+from chainrule.transforms.own_rules import BY_AUTHOR
 
 # Python's own numbers by the kind of their dtype.
 _NUMBERS: dict[str, Any] = {"f": 0.5, "i": 1, "b": True}
@@ -129,6 +133,34 @@ def _example(a: Value, shape: tuple[int, ...]) -> Any:
 
 def _constant(a: Value) -> Any:
     return a.constant.item() if a.weak else a.constant[()]
+
+
+# ------------------------------------------------------------------------------- rules of the user's
+
+def _of_user(
+    op: Primitive, program: Program, args: Sequence[Value], attrs: Attrs, shape: Any, dtype: Any
+) -> Value:
+    """What a function with a derivative of its own does, if it is made of what is known.
+
+    It may call any library, and branch on values: then it is called as it is.
+    """
+    if all(a.dtype in DTYPES for a in args):
+        try:
+            found = _staged(program, op.evaluate, args, attrs)
+        except Exception:  # whatever a library raises that is given something else than arrays
+            pass
+        else:
+            if found.shape == shape and found.dtype == dtype:
+                return found
+    return program.apply(_opaque(op), args, attrs, shape, dtype)
+
+
+@functools.lru_cache(maxsize=1000)
+def _opaque(op: Primitive) -> Primitive:
+    return replace(op, name=f"custom_rule {op.name}", structure="any")
+
+
+SIMPLER[BY_AUTHOR] = _of_user
 
 
 # ------------------------------------------------------------------------------ as the rows have it
