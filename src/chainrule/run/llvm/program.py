@@ -7,6 +7,7 @@ is done. What nothing needs is left out when the graph is read from its results.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 from chainrule.graph.operand import NO_ATTRS, Attrs
 from chainrule.graph.primitive import Primitive
 from chainrule.graph.tape import Traced, dtype_of, shape_of
+from chainrule.transforms.own_rules import BY_AUTHOR
 
 # Arrays of up to this many bytes are equal if their bytes are, and may become part of the code.
 _SMALL = 4096
@@ -140,6 +142,8 @@ class Program:
         """``op`` of the arguments: a new value, one that is there already, or a simpler one."""
         args = tuple(args)
         rule = SIMPLER.get(op.name)
+        if op.structure == BY_AUTHOR:  # its name is the user's, and says nothing
+            rule = functools.partial(SIMPLER[BY_AUTHOR], op)
         if rule is not None:
             first = len(self.values)
             simpler = rule(self, args, attrs, shape, dtype)
