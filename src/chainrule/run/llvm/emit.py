@@ -15,7 +15,7 @@ import numpy as np
 
 from chainrule.run.llvm.expressions import Affine, Expr, Var
 from chainrule.run.llvm.functions import function
-from chainrule.run.llvm.nests import Buffer, Loop, Statement, loops_around
+from chainrule.run.llvm.nests import DEAR, Buffer, Loop, Statement, loops_around
 from chainrule.run.llvm.target import Target
 
 _TYPES = {"f8": "double", "f4": "float", "i8": "i64", "i4": "i32", "b1": "i1"}
@@ -949,7 +949,8 @@ class Emitter:
                 return width
             return self._lanes_outside(loop, statements, width)
         if extent < width:
-            return 1 if extent <= 2 else width
+            dear = any(s.weight >= DEAR for s in statements)
+            return width if extent > 2 or dear else 1
         # Several vectors at once: while one waits for its last result, the others go on.
         several = 4
         while several > 1 and (extent < 2 * several * width or several * width > 16):

@@ -228,7 +228,7 @@ class Nests:
 
 
 # What costs more than this calls a library, for several elements at once where it may be.
-_DEAR = 20.0
+DEAR = 20.0
 # Loops inside of others with more turns are not written out for several turns of the outer one.
 _SHORT = 16
 # Arrays of up to so many elements stay near, so that another loop over them costs little.
@@ -237,13 +237,13 @@ _NEAR = 1 << 15
 
 def _spoils(s: Statement, inside: Sequence[Statement]) -> bool:
     """Whether functions would be taken of one number at a time, for loops beside them."""
-    if s.vars[0].extent <= 2:
+    if s.vars[0].extent < 2:
         return False
     if len(s.vars) > 1:
         return _turns_inside(s) > _SHORT and all(
             len(o.vars) == 1 for o in inside
-        ) and any(o.weight >= _DEAR for o in inside)
-    if s.weight < _DEAR:
+        ) and any(o.weight >= DEAR for o in inside)
+    if s.weight < DEAR:
         return False
     if any(map(_is_row_by_vector, inside)):
         return True
