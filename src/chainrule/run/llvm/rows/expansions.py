@@ -26,8 +26,8 @@ from chainrule.run.llvm.program import SIMPLER, Program, Value
 from chainrule.run.llvm.rows.moves import axes_of
 from chainrule.transforms.own_rules import BY_AUTHOR
 
-# Python's own numbers by the kind of their dtype.
-_NUMBERS: dict[str, Any] = {"f": 0.5, "i": 1, "b": True}
+# Python's own numbers by the kind of their dtype. A whole number may be an index: 0 always fits.
+_NUMBERS: dict[str, Any] = {"f": 0.5, "i": 0, "b": True}
 # What acts on each element by itself, although the rule book does not say so.
 _PLAIN_MOVES = frozenset(("astype", "truncate", "copy", "stop_gradient"))
 
