@@ -440,10 +440,15 @@ class Emitter:
                 else:
                     place = place.shifted(int(register) * stride)
             stride *= b.shape[axis]
-        if id(b) in self.lane_private and dynamic:  # one number of each lane after another
+        # Where lanes are at places of their own: one number of each lane after another.
+        if id(b) in self.lane_private and (dynamic or self._step(place)):
             place = place.scaled(self.lanes)
             dynamic = [(i, stride * self.lanes) for i, stride in dynamic]
         return place, dynamic
+
+    def _step(self, place: Affine) -> int:
+        """How far the places of two lanes next to each other are apart."""
+        return self._place(place)[1].get(self.vector.number, 0) if self.vector is not None else 0
 
     def key(self, b: Buffer, index: Sequence[Any]) -> tuple[Any, int]:
         """What tells an element of a buffer apart, and the level at which its index is known."""
@@ -489,14 +494,14 @@ class Emitter:
         place, dynamic = self._address(b, index)
         memory, t = type_of(dtype, memory=True), type_of(dtype)
         private = id(b) in self.lane_private
-        if private and not dynamic:
+        step = self._step(place)
+        if private and not dynamic and not step:
             pointer = self._pointer(b, place, level)
             wide = type_of(dtype, self.lanes, memory=True)
             found = self.put(f"load {wide}, ptr {pointer}, align 8", level)
             return self._from_memory(found, dtype, self.lanes, level), True
         known, terms = self._place(place)
-        mine = self.vector.number if self.vector is not None else -1
-        step = 1 if private else terms.get(mine, 0)
+        step += private
         if dynamic:
             return self._gather(b, known, terms, step, dynamic, dtype, level)
         if not step or self.lanes == 1:
@@ -605,7 +610,8 @@ class Emitter:
         place, dynamic = self._address(b, index)
         memory, t = type_of(dtype, memory=True), type_of(dtype)
         private = id(b) in self.lane_private
-        if private and not dynamic:
+        step = self._step(place)
+        if private and not dynamic and not step:
             wide = type_of(dtype, self.lanes, memory=True)
             if not vector:
                 register = self.spread(register, dtype, len(self.levels) - 1)
@@ -613,8 +619,7 @@ class Emitter:
             self.do(f"store {wide} {register}, ptr {self._pointer(b, place, -1)}, align 8")
             return
         known, terms = self._place(place)
-        step = terms.get(self.vector.number, 0) if self.vector is not None else 0
-        step = 1 if private else step
+        step += private
         top = len(self.levels) - 1
         first = self._scalar_place(known, terms, top)
         if not dynamic and (not step or self.lanes == 1):
@@ -761,8 +766,7 @@ class Emitter:
         register, vector = self.value(s.value)
         place, dynamic = self._address(s.target, s.index)
         known, terms = self._place(place)
-        step = terms.get(self.vector.number, 0) if self.vector is not None else 0
-        step = 1 if id(s.target) in self.lane_private else step
+        step = self._step(place) + (id(s.target) in self.lane_private)
         top = len(self.levels) - 1
         first = self._scalar_place(known, terms, top)
         parts = [(*self.value(i), stride) for i, stride in dynamic]
