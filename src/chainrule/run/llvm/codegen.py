@@ -62,7 +62,7 @@ class Code:
         self._uses_blas = any(isinstance(g, Call) and g.kind == "gemm" for g in self.groups)
         self.parallel = [self._is_parallel(g) for g in self.groups]
         for n, group in enumerate(self.groups):
-            if isinstance(group, Call) and group.kind == "loop":
+            if isinstance(group, Call) and group.kind in ("loop", "scalars"):
                 group.data.prepare(module, f"{prefix}.{n}")
         self.workspace = self._plan()
         self._main()
@@ -158,7 +158,7 @@ class Code:
                 if group.kind == "gemm":
                     segment.gemm(group)
                     continue
-                if group.kind == "loop":
+                if group.kind in ("loop", "scalars"):
                     group.data.emit(segment)
                     continue
                 segment.end()

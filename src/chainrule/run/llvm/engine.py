@@ -15,7 +15,11 @@ from chainrule.run.llvm import cache
 from chainrule.run.llvm.emit import Module
 
 _lock = threading.RLock()
-_PRELUDE = 'attributes #0 = { nounwind "no-trapping-math"="true" }\n'
+# The second kind is for long straight code: what makes it better takes too long.
+_PRELUDE = """attributes #0 = { nounwind "no-trapping-math"="true" }
+attributes #1 = { nounwind noinline optnone "no-trapping-math"="true" }
+"""
+_HASTY = ") #1 {"
 # Straight code of more lines than this is compiled with little effort: what makes it better takes
 # longer than linear time.
 _LONG = 1500
@@ -50,6 +54,18 @@ def _machine(effort: int) -> Any:
     return _target().create_target_machine(
         cpu=target.cpu, features=target.features, opt=effort, codemodel="jitdefault", jit=True
     )
+
+
+@functools.cache
+def _passes(effort: int) -> tuple[Any, Any]:
+    """What runs the passes; made once, as some of its memory is never given back."""
+    import llvmlite.binding as llvm
+
+    passes = llvm.create_new_module_pass_manager()
+    for name in _PASSES:
+        getattr(passes, f"add_{name}_pass")()
+    options = llvm.create_pipeline_tuning_options(effort)
+    return passes, llvm.create_pass_builder(_machine(effort), options)
 
 
 @functools.cache
@@ -178,15 +194,12 @@ class Library:
     def _optimised(self) -> Any:
         import llvmlite.binding as llvm
 
-        parsed = llvm.parse_assembly(self.text)
+        # A context of its own, as types and constants stay in memory as long as their context.
+        parsed = llvm.parse_assembly(self.text, llvm.create_context())
         parsed.triple = self._triple
         parsed.verify()
         if self.effort:
-            options = llvm.create_pipeline_tuning_options(self.effort)
-            builder = llvm.create_pass_builder(_machine(self.effort), options)
-            passes = llvm.create_new_module_pass_manager()
-            for name in _PASSES:
-                getattr(passes, f"add_{name}_pass")()
+            passes, builder = _passes(self.effort)
             passes.run(parsed, builder)
         return parsed
 
@@ -204,6 +217,8 @@ def _effort(module: Module) -> int:
     """0 if most of a module is long straight code, and 2 otherwise."""
     straight = loops = 0
     for text in module.functions:
+        if _is_hasty(text):
+            continue
         lines = text.count("\n")
         if "\n  br " in text:
             loops += lines
@@ -216,8 +231,11 @@ def _inlined(module: Module) -> str:
     """The text of a module, its elementary functions to be inlined if that is not too long."""
     text = module.text()
     room = _INLINE
+    own = "\n".join([
+        *module.definitions.values(), *[f for f in module.functions if not _is_hasty(f)]
+    ])  # fmt: skip
     for symbol, definition in module.definitions.items():
-        calls = text.count(f"@{symbol}(") - definition.count(f"@{symbol}(")
+        calls = own.count(f"@{symbol}(") - definition.count(f"@{symbol}(")
         size = calls * definition.count("\n")
         if not definition or size > room:
             continue
@@ -229,6 +247,11 @@ def _inlined(module: Module) -> str:
         ]  # fmt: skip
         text = text.replace(definition, "\n".join(lines), 1)
     return text
+
+
+def _is_hasty(function: str) -> bool:
+    """Whether a function is to be compiled with little effort, whatever the module is."""
+    return _HASTY in function[: function.find("\n")]
 
 
 _MARKED = re.compile(r"\b(alwaysinline|noinline)\b")

@@ -156,7 +156,7 @@ class Executable:
 def _work(group: Any) -> float:
     """Roughly how many additions a group takes."""
     if isinstance(group, Call):
-        return math.inf
+        return group.weight or math.inf
     statements = group.statements() if isinstance(group, Loop) else group.body
     assert isinstance(group, Loop | Straight)
     return sum(s.weight * math.prod(v.extent for v in s.vars) for s in statements)

@@ -210,6 +210,10 @@ class _Nests:
             why = reasons.get(id(value), "")
             notes = "; ".join(part for part in (f"NumPy, as {why}", where) if part)
             self.put(f"{indent}{names} = {value.op.name}({reads})", notes)
+        elif call.kind == "scalars":
+            self.put(f"{indent}{names} = scalars:", where)
+            for line in call.data.described():
+                self.put(f"{indent}{_INDENT}{line}")
         else:
             piece = call.data
             count = getattr(piece, "count", None)

@@ -100,6 +100,8 @@ class Lowering:
     """
 
     def __init__(self, program: Program, blas: bool = True) -> None:
+        from chainrule.run.llvm.rerolling import Section, arranged
+
         self.program = program
         self.nests = Nests()
         self.tensors: dict[int, Tensor] = {}
@@ -127,11 +129,15 @@ class Lowering:
             self.inputs.append(b)
             self.tensors[value.number] = of_buffer(b)
         self.numpy: list[tuple[Value, str]] = []
-        for value in self.values:
-            if value.op is not None:
-                self._lower(value)
-            elif value.number not in self.tensors:
-                self.tensors[value.number] = self._of_constant(value)
+        for values, kernels in arranged(self.values, len(program.values)):
+            if kernels is not None:
+                Section(self, values, kernels)
+                continue
+            for value in values:
+                if value.op is not None:
+                    self._lower(value)
+                elif value.number not in self.tensors:
+                    self.tensors[value.number] = self._of_constant(value)
         self.results = [self._result(value) for value in program.results]
         for piece in self.notes.get("closing", ()):
             piece.close(self)
