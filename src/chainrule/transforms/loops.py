@@ -86,10 +86,10 @@ def scan(
     used = (*body.outside, *state, *series)
     if count and (explained(used) or not any(isinstance(v, Operand) for v in used)):
         return _plainly(f, init, xs, count, reverse)
-    results = bind(
-        SCAN, used,
-        {"body": body, "count": count, "carried": len(state), "backwards": reverse},
-    )  # fmt: skip
+    attrs = {"body": body, "count": count, "carried": len(state), "backwards": reverse}
+    if getattr(f, "recomputed", False):
+        attrs["recomputed"] = True
+    results = bind(SCAN, used, attrs)
     found = items(results, len(body.results) + len(state))[: len(body.results)]
     _, rebuild_y = flatten(y)
     return rebuild_state(found[: len(state)]), rebuild_y(found[len(state) :])
@@ -164,7 +164,10 @@ def _same_carry(before: Sequence[Any], after: Sequence[Any], init: Any) -> None:
 # carry, what the steps gave, and the carry before each step, which the way back needs.
 
 
-def _scanned(*args: Any, body: Staged, count: int, carried: int, backwards: bool) -> Bundle:
+def _scanned(
+    *args: Any, body: Staged, count: int, carried: int, backwards: bool, recomputed: bool = False
+) -> Bundle:
+    del recomputed  # of interest to the compiler alone
     outer = len(body.outside)
     first = outer + carried
     outside, state, series = args[:outer], list(args[outer:first]), args[first:]

@@ -234,7 +234,8 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
 
     A chain of n operations in √n checkpointed pieces needs memory for about 2√n values instead of
     n, and one more evaluation. ``f`` must do the same when it is called again: no random numbers
-    that differ, nothing changed outside. What it takes from outside may be traced.
+    that differ, nothing changed outside. What it takes from outside may be traced. A compiled loop
+    keeps of its steps what would be dear to compute again; of a checkpointed step it keeps nothing.
 
     Args:
         f: A function of arrays or pytrees of them.
@@ -269,6 +270,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         found = bind(CHECKPOINT, (*outside, *given), {"run": run})
         return rebuild_result(items(found, len(results)))
 
+    checkpointed.recomputed = True  # type: ignore[attr-defined]
     return checkpointed
 
 

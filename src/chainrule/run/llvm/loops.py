@@ -128,9 +128,7 @@ def located(b: Lowering, tensor: Tensor, skip: int = 0) -> tuple[Buffer, int, in
         source, offset, strides = tensor.layout
         shape = tensor.shape[skip:]
         dense = row_strides(shape)
-        if all(
-            n == 1 or s == d for n, s, d in zip(shape, strides[skip:], dense, strict=True)
-        ):
+        if all(n == 1 or s == d for n, s, d in zip(shape, strides[skip:], dense, strict=True)):
             step = strides[0] if skip else 0
             return source, offset * source.itemsize, step * source.itemsize
     stored = b.stored(tensor).buffer
@@ -962,7 +960,8 @@ def _by_loop(
             alone.setdefault(results[carried + k].number, []).append(k)
     if not stage.live and not alone:
         return
-    again = _shared(b, value, stage, count) if counter is None else []
+    keeps = counter is None and not value.attrs.get("recomputed", False)
+    again = _shared(b, value, stage, count) if keeps else []
     kept = list({v.number: v for _, _, v in again}.values())
     stage.need(kept)
     program.results = [results[j] for j in stage.live]
