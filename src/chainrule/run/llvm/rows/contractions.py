@@ -110,8 +110,10 @@ def _product(
     b: Lowering, value: Value, first: Any, second: Any, groups: Any, out: str, sizes: Any
 ) -> Tensor:
     """A product of two matrices, or one for each index of shared axes, by the BLAS."""
-    (x, left), (y, right) = first, second
     rows, columns, summed, shared = groups
+    if out and out[-1] in rows:  # the same product the other way round writes its rows side by side
+        first, second, rows, columns = second, first, columns, rows
+    (x, left), (y, right) = first, second
     m, n, k = (math.prod(sizes[c] for c in part) for part in (rows, columns, summed))
     one = _matrix(b, x, left, rows, summed, shared)
     other = _matrix(b, y, right, summed, columns, shared)
