@@ -119,7 +119,6 @@ class Emitter:
         self.silent: set[int] = set()
         self.written: set[int] = set()
         self._variables: dict[int, tuple[Expr, frozenset[int]]] = {}
-        self.checked = False
 
     # ------------------------------------------------------------------------------------- writing
 
@@ -1274,10 +1273,6 @@ def _kept_size(b: Buffer) -> int:
 
 def _zeros(t: str) -> str:
     return "zeroinitializer" if t.startswith("<") else "0"
-
-
-def _aligned(t: str) -> int:
-    return 8
 
 
 def _buffers(s: Statement) -> list[Buffer]:

@@ -109,7 +109,6 @@ class Affine:
 
 
 ZERO = Affine()
-Index = "Affine | Expr"
 
 
 class Expr:

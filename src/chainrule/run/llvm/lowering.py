@@ -115,7 +115,6 @@ class Lowering:
         self.deferred: set[int] = set()
         self.consumer: dict[int, Value] = {}
         self._uses: dict[int, int] = {}
-        self._constants: dict[int, Buffer] = {}
         self.values = program.needed()
         for value in self.values:
             for arg in value.args:

@@ -22,13 +22,15 @@ class Buffer:
     Attributes:
         shape, dtype: Of the whole array.
         kind: "input", "constant", "result" or "temporary".
-        dropped: The axes that are kept for one turn of a loop only.
-        lanes: Whether each element is one of a vector, over the loop that is a vector's.
+        array: What a constant is.
+        readers, writers: Statements and calls.
+        home: The innermost loop around all its uses, if one turn of it needs no more than a part.
+        dropped: The axes that are then left out, a bit for each.
+        slot: Where it lies in the workspace.
     """
 
     __slots__ = (
-        "array", "dropped", "dtype", "home", "kind", "label", "place", "readers", "shape", "slot",
-        "writers",
+        "array", "dropped", "dtype", "home", "kind", "label", "readers", "shape", "slot", "writers",
     )  # fmt: skip
 
     def __init__(self, label: str, shape: tuple[int, ...], dtype: np.dtype[Any], kind: str) -> None:
@@ -40,9 +42,8 @@ class Buffer:
         self.readers: list[Any] = []
         self.writers: list[Any] = []
         self.dropped = 0
-        self.home: Any = None  # the loop in whose turn it lives
+        self.home: Any = None
         self.slot: Any = None
-        self.place: Any = None
 
     @property
     def size(self) -> int:
