@@ -103,9 +103,18 @@ def truth(x: Expr) -> Expr:
 pointwise(["square"], lambda x: op("multiply", x.dtype, x, x), "fi")
 pointwise(["reciprocal"], lambda x: op("divide", x.dtype, _one(x), x))
 pointwise(["positive"], lambda x: x, "fi")
-pointwise(["isnan"], lambda x: op("isnan", np.bool_, x))
-pointwise(["isfinite"], lambda x: op("isfinite", np.bool_, x))
-pointwise(["isinf"], lambda x: op("isinf", np.bool_, x))
+
+
+def _of_kind(name: str, otherwise: bool) -> None:
+    """A question about a float; the answer for all whole numbers and truth values is known."""
+    pointwise([name], lambda x: (
+        op(name, np.bool_, x) if x.dtype.kind == "f" else const(otherwise, np.bool_)
+    ), "fib")
+
+
+_of_kind("isnan", False)
+_of_kind("isfinite", True)
+_of_kind("isinf", False)
 pointwise(["signbit"], lambda x: op("signbit", np.bool_, x))
 pointwise(["relu"], lambda x: op("maximum", x.dtype, x, _zero(x)), "fi")
 pointwise(["radians"], lambda x: op("multiply", x.dtype, x, const(math.pi / 180, x.dtype)))

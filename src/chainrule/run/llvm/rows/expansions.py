@@ -20,10 +20,12 @@ from chainrule.graph.primitive import Primitive
 from chainrule.graph.tape import Tape, Traced, dtype_of, running, shape_of
 from chainrule.rules.assignment import REPLACE
 from chainrule.rules.book import BOOK
-from chainrule.rules.shapes import INDEX, SCATTER, split_index
+from chainrule.rules.shapes import INDEX, SCATTER, astype, split_index
 from chainrule.run.llvm.lowering import DTYPES
 from chainrule.run.llvm.program import SIMPLER, Program, Value
 from chainrule.run.llvm.rows.moves import axes_of
+from chainrule.transforms.loops import scan
+from chainrule.transforms.staging import sketching
 from chainrule.transforms.own_rules import BY_AUTHOR
 
 # Python's own numbers by the kind of their dtype. A whole number may be an index: 0 always fits.
@@ -75,7 +77,7 @@ def _recorded(
         traced = Traced(tape, x)
         known[traced.index] = a
         given.append(traced)
-    with running(tape), np.errstate(all="ignore"):
+    with running(tape), sketching(), np.errstate(all="ignore"):
         result = compute(*given, **attrs)
     return tape, known, result
 
@@ -200,10 +202,9 @@ def _entropy(x: Any) -> Any:
 
 def _relative_entropy(x: Any, y: Any) -> Any:
     """x·ln(x/y); 0 for x = 0 and y ≥ 0; ∞ elsewhere."""
-    numbers = (x == x) & (y == y)
-    edge = np.where((x == 0) & (y >= 0), 0.0, math.inf)
-    inside = np.where((x > 0) & (y > 0), x * np.log(x / y), edge)
-    return np.where(numbers, inside, x + y)
+    inside = np.where((x > 0) & (y > 0), x * np.log(x / y), math.inf)
+    found = np.where((x == 0) & (y >= 0), 0.0, inside)
+    return np.where((x == x) & (y == y), found, x + y)
 
 
 def _huber(delta: Any, r: Any) -> Any:
@@ -221,8 +222,8 @@ def _ndtr(x: Any) -> Any:
 
 
 def _heaviside(x: Any, at_zero: Any) -> Any:
-    sides = np.where(x < 0, 0.0, 1.0)
-    return np.where(x == x, np.where(x == 0, at_zero, sides), x)
+    sides = np.where(x < 0, 0.0, np.where(x > 0, 1.0, x))
+    return np.where(x == 0, at_zero, sides)
 
 
 def _isclose(a: Any, b: Any, rtol: Any, atol: Any, equal_nan: bool = False) -> Any:
@@ -377,3 +378,38 @@ expand("fold", _folded)
 expand("cross", _crossed)
 expand("convolve", _convolved)
 expand("last_written", _last_written, unless=lambda *args: any(a.dtype == np.bool_ for a in args[1:]))
+
+
+# ------------------------------------------------------------------------------------- running ones
+
+
+def _running(step: Callable[..., Any], identity: float) -> Callable[..., Any]:
+    """What is made of each element and of what was made before it, along an axis."""
+
+    def along(*args: Any, axis: int, reverse: bool = False) -> Any:
+        dtype = np.result_type(*map(dtype_of, args))
+        rows = [np.moveaxis(astype(x, dtype), axis, 0) for x in args]
+        start = np.full(shape_of(rows[0])[1:], identity, dtype)[()]
+
+        def turn(before: Any, row: Any) -> tuple[Any, Any]:
+            now = step(before, *row)
+            return now, now
+
+        return np.moveaxis(scan(turn, start, rows, reverse=reverse)[1], 0, axis)
+
+    return along
+
+
+def _recurrent(before: Any, a: Any, b: Any) -> Any:
+    """An infinite factor of 0 makes no difference: it stands for a derivative that is not there."""
+    return b + np.where(before == 0, 0, a * before)
+
+
+def _narrow(x: Value, *_: Value) -> bool:
+    """Whole numbers that NumPy adds up in a wider dtype."""
+    return x.dtype not in (np.float64, np.float32, np.int64)
+
+
+expand("cumsum", _running(lambda before, x: before + x, -0.0), unless=_narrow)
+expand("cumprod", _running(lambda before, x: before * x, 1), unless=_narrow)
+expand("recurrence", _running(_recurrent, 0.0), unless=_narrow)
