@@ -107,7 +107,6 @@ def test_a_run_beside_the_point_that_stops_something_else_uses_what_it_stopped()
         ("jacfwd", 'cr.jacobian(f, mode="forward")'),
         ("jacrev", 'cr.jacobian(f, mode="reverse")'),
         ("custom_vjp", "cr.custom_rule(f, pull=...)"),
-        ("jit", "Nothing is compiled"),
         ("elementwise_grad", "cr.grad(lambda x: np.sum(f(x)))"),
     ],
 )
