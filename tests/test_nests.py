@@ -1,0 +1,159 @@
+"""What the compiler promises about loops: which share a nest, what is kept, and that all turns count."""
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule.run.llvm import codegen, target
+from chainrule.run.llvm.codegen import Code
+from chainrule.run.llvm.emit import Module
+from chainrule.run.llvm.lowering import Lowering
+from chainrule.run.llvm.nests import Call, Loop
+from chainrule.run.llvm.program import Program
+from chainrule.transforms.staging import stage
+
+pytest.importorskip("llvmlite")
+
+
+def lowered(f, *args):
+    """The code of a function of arrays, not yet compiled."""
+    recorded = stage(f, args)
+    program, known = Program(), {}
+    for index in recorded.inputs:
+        value = recorded.records[index].value
+        known[index] = program.input(np.shape(value), np.asarray(value).dtype)
+    program.record(recorded.records, recorded.level, known, None)
+    program.results = [known[r.index] for r in recorded.results]
+    return Code(Lowering(program), Module(target.host()))
+
+
+def loops_of(code):
+    return [group for group in code.groups if isinstance(group, Loop)]
+
+
+def softmax_loss(x):
+    e = np.exp(x - np.max(x, axis=1, keepdims=True))
+    return -np.sum(np.log(e[:, 0] / np.sum(e, axis=1)))
+
+
+def test_softmax_and_its_gradient_are_one_loop_over_the_rows():
+    code = lowered(cr.value_and_grad(softmax_loss), np.ones((50, 7)))
+    (loop,) = loops_of(code)
+    assert loop.var.here().extent == 50
+
+
+def test_what_one_turn_needs_takes_no_room_for_all_of_them():
+    code = lowered(cr.value_and_grad(softmax_loss), np.ones((500, 70)))
+    assert code.workspace < 500 * 70 * 8
+
+
+def test_an_elementwise_gradient_keeps_nothing():
+    code = lowered(cr.grad(lambda x: np.sum(np.sin(np.log(x**2 + 1)))), np.ones(1000))
+    assert code.workspace == 0
+    assert len(code.groups) == 1
+
+
+def test_a_transpose_is_no_loop_and_no_copy():
+    code = lowered(lambda a, b: (a.T @ b.T, np.sum(a.T * 2)), np.ones((40, 30)), np.ones((50, 40)))
+    calls = [group for group in code.groups if isinstance(group, Call)]
+    assert [call.kind for call in calls] == ["gemm"]
+    assert code.workspace == 0
+
+
+def live_sets(code):
+    """Bytes of temporaries in memory while each group runs."""
+    lives = {}
+    for n, group in enumerate(code.groups):
+        for b in codegen._used(group):
+            if b.kind == "temporary" and code._in_memory(b):
+                lives.setdefault(id(b), [b, n, n])[2] = n
+    return [
+        sum(b.size * b.itemsize for b, first, last in lives.values() if first <= n <= last)
+        for n in range(len(code.groups))
+    ]
+
+
+def test_rooms_are_used_again_up_to_a_fifth_above_the_largest_live_set():
+    def deep(x, *weights):
+        for w in weights:
+            x = np.tanh(x @ w)
+        return np.sum(x**2)
+
+    rng = np.random.default_rng(0)
+    sizes = [300, 200, 400, 100, 250, 300, 50]
+    weights = [rng.normal(size=pair) for pair in zip(sizes, sizes[1:], strict=False)]
+    code = lowered(cr.grad(deep, tuple(range(1, 7))), rng.normal(size=(128, 300)), *weights)
+    assert code.workspace <= 1.2 * max(live_sets(code))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64, 65, 100, 129])
+def test_every_turn_counts_whatever_is_left_over(n):
+    x = np.random.default_rng(n).normal(size=n)
+    f = cr.jit(lambda x: (np.sum(x * x), np.max(x), np.exp(x), np.prod(x), x[::-1] + x))
+    for found, expected in zip(f(x), (x @ x, x.max(), np.exp(x), np.prod(x), x[::-1] + x), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize("n", [3, 4, 9, 40, 67, 130])
+@pytest.mark.parametrize("d", [2, 3, 5, 10, 17])
+def test_nests_inside_of_vector_loops(n, d):
+    """Quadratic forms: loops over short axes inside of a loop over points, with sums over both."""
+    rng = np.random.default_rng(n * d)
+    q, m, x = rng.normal(size=(3, d, d)), rng.normal(size=(3, d)), rng.normal(size=(n, d))
+
+    def f(q, m, x):
+        z = np.einsum("kij,nkj->nki", q, x[:, None, :] - m)
+        return np.sum(np.log1p(np.sum(z**2, axis=2)))
+
+    gradient = cr.grad(f, (0, 1, 2))
+    for found, expected in zip(cr.jit(gradient)(q, m, x), gradient(q, m, x), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-11)
+
+
+def test_assigned_elements_inside_of_vector_loops():
+    """Elements that are written one by one are read again where they stand."""
+    at = np.arange(2)
+
+    def f(values, w):
+        q = np.zeros((len(values), 2, 2), like=values)
+        q[:, 1, 0] = values[:, 2]
+        q[:, at, at] = np.exp(values[:, :2])
+        return np.sum(q * q * w)
+
+    rng = np.random.default_rng(0)
+    for k in (1, 3, 4, 5, 16, 33):
+        values, w = rng.normal(size=(k, 3)), rng.normal(size=(k, 2, 2))
+        gradient = cr.grad(f, (0, 1))
+        for found, expected in zip(cr.jit(gradient)(values, w), gradient(values, w), strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-13)
+
+
+def test_threads_share_the_turns_and_runs_are_alike_bit_for_bit(monkeypatch):
+    monkeypatch.setattr(codegen, "_PARALLEL_FROM", 1000)
+    x = np.random.default_rng(0).normal(size=(1003, 37))
+
+    def f(x):
+        return np.sum(np.sin(x), axis=0), np.sum(x * x), np.max(x, axis=1), np.exp(x)
+
+    wide = target.Target(**{
+        **{name: getattr(target.host(), name) for name in target.Target.__slots__}, "threads": 3,
+    })  # fmt: skip
+    monkeypatch.setattr(target, "host", lambda: wide)
+    monkeypatch.setattr("chainrule.run.llvm.executable.host", lambda: wide)
+    compiled = cr.jit(f)
+    first = compiled(x)
+    for found, expected in zip(first, f(x), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+    for _ in range(20):
+        for again, before in zip(compiled(x), first, strict=True):
+            np.testing.assert_array_equal(again, before)
+
+
+def test_a_product_beside_a_quantity_that_is_not_finite_leaves_out_what_relu_leaves_out():
+    def f(x, w):
+        return np.sum(np.maximum(x @ w, 0))
+
+    compiled = cr.jit(cr.grad(f, 1))
+    w = np.array([[1.0, -1.0], [1.0, -1.0]])
+    for x in (np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, np.inf], [3.0, 4.0]])):
+        np.testing.assert_array_equal(compiled(x, w), cr.grad(f, 1)(x, w))
