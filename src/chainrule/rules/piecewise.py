@@ -14,6 +14,7 @@ import numpy as np
 from chainrule.errors import TraceError
 from chainrule.graph.operand import METHODS, NO_ATTRS, UFUNCS, Operand, bind, concrete
 from chainrule.graph.primitive import Convention, Flat, Mask, Primitive
+from chainrule.graph.tape import known
 from chainrule.rules.arithmetic import FLOOR_DIVIDE, MOD
 from chainrule.rules.book import define, numpy_function
 
@@ -195,8 +196,9 @@ def _whole_number(name: str, row: Primitive) -> None:
     def method(self: Operand) -> Any:
         if np.shape(self) != ():
             raise TypeError(f"only a traced scalar can be made an int by {name}")
-        below = concrete(self)
-        if isinstance(below, Operand) and name == "int":  # Python takes nothing else from int()
+        # Python takes nothing but its own whole numbers from int(): a recording has to count on it.
+        below = known(self) if name == "int" else concrete(self)
+        if isinstance(below, Operand) and name == "int":
             raise TraceError(
                 "int() of a value inside vmap or a recorded loop: it is not the same every time.\n"
                 "Write np.trunc(x), which stays a value."
