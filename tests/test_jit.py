@@ -187,7 +187,7 @@ def test_an_array_of_objects_runs_as_it_is():
     assert list(compiled(x)) == [2**70 + 1, 4]
 
 
-# ------------------------------------------------------------------------------- what is compiled for
+# ------------------------------------------------------------------------------ what is compiled for
 
 
 def test_one_recording_for_each_kind_of_argument(caller):

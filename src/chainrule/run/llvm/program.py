@@ -8,6 +8,7 @@ is done. What nothing needs is left out when the graph is read from its results.
 from __future__ import annotations
 
 import functools
+import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -119,10 +120,9 @@ class Program:
             spread = all(s == 0 for s, n in zip(array.strides, array.shape, strict=True) if n > 1)
             small = array.nbytes <= _SMALL or spread
             content = array[(0,) * array.ndim].tobytes() if spread and array.size else None
-            key = (
-                (array.shape, array.dtype, content or array.tobytes(), bool(content))
-                if small else id(given)
-            )  # fmt: skip
+            # The tape copies what it captures anew for every use; here it is one array again.
+            data = content or (array.tobytes() if small else _digest(array))
+            key = array.shape, array.dtype, data, bool(content), small
             found = self._known.get(key)
             if found is not None:
                 return found
@@ -244,6 +244,14 @@ def _key(attribute: Any) -> Any:
     except TypeError:
         return id(attribute)
     return type(attribute), attribute
+
+
+def _digest(array: Any) -> bytes:
+    """What stands for the content of a large array."""
+    if array.dtype.hasobject:
+        return id(array).to_bytes(8, "little")
+    data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return hashlib.blake2b(data, digest_size=32).digest()
 
 
 def _uniform(array: Any) -> Any:
