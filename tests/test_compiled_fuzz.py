@@ -510,8 +510,8 @@ class Random:
 
 def difference(found, expected, exact, tolerance):
     """What is wrong with a result, in words; nothing if it is right."""
-    # NumPy itself has some functions that give an array of no dimensions instead of a number.
-    expected = expected if np.ndim(expected) else np.asarray(expected)[()]
+    # NumPy has some functions that give an array of no dimensions instead of a number.
+    found, expected = (x if np.ndim(x) else np.asarray(x)[()] for x in (found, expected))
     if type(found) is not type(expected):
         return f"{type(found).__name__} instead of {type(expected).__name__}"
     a, b = np.asarray(found), np.asarray(expected)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from chainrule.run.llvm.expressions import ZERO, Expr, op
@@ -14,7 +15,6 @@ from chainrule.run.llvm.lowering import (
     Unsupported,
     converted,
     of_buffer,
-    reshaped,
     row_strides,
     rule,
     strides_of,
@@ -195,7 +195,7 @@ def _joined(axes: Sequence[tuple[int, int]]) -> tuple[int, int] | None:
     axes = [(n, s) for n, s in axes if n != 1]
     if not axes:
         return 1, 1
-    for (_, outer), (n, inner) in zip(axes, axes[1:], strict=False):
+    for (_, outer), (n, inner) in pairwise(axes):
         if outer != n * inner:
             return None
     return math.prod(n for n, _ in axes), axes[-1][1]

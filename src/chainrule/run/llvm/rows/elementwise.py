@@ -35,9 +35,12 @@ def pointwise(names: Sequence[str], element: Element, domain: str = "f") -> None
         inside = computing_dtype(value)
         if inside not in DTYPES or inside.kind not in domain:
             raise Unsupported(f"{value.op} of {inside}")
-        return elementwise(b, value.shape, args, lambda *xs: cast(
-            element(*[cast(x, inside) for x in xs]), value.dtype
-        ))
+        return elementwise(
+            b,
+            value.shape,
+            args,
+            lambda *xs: cast(element(*[cast(x, inside) for x in xs]), value.dtype),
+        )
 
     for name in names:
         RULES[name] = lower
@@ -80,7 +83,11 @@ for _name in ("less", "less_equal", "greater", "greater_equal", "equal", "not_eq
 
 def _of_truths(name: str, truths: str) -> None:
     """Arithmetic that is logic on truth values."""
-    pointwise([name], lambda x, y: op(truths if x.dtype == np.bool_ else name, x.dtype, x, y), "fib")
+
+    def element(x: Expr, y: Expr) -> Expr:
+        return op(truths if x.dtype == np.bool_ else name, x.dtype, x, y)
+
+    pointwise([name], element, "fib")
 
 
 _of_truths("add", "logical_or")
@@ -107,9 +114,11 @@ pointwise(["positive"], lambda x: x, "fi")
 
 def _of_kind(name: str, otherwise: bool) -> None:
     """A question about a float; the answer for all whole numbers and truth values is known."""
-    pointwise([name], lambda x: (
-        op(name, np.bool_, x) if x.dtype.kind == "f" else const(otherwise, np.bool_)
-    ), "fib")
+    pointwise(
+        [name],
+        lambda x: op(name, np.bool_, x) if x.dtype.kind == "f" else const(otherwise, np.bool_),
+        "fib",
+    )
 
 
 _of_kind("isnan", False)
@@ -148,8 +157,8 @@ def _other_sign(x: Expr, y: Expr) -> Expr:
     return op("logical_xor", np.bool_, _compared("less", x, zero), _compared("less", y, zero))
 
 
-def _safe_divisor(x: Expr, y: Expr) -> tuple[Expr, Expr, Expr]:
-    """A divisor of whole numbers that never fails: 1 instead of 0 and −1; and where it was these."""
+def _safe_divisor(y: Expr) -> tuple[Expr, Expr, Expr]:
+    """A divisor of whole numbers that never fails, 1 instead of 0 and −1; where it was these."""
     zero, minus = _compared("equal", y, _zero(y)), _compared("equal", y, const(-1, y.dtype))
     return choice(op("logical_or", np.bool_, zero, minus), _one(y), y), zero, minus
 
@@ -158,7 +167,7 @@ def _fmod(x: Expr, y: Expr) -> Expr:
     """What is left over, with the sign of ``x``; for whole numbers 0 when divided by 0."""
     if x.dtype.kind == "f":
         return op("fmod", x.dtype, x, y)
-    return op("fmod", x.dtype, x, _safe_divisor(x, y)[0])
+    return op("fmod", x.dtype, x, _safe_divisor(y)[0])
 
 
 def _remainder(x: Expr, y: Expr) -> Expr:
@@ -177,7 +186,7 @@ def _floor_divide(x: Expr, y: Expr) -> Expr:
     """The quotient rounded down; for floats as Python has it, by way of what is left over."""
     dtype = x.dtype
     if dtype.kind == "i":
-        divisor, zero, minus = _safe_divisor(x, y)
+        divisor, zero, minus = _safe_divisor(y)
         quotient = op("divide", dtype, x, divisor)
         left = _compared("not_equal", op("fmod", dtype, x, divisor), _zero(x))
         down = op("logical_and", np.bool_, left, _other_sign(x, divisor))
@@ -215,9 +224,12 @@ def _round(b: Lowering, value: Value, x: Tensor) -> Tensor:
         return elementwise(b, value.shape, (x,), lambda e: op("rint", dtype, e))
     scale = const(10.0 ** abs(decimals), dtype)
     there, back = ("multiply", "divide") if decimals > 0 else ("divide", "multiply")
-    return elementwise(b, value.shape, (x,), lambda e: op(
-        back, dtype, op("rint", dtype, op(there, dtype, e, scale)), scale
-    ))
+    return elementwise(
+        b,
+        value.shape,
+        (x,),
+        lambda e: op(back, dtype, op("rint", dtype, op(there, dtype, e, scale)), scale),
+    )
 
 
 pointwise(["sigmoid"], lambda x: op("expit", x.dtype, x))
@@ -239,9 +251,12 @@ for _name in ("logical_and", "logical_or", "logical_xor", "logical_not"):
 @rule("where")
 def _where(b: Lowering, value: Value, condition: Tensor, x: Tensor, y: Tensor) -> Tensor:
     dtype = value.dtype
-    return elementwise(b, value.shape, (condition, x, y), lambda c, p, q: op(
-        "where", dtype, truth(c), cast(p, dtype), cast(q, dtype)
-    ))
+    return elementwise(
+        b,
+        value.shape,
+        (condition, x, y),
+        lambda c, p, q: op("where", dtype, truth(c), cast(p, dtype), cast(q, dtype)),
+    )
 
 
 @rule("clip")
@@ -249,10 +264,17 @@ def _clip(b: Lowering, value: Value, *args: Tensor) -> Tensor:
     dtype = computing_dtype(value)
     if value.attrs or dtype.kind not in "fi":
         raise Unsupported("clip")
-    return elementwise(b, value.shape, args, lambda x, low, high: op(
-        "minimum", dtype,
-        op("maximum", dtype, cast(x, dtype), cast(low, dtype)), cast(high, dtype),
-    ))
+    return elementwise(
+        b,
+        value.shape,
+        args,
+        lambda x, low, high: op(
+            "minimum",
+            dtype,
+            op("maximum", dtype, cast(x, dtype), cast(low, dtype)),
+            cast(high, dtype),
+        ),
+    )
 
 
 @rule("power")
@@ -262,17 +284,21 @@ def _power(b: Lowering, value: Value, x: Tensor, y: Tensor) -> Tensor:
     if dtype.kind != "f" and (dtype.kind != "i" or exponent not in (0, 1, 2, 3, 4)):
         raise Unsupported("power of whole numbers")
     if exponent is not None and float(exponent) in _SMALL_POWERS:
-        return elementwise(
-            b, value.shape, (x,), lambda base: _SMALL_POWERS[float(exponent)](cast(base, dtype))
-        ) if math.prod(value.shape) == x.size else _whole_power(b, value, x, y)
+        return (
+            elementwise(
+                b, value.shape, (x,), lambda base: _SMALL_POWERS[float(exponent)](cast(base, dtype))
+            )
+            if math.prod(value.shape) == x.size
+            else _whole_power(b, value, x, y)
+        )
     return _whole_power(b, value, x, y)
 
 
 def _whole_power(b: Lowering, value: Value, x: Tensor, y: Tensor) -> Tensor:
     dtype = value.dtype
-    return elementwise(b, value.shape, (x, y), lambda p, q: op(
-        "power", dtype, cast(p, dtype), cast(q, dtype)
-    ))
+    return elementwise(
+        b, value.shape, (x, y), lambda p, q: op("power", dtype, cast(p, dtype), cast(q, dtype))
+    )
 
 
 def _times(x: Expr, y: Expr) -> Expr:
@@ -292,7 +318,7 @@ _SMALL_POWERS: dict[float, Callable[[Expr], Expr]] = {
 
 
 def _whole(x: Expr, dtype: Any) -> Expr:
-    """A float as a whole number: what has no place there is the smallest one, as on most machines."""
+    """A float as a whole number: what has no place there is the smallest one, as on x86."""
     limit = const(2.0 ** (8 * dtype.itemsize - 1), x.dtype)
     fits = _compared("less", op("abs", x.dtype, op("trunc", x.dtype, x)), limit)
     return choice(fits, cast(x, dtype), const(np.iinfo(dtype).min, dtype))

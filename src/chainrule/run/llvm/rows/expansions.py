@@ -25,8 +25,8 @@ from chainrule.run.llvm.lowering import DTYPES
 from chainrule.run.llvm.program import SIMPLER, Program, Value
 from chainrule.run.llvm.rows.moves import axes_of
 from chainrule.transforms.loops import scan
-from chainrule.transforms.staging import sketching
 from chainrule.transforms.own_rules import BY_AUTHOR
+from chainrule.transforms.staging import sketching
 
 # Python's own numbers by the kind of their dtype. A whole number may be an index: 0 always fits.
 _NUMBERS: dict[str, Any] = {"f": 0.5, "i": 0, "b": True}
@@ -101,7 +101,7 @@ def _staged(
 def _elementwise(
     program: Program, compute: Callable[..., Any], args: Sequence[Value], attrs: Attrs
 ) -> Value:
-    """A computation on each element: it is run on numbers, and the shapes follow by broadcasting."""
+    """A computation on each element: it is run on numbers, and shapes follow by broadcasting."""
     examples = [_constant(a) if a.is_constant else _example(a, ()) for a in args]
     tape, known, result = _recorded(compute, args, attrs, examples)
     if not isinstance(result, Traced):
@@ -137,7 +137,8 @@ def _constant(a: Value) -> Any:
     return a.constant.item() if a.weak else a.constant[()]
 
 
-# ------------------------------------------------------------------------------- rules of the user's
+# ------------------------------------------------------------------------------ rules of the user's
+
 
 def _of_user(
     op: Primitive, program: Program, args: Sequence[Value], attrs: Attrs, shape: Any, dtype: Any
@@ -175,7 +176,7 @@ for _name in (
     expand(_name)
 
 
-# --------------------------------------------------------------------------------------- elementwise
+# -------------------------------------------------------------------------------------- elementwise
 
 
 def _logaddexp(x: Any, y: Any) -> Any:
@@ -256,7 +257,7 @@ expand("cosm1", lambda x: -2 * np.square(np.sin(0.5 * x)))
 expand("exp10", lambda x: np.power(10.0, x))
 
 
-# ------------------------------------------------------------------------------------------ of arrays
+# ---------------------------------------------------------------------------------------- of arrays
 
 
 def _var(x: Any, axis: Any = None, keepdims: bool = False, ddof: float = 0) -> Any:
@@ -306,7 +307,8 @@ def _tiled(x: Any, reps: Any) -> Any:
     reps, shape = ((1,) * (max(len(reps), len(shape)) - len(v)) + v for v in (reps, shape))
     apart = np.reshape(x, tuple([n for size in shape for n in (1, size)]))
     pairs = tuple([n for pair in zip(reps, shape, strict=True) for n in pair])
-    return np.reshape(np.broadcast_to(apart, pairs), tuple(map(math.prod, zip(reps, shape, strict=True))))
+    whole = tuple(map(math.prod, zip(reps, shape, strict=True)))
+    return np.reshape(np.broadcast_to(apart, pairs), whole)
 
 
 def _repeated(x: Any, repeats: int, axis: int) -> Any:
@@ -377,7 +379,11 @@ expand("pad", _padded)
 expand("fold", _folded)
 expand("cross", _crossed)
 expand("convolve", _convolved)
-expand("last_written", _last_written, unless=lambda *args: any(a.dtype == np.bool_ for a in args[1:]))
+expand(
+    "last_written",
+    _last_written,
+    unless=lambda _, *places: any(a.dtype == np.bool_ for a in places),
+)
 
 
 # ------------------------------------------------------------------------------------- running ones

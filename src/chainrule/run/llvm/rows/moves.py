@@ -89,10 +89,12 @@ def slice_of(x: Tensor, parts: Sequence[Any]) -> Tensor:
             offset += at * stride
 
     def move(index: Index) -> Index:
-        return tuple([
-            Affine(start) if k is None else _stepped(index[k], start, step)
-            for start, step, k in moves
-        ])
+        return tuple(
+            [
+                Affine(start) if k is None else _stepped(index[k], start, step)
+                for start, step, k in moves
+            ]
+        )
 
     return view(x, tuple(shape), move, steps, offset)
 
@@ -125,7 +127,7 @@ def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
     return tuple([a % ndim for a in (axis if isinstance(axis, tuple) else (axis,))])
 
 
-# ------------------------------------------------------------------------------- parts of a bundle
+# -------------------------------------------------------------------------------- parts of a bundle
 
 
 @rule("item")
@@ -160,11 +162,12 @@ def picked(b: Lowering, value: Value, x_shape: tuple[int, ...], arrays: Sequence
     several = np.broadcast_shapes(*[t.shape for t in arrays])
     shape: list[int] = []
     axes: list[tuple[str, Any]] = []  # for each axis of x: how its index is found
-    advanced = [k for k, part in enumerate(template) if part is not None and not isinstance(part, slice)]
+    basic = (slice, type(None))
+    advanced = [k for k, part in enumerate(template) if not isinstance(part, basic)]
     together = advanced[-1] - advanced[0] == len(advanced) - 1
     first: int | None = None if together else 0
     axis = 0
-    for k, part in enumerate(template):
+    for part in template:
         if part is None:
             shape.append(1)
             continue
@@ -226,9 +229,7 @@ def in_bounds(array: Tensor, value: Value, n: int) -> Any:
             raise Unsupported("an index out of bounds")
         if not numbers.size or numbers.min() >= 0:
             return lambda index: cast(array.at(index), np.int64)
-    return lambda index: op(
-        "wrap", np.int64, cast(array.at(index), np.int64), const(n, np.int64)
-    )
+    return lambda index: op("wrap", np.int64, cast(array.at(index), np.int64), const(n, np.int64))
 
 
 @rule("index")
@@ -244,7 +245,7 @@ def _index(b: Lowering, value: Value, x: Tensor, *arrays: Tensor) -> Tensor:
     return Tensor(shape, x.dtype, lambda index: x.at(find(index)), weight, depth)
 
 
-# -------------------------------------------------------------------------------- writing into parts
+# ------------------------------------------------------------------------------- writing into parts
 
 
 def written(

@@ -25,7 +25,7 @@ from chainrule.run.llvm.program import Value
 from chainrule.run.llvm.rows.contractions import contraction
 from chainrule.run.llvm.rows.moves import in_bounds, written, zeros
 
-# ----------------------------------------------------------------------------- diagonals and windows
+# ---------------------------------------------------------------------------- diagonals and windows
 
 
 def added(index: Any, other: Any) -> Any:
@@ -94,7 +94,8 @@ def _overlapped(b: Lowering, value: Value, x: Tensor) -> Tensor:
     target = zeros(b, value)
     written(
         b, target, x.shape,
-        lambda index: (*index[:axis], added(index[axis], index[-1]), *index[axis + 1 : -1]), x, "add",
+        lambda index: (*index[:axis], added(index[axis], index[-1]), *index[axis + 1 : -1]),
+        x, "add",
     )  # fmt: skip
     return of_buffer(target)
 
@@ -142,7 +143,8 @@ def _add_along(b: Lowering, value: Value, x: Tensor, places: Tensor) -> Tensor:
     target = zeros(b, value)
     written(
         b, target, x.shape,
-        lambda index: (*index[:axis], find(_lying(index, places.shape)), *index[axis + 1 :]), x, "add",
+        lambda index: (*index[:axis], find(_lying(index, places.shape)), *index[axis + 1 :]),
+        x, "add",
     )  # fmt: skip
     return of_buffer(target)
 
@@ -179,4 +181,5 @@ def _place_of_extreme(b: Lowering, value: Value, x: Tensor) -> Tensor:
         return op("where", np.int64, found, index_value(number), const(count, np.int64))
 
     numbers = Tensor(x.shape, np.int64, place, x.weight + 3, x.depth + 1)
-    return converted(b, reshaped(b, b.reduce(numbers, axes, "minimum", count), value.shape), value.dtype)
+    found = reshaped(b, b.reduce(numbers, axes, "minimum", count), value.shape)
+    return converted(b, found, value.dtype)
