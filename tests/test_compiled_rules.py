@@ -26,8 +26,8 @@ each_elementwise_row = pytest.mark.parametrize("name", list(ELEMENTWISE))
 each_structured_row = pytest.mark.parametrize("name", list(STRUCTURED))
 
 SPECIAL = [
-    0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 3.0, 1e-300, -1e-300, 5e-324, -5e-324, 1e-310, 700.0, 1e308, -1e308,
-    np.inf, -np.inf, np.nan,
+    0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 3.0, 1e-300, -1e-300, 5e-324, -5e-324, 1e-310, 700.0,
+    1e308, -1e308, np.inf, -np.inf, np.nan,
 ]  # fmt: skip
 
 
