@@ -29,6 +29,8 @@ _ON_STACK = 1 << 16
 # own that go on spinning for a while: beside these it takes more.
 _PARALLEL_FROM = 1_000_000
 _PARALLEL_BESIDE_BLAS = 40_000_000
+# Loops with fewer turns are not divided.
+_FEW_TURNS = 32
 _ALIGNED = 64
 _BITS = {"double": "d", "float": "s"}
 
@@ -60,7 +62,7 @@ class Code:
         self._places = {id(b): k + 2 for k, b in enumerate(self.slots)}
         self._partials: dict[int, list[tuple[Statement, Buffer]]] = {}
         self._uses_blas = any(isinstance(g, Call) and g.kind == "gemm" for g in self.groups)
-        self.parallel = [self._is_parallel(g) for g in self.groups]
+        self.parallel = [self._divided(g) for g in self.groups]
         for n, group in enumerate(self.groups):
             if isinstance(group, Call) and group.kind in ("loop", "scalars"):
                 group.data.prepare(module, f"{prefix}.{n}")
@@ -129,27 +131,43 @@ class Code:
 
     # ------------------------------------------------------------------------------------- functions
 
-    def _is_parallel(self, group: Group) -> bool:
+    def _divided(self, group: Group) -> Var | None:
+        """The loop whose turns are divided among threads, if that pays and may be done.
+
+        It is the outermost, or one further in where those around it are short and hold nothing else.
+        """
         if not isinstance(group, Loop) or self.module.target.threads < 2:
-            return False
-        var = group.var.here()
+            return None
         statements = group.statements()
         work = sum(s.weight * math.prod(v.extent for v in s.vars) for s in statements)
-        if work < (_PARALLEL_BESIDE_BLAS if self._uses_blas else _PARALLEL_FROM) or var.extent < 32:
-            return False
+        if work < (_PARALLEL_BESIDE_BLAS if self._uses_blas else _PARALLEL_FROM):
+            return None
+        around: list[Var] = []
+        loop = group
+        while loop.var.extent < _FEW_TURNS:
+            if len(loop.body) != 1 or not isinstance(loop.body[0], Loop):
+                return None
+            around.append(loop.var.here())
+            loop = loop.body[0]
+        var = loop.var.here()
         partials: list[tuple[Statement, Buffer]] = []
         for s in statements:
-            if any(isinstance(i, Expr) for i in s.index) or (s.combine and s.initial is None):
-                return False
-            if s.combine and any(
-                r and v.here() is var for v, r in zip(s.vars, s.reduced, strict=True)
-            ):
-                shape = (self.module.target.threads, *s.target.shape)
-                partials.append((s, Buffer("p", shape, s.target.dtype, "temporary")))
-                if s.target.size > 1 << 16:
-                    return False
+            if any(isinstance(i, Expr) for i in s.index):
+                return None
+            if s.combine is None:
+                continue
+            reduced = {v.here() for v, r in zip(s.vars, s.reduced, strict=True) if r}
+            own = any(isinstance(i, Affine) and i.is_var(var) for i in s.index)
+            if var not in reduced:
+                if not own or not reduced.isdisjoint(around):
+                    return None  # what one thread begins with, another would have filled already
+                continue
+            if s.initial is None or s.target.home is not None or s.target.size > 1 << 16:
+                return None
+            shape = (self.module.target.threads, *s.target.shape)
+            partials.append((s, Buffer("p", shape, s.target.dtype, "temporary")))
         self._partials[self.groups.index(group)] = partials
-        return True
+        return var
 
     def _main(self) -> None:
         segment = _Segment(self, 0)
@@ -168,13 +186,14 @@ class Code:
             name = f"{self.prefix}.g{n}"
             buffers = [b for b in _used(group) if self._in_memory(b)]
             self._function(name, group, buffers, self.parallel[n])
-            if self.parallel[n] and isinstance(group, Loop):
-                segment.parallel(name, group, buffers, self._partials[n])
+            divided = self.parallel[n]
+            if divided is not None:
+                segment.parallel(name, divided, buffers, self._partials[n])
             else:
                 segment.call(name, buffers)
         segment.end()
 
-    def _function(self, name: str, group: Any, buffers: Sequence[Buffer], parallel: bool) -> None:
+    def _function(self, name: str, group: Any, buffers: Sequence[Buffer], divided: Var | None) -> None:
         emitter = Emitter(self.module)
         emitter.silent = self.silent
         statements = group.statements() if isinstance(group, Loop) else group.body
@@ -183,10 +202,10 @@ class Code:
         for k, b in enumerate(buffers):
             emitter.pointers[id(b)] = f"%b{k}"
         parameters = ["ptr %status", *(f"ptr noalias %b{k}" for k in range(len(buffers)))]
-        if parallel:
+        if divided is not None:
             parameters += ["i64 %low", "i64 %high"]
-            emitter.loop(group, "%low", "%high")
-        elif isinstance(group, Loop):
+            emitter.divided = divided
+        if isinstance(group, Loop):
             emitter.loop(group)
         else:
             for s in group.body:
@@ -251,13 +270,12 @@ class _Segment:
         self.calls += 1
 
     def parallel(
-        self, name: str, group: Loop, buffers: Sequence[Buffer],
+        self, name: str, var: Var, buffers: Sequence[Buffer],
         partials: Sequence[tuple[Statement, Buffer]],
     ) -> None:  # fmt: skip
         """The turns of a loop divided among threads."""
         module = self.code.module
         threads = module.target.threads
-        var = group.var.here()
         self.calls += 1
         step = -(-var.extent // threads)
         step = -(-step // 16) * 16
@@ -331,7 +349,7 @@ class _Segment:
             value = op(s.combine, target.dtype, value, load(partial, (Affine(n), *index)))
         merged = Statement(target, variables, index, value)
         group: Any = loops_around(merged)
-        self.code._function(name, group, [target, partial], False)
+        self.code._function(name, group, [target, partial], None)
         self.call(name, [target, partial])
 
     def gemm(self, call: Call) -> None:

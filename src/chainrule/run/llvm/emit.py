@@ -40,6 +40,8 @@ class Module:
     def __init__(self, target: Target) -> None:
         self.target = target
         self.functions: list[str] = []
+        # Long straight code, which takes too long to be made better.
+        self.hasty: list[str] = []
         self.declarations: dict[str, None] = {}
         self.definitions: dict[str, str] = {}
         self.externals: dict[str, int] = {}
@@ -116,6 +118,8 @@ class Emitter:
         self.packed: dict[int, tuple[Buffer, int]] = {}
         self.packed_axis: dict[int, int] = {}
         self.packs: dict[int, str] = {}
+        # The loop of which each thread makes a part of the turns.
+        self.divided: Var | None = None
         self.silent: set[int] = set()
         self.written: set[int] = set()
         self._variables: dict[int, tuple[Expr, frozenset[int]]] = {}
@@ -789,25 +793,26 @@ class Emitter:
 
     # ---------------------------------------------------------------------------------------- loops
 
-    def loop(self, loop: Loop, low: str = "", high: str = "") -> None:
-        """A loop with everything in it, from ``low`` to ``high`` if not all of it."""
+    def loop(self, loop: Loop) -> None:
+        """A loop with everything in it; of the divided one, the turns from ``%low`` to ``%high``."""
         var = loop.var.here()
         inner = [item for item in loop.body if isinstance(item, Loop)]
         statements = loop.statements()
         lanes = self._lanes(loop, inner, statements)
         self.module.widths[id(loop)] = lanes
-        if lanes == 1 and self._may_unroll(loop, inner, statements) and not low:
+        divided = var is self.divided
+        if lanes == 1 and not divided and self._may_unroll(loop, inner, statements):
             self._begin(loop, statements, 1)
             for k in range(var.low, var.high):
                 self._turn(loop, k)
             self._end(loop, statements, 1)
             return
-        lows, highs = low or str(var.low), high or str(var.high)
+        low, high = ("%low", "%high") if divided else (str(var.low), str(var.high))
         self._begin(loop, statements, lanes)
         if lanes == 1:
-            self._turns(loop, lows, highs, 1)
+            self._turns(loop, low, high, 1)
         else:
-            self._vector_turns(loop, lows, highs, lanes)
+            self._vector_turns(loop, low, high, lanes)
         self._end(loop, statements, lanes)
 
     def _vector_turns(self, loop: Loop, low: str, high: str, lanes: int) -> None:
