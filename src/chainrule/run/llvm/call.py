@@ -4,8 +4,8 @@ A compiled function is called through a function of CPython's own kind, made her
 It compares the arguments with what the code was compiled for, puts addresses of arrays and values
 of numbers where the code expects them, runs it without the interpreter lock, and makes the result.
 What was compiled is described by tables, so this function is the same for all. Whatever it does not
-know (a subclass, an array with strides, another shape) it leaves to Python by giving an object that
-says so.
+know (a subclass, another shape, a class that is a pytree) it leaves to Python by giving an object
+that says so.
 
 It needs CPython with its lock on a 64-bit machine, and says so: ``available()``.
 """
@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.tree import _children, _sorted_keys
+from chainrule.tree import _REGISTERED, _children, _sorted_keys
 
 _WORD = 8
 _ALIGNED = 64
@@ -209,8 +209,8 @@ class Arguments:
     def tree(self, value: Any, register: int) -> None:
         """Rows for a value and for its parts, in the order of the leaves of a tree."""
         kind = type(value)
-        if kind is tuple or kind is list:
-            self._parts(_TUPLE if kind is tuple else _LIST, kind, value, register, 0)
+        if isinstance(value, tuple | list) and kind not in _REGISTERED:
+            self._parts(_TUPLE if isinstance(value, tuple) else _LIST, kind, value, register, 0)
         elif kind is dict:
             keys = self.plan.table([self.plan.address(key) for key in value])
             first = self._row(_DICT, register, dict, len(value), keys)
@@ -678,8 +678,6 @@ def _code() -> Any:
             w.unless(f"icmp eq i64 {w.word(x, _DTYPE)}, {b}", miss)
             rank = w.put(f"zext i32 {w.word(x, _NDIM, 'i32')} to i64")
             w.unless(f"icmp eq i64 {rank}, {c}", miss)
-            flags = w.put(f"and i32 {w.word(x, _FLAGS, 'i32')}, {_WANTED_FLAGS}")
-            w.unless(f"icmp eq i32 {flags}, {_WANTED_FLAGS}", miss)
             shape, wanted = w.word(x, _SHAPE, "ptr"), w.put(f"inttoptr i64 {d} to ptr")
             with w.loop(rank) as k:
                 offset = w.times(k, _WORD)
@@ -733,14 +731,37 @@ def _code() -> Any:
         w.store(array, objects, w.times(i, _WORD), "ptr")
         w.store(w.word(array, _DATA), room, w.times(w.word(row, 3 * _WORD), _WORD))
 
-    # The arrays that are given stay while the lock is away.
+    # The arrays that are given stay while the lock is away; those that do not lie row after row are
+    # copied.
     held, held_count = of_plan(_HELD, "ptr"), of_plan(_HELD_COUNT)
+    owned = w.variable()
+    w.do(f"store i64 0, ptr {owned}")
     with w.loop(held_count) as i:
         row = w.at(held, w.times(i, 2 * _WORD))
         offset = w.times(w.word(row, 0), _WORD)
         array = w.word(registers, offset, "ptr")
+        flags = w.put(f"and i32 {w.word(array, _FLAGS, 'i32')}, {_WANTED_FLAGS}")
+        as_it_is, copied, known = w.label(), w.label(), w.label()
+        lies_well = w.put(f"icmp eq i32 {flags}, {_WANTED_FLAGS}")
+        w.do(f"br i1 {lies_well}, label %{as_it_is}, label %{copied}")
+        w.here(as_it_is)
         w.call("Py_IncRef", array)
+        w.go(known)
+        w.here(copied)
+        copy = w.call("PyArray_NewCopy", array, "0")
+        w.unless(f"icmp ne ptr {copy}, null", "let_go")
+        w.store(copy, registers, offset, "ptr")
+        w.go(known)
+        w.here(known)
+        array = w.word(registers, offset, "ptr")
+        w.do(f"store i64 {w.add(i, 1)}, ptr {owned}")
         w.store(w.word(array, _DATA), room, w.times(w.word(row, _WORD), _WORD))
+
+    def release() -> None:
+        with w.loop(w.put(f"load i64, ptr {owned}")) as i:
+            row = w.at(held, w.times(i, 2 * _WORD))
+            w.call("Py_DecRef", w.word(registers, w.times(w.word(row, 0), _WORD), "ptr"))
+
     status = of_plan(_STATUS)
     w.store("0", room, status)
     steps, step_count = of_plan(_STEPS, "ptr"), of_plan(_STEP_COUNT)
@@ -753,9 +774,7 @@ def _code() -> Any:
         w.do(f"call void {step}(ptr {room})")
     with w.when(f"icmp ne i64 {unlocked}, 0"):
         w.call("PyEval_RestoreThread", w.put(f"load ptr, ptr {thread}"))
-    with w.loop(held_count) as i:
-        row = w.at(held, w.times(i, 2 * _WORD))
-        w.call("Py_DecRef", w.word(registers, w.times(w.word(row, 0), _WORD), "ptr"))
+    release()
 
     # Whether all was as the recording has it.
     drop = "drop"
@@ -856,6 +875,9 @@ def _code() -> Any:
     w.do(f"ret ptr {w.put(f'load ptr, ptr {result}')}")
 
     # There was no memory, or Python's part of the result has raised an error.
+    w.here("let_go")
+    release()
+    w.go(failed)
     w.here(undo)
     with w.loop(w.put(f"load i64, ptr {top}")) as i:
         w.call("Py_DecRef", w.word(stack, w.times(i, _WORD), "ptr"))
