@@ -162,6 +162,25 @@ def detached(x, xs):
     return cr.scan(lambda s, t: (s + t * cr.stop_gradient(np.sin(s)), s), x, xs)
 
 
+def newton(a):
+    return cr.while_loop(lambda r: abs(r * r - a) > 1e-13 * a, lambda r: (r + a / r) / 2, a)
+
+
+def pair(a):
+    def more(state):
+        return (state[0] < 40) & (state[2] < 9)
+
+    x, y, _ = cr.while_loop(
+        more, lambda s: (s[0] * 1.5 + s[1], np.sin(s[1]) + a, s[2] + 1), (a, a * a, 0)
+    )
+    return x * y
+
+
+def of_arrays(a):
+    x = a * np.arange(1.0, 41.0)
+    return np.sum(cr.while_loop(lambda v: np.max(v) < 100, lambda v: v[::-1] * 1.1 + v * a, x))
+
+
 LOOPS = [
     last_value, given_and_last, what_is_carried_is_given, what_was_carried_is_given, given_alone,
     exchanged, shifted_on, taken_through, from_outside, trees, counted, branched, chosen, nested,
@@ -223,14 +242,33 @@ def test_a_gradient_of_a_compiled_loop_is_that_of_the_loop(f):
 
 @each_loop
 def test_a_batch_of_a_loop_is_compiled(f):
-    if f is with_roots:
-        pytest.skip("how long a batch of while_loops runs is not known inside of another loop")
     many = cr.vmap(cr.grad(total(f)), in_axes=(0, None))
     x, xs = np.array([0.2, 0.5, -0.8]), data(4)[1]
     expected = [cr.grad(total(f))(value, xs) for value in x]
-    jitted = cr.jit(many)
-    assert_alike(jitted(x, xs), np.array(expected))
+    assert_alike(compiled(many, x, xs), np.array(expected))
     assert_alike(cr.vmap(cr.jit(cr.grad(total(f))), in_axes=(0, None))(x, xs), np.array(expected))
+
+
+@pytest.mark.parametrize("f", [newton, pair, of_arrays], ids=lambda f: f.__name__)
+def test_a_batch_of_loops_of_unknown_length_is_one_loop(f):
+    a = np.array([2.0, 1.0, 300.0, 1e-3, 7.0])
+    many = cr.jit(cr.vmap(cr.value_and_grad(f)))
+    for batch in (a, a * 3, a / 1000):
+        with np.errstate(all="ignore"):
+            expected = [cr.value_and_grad(f)(value) for value in batch]
+        assert_alike(many(batch), tuple(np.array(part) for part in zip(*expected, strict=True)))
+    (code,) = code_of(many)
+    assert code.lowering.numpy == []
+
+
+@each_loop
+def test_a_thousand_steps_of_a_batch_need_no_more_code_than_ten(f):
+    slope = cr.vmap(cr.grad(total(f)), in_axes=(0, None))
+    short, long = cr.jit(slope), cr.jit(slope)
+    x = np.array([0.2, 0.5, -0.8])
+    short(x, data(10)[1]), long(x, data(1000)[1])
+    (a,), (b,) = code_of(short), code_of(long)
+    assert len(b.library.text) < 1.3 * len(a.library.text)
 
 
 @each_loop
@@ -389,25 +427,6 @@ def test_calls_do_not_remember_each_other():
 
 
 # ------------------------------------------------------------------------- loops of unknown length
-
-
-def newton(a):
-    return cr.while_loop(lambda r: abs(r * r - a) > 1e-13 * a, lambda r: (r + a / r) / 2, a)
-
-
-def pair(a):
-    def more(state):
-        return (state[0] < 40) & (state[2] < 9)
-
-    x, y, _ = cr.while_loop(
-        more, lambda s: (s[0] * 1.5 + s[1], np.sin(s[1]) + a, s[2] + 1), (a, a * a, 0)
-    )
-    return x * y
-
-
-def of_arrays(a):
-    x = a * np.arange(1.0, 41.0)
-    return np.sum(cr.while_loop(lambda v: np.max(v) < 100, lambda v: v[::-1] * 1.1 + v * a, x))
 
 
 @pytest.mark.parametrize("f", [newton, pair, of_arrays], ids=lambda f: f.__name__)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.errors import ArgumentsError, TraceError
+from chainrule.errors import ArgumentsError
 from chainrule.graph.bundle import Bundle
 from chainrule.graph.fronts import innermost
 from chainrule.graph.operand import Operand, bind, concrete
@@ -27,6 +27,7 @@ from chainrule.transforms.staging import (
     linear_parts,
     over_batch,
     placed,
+    run_on_batch,
     shortened,
     stage,
     value_of,
@@ -297,7 +298,37 @@ def _only_floats(values: Sequence[Any]) -> list[Any]:
     return [v for v in values if is_float(v)]
 
 
-SCAN = composite("scan", _scanned, _push_scan, _pull_scan)
+def _scan_of_batch(row: Any, size: int, args: Any, batched: Any, attrs: Any) -> Any:
+    """A batch of loops in a computation is one loop of batches."""
+    if not any(isinstance(a, Operand) for a in args):
+        return run_on_batch(row, size, args, batched, attrs)
+    body, carried = attrs["body"], attrs["carried"]
+    outside, state, series = _split(args, attrs)
+    outer, _, along = _split(batched, attrs)
+    run = over_batch(body, size, [*outer, *[True] * carried, *along])
+
+    def step(state: Any, x: Any) -> Any:
+        results = run(*outside, *state, *x)
+        return results[:carried], (results[carried:], list(state))
+
+    step.recomputed = attrs.get("recomputed", False)  # type: ignore[attr-defined]
+    xs = [np.swapaxes(x, 0, 1) if b else x for x, b in zip(series, along, strict=True)]
+    final, (ys, before) = scan(
+        step, _stacks(state, batched[len(outside) :], size), xs,
+        length=None if series else attrs["count"], reverse=attrs["backwards"],
+    )  # fmt: skip
+    return Bundle((*final, *(np.swapaxes(y, 0, 1) for y in (*ys, *before))))
+
+
+def _stacks(values: Sequence[Any], batched: Sequence[bool], size: int) -> list[Any]:
+    """Each of the values for the whole batch."""
+    return [
+        v if b else np.broadcast_to(v, (size, *shape_of(v)))
+        for v, b in zip(values, batched[: len(values)], strict=True)
+    ]
+
+
+SCAN = composite("scan", _scanned, _push_scan, _pull_scan, _scan_of_batch)
 
 
 def fori_loop(lower: int, upper: int, body_fun: Callable[[Any, Any], Any], init_val: Any) -> Any:
@@ -344,8 +375,13 @@ def while_loop(
     used = (*body.outside, *test.outside, *state)
     if explained(used) or not any(isinstance(v, Operand) for v in used):
         return _while_plainly(cond_fun, body_fun, init_val)
-    results = bind(WHILE, used, {"body": body, "test": test})
-    return rebuild(items(results, 2 * len(state) + 1)[: len(state)])
+    return rebuild(_bound(body, test, state)[: len(state)])
+
+
+def _bound(body: Staged, test: Staged, state: Sequence[Any]) -> list[Any]:
+    """The last values, those before each turn, and whether each turn counted."""
+    results = bind(WHILE, (*body.outside, *test.outside, *state), {"body": body, "test": test})
+    return items(results, 2 * len(state) + 1)
 
 
 def _while_plainly(cond_fun: Any, body_fun: Any, init_val: Any) -> Any:
@@ -371,11 +407,6 @@ def _looped(*args: Any, body: Staged, test: Staged) -> Bundle:
         (go_on,) = (np.bool_(True),) if once else test(*asked, *state)
         known = concrete(go_on)
         for_all = not isinstance(known, Operand)
-        if not for_all and isinstance(_every_value(known), Operand):
-            raise TraceError(
-                "while_loop of a batch (vmap) inside the body of another loop: how long it runs is "
-                "not known while the body is recorded.\nTake vmap of the whole loop instead."
-            )
         if not (known if for_all else np.any(_every_value(known))):
             break
         history.append(state)
@@ -471,7 +502,35 @@ def _pull_while(cotangent: Any, args: Any, out: Any, attrs: Any) -> list[Any]:
     return placed([*sums, *(ct_state[i] for i in moving)], where, len(args))
 
 
-WHILE = composite("while_loop", _looped, _push_while, _pull_while)
+def _while_of_batch(row: Any, size: int, args: Any, batched: Any, attrs: Any) -> Any:
+    """A batch of loops that is only recorded is one loop, until each has come to its end."""
+    if not any(isinstance(_every_value(a), Operand) for a in args):
+        return run_on_batch(row, size, args, batched, attrs)
+    body, test = attrs["body"], attrs["test"]
+    first, second = len(body.outside), len(body.outside) + len(test.outside)
+    outside, asked, count = args[:first], args[first:second], len(args) - second
+    run = over_batch(body, size, [*batched[:first], *[True] * count])
+    ask = over_batch(test, size, [*batched[first:second], *[True] * count])
+
+    def step(values: Sequence[Any]) -> list[Any]:
+        *state, on = values
+        new = [
+            np.where(np.reshape(on, (size, *[1] * (np.ndim(n) - 1))), n, s)
+            for n, s in zip(run(*outside, *state), state, strict=True)
+        ]
+        return [*new, *ask(*asked, *new)]
+
+    state = _stacks(args[second:], batched[second:], size)
+    state += ask(*asked, *state)
+    found = _bound(
+        stage(step, (state,)), stage(lambda values: [np.any(values[-1])], (state,)), state
+    )
+    # Whether each one still ran is what was carried last.
+    kept = [np.swapaxes(f, 0, 1) for f in found[count + 1 : -1]]
+    return Bundle((*found[:count], *kept))
+
+
+WHILE = composite("while_loop", _looped, _push_while, _pull_while, _while_of_batch)
 
 
 # -------------------------------------------------------------------------------------------- cond

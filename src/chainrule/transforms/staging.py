@@ -177,11 +177,12 @@ def composite(
     """A primitive made of others: it computes a batch by being run on batched values."""
     return Primitive(
         name, evaluate, (Custom(push, pull, joint=True),), Notation(name, rf"\mathrm{{{name}}}"),
-        elementwise=False, structure="program", batch=batch or _run_on_batch,
+        elementwise=False, structure="program", batch=batch or run_on_batch,
     )  # fmt: skip
 
 
-def _run_on_batch(row: Primitive, size: int, args: Any, batched: Any, attrs: Any) -> Any:
+def run_on_batch(row: Primitive, size: int, args: Any, batched: Any, attrs: Any) -> Any:
+    """A composite of a batch: what it does is done to batched values."""
     return Bundle(over_batch(lambda *values: row.evaluate(*values, **attrs), size, batched)(*args))
 
 
