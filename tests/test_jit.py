@@ -169,6 +169,17 @@ def test_what_numpy_has_to_do_is_done_between(caller):
     agrees(lambda x: np.sort(x * 2)[::-1] + 1, A)
 
 
+def test_an_error_of_numpy_on_the_way_is_raised(caller):
+    compiled = agrees(lambda x, y: np.linalg.inv(x * 2) + np.sin(y), np.eye(3), np.ones(3))
+    x, y = np.zeros((3, 3)), np.ones(6)[::2]
+    counts = sys.getrefcount(x), sys.getrefcount(y)
+    for _ in range(20):
+        with pytest.raises(np.linalg.LinAlgError, match="Singular"):
+            compiled(x, y)
+    assert (sys.getrefcount(x), sys.getrefcount(y)) == counts
+    same(compiled(np.eye(3), y), np.eye(3) / 2 + np.sin(y))
+
+
 def test_subclasses_and_complex_numbers_run_as_they_are():
     agrees(lambda x: x * 2, 1 + 2j)
     assert cr.jit(lambda x: x * 2)(2**70) == 2**71

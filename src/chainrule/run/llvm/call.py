@@ -349,7 +349,7 @@ def entry(
     Raises:
         Unsuited: There is something in it that only Python can do.
     """
-    if not available() or not executable.compiled_whole:
+    if not available():
         raise Unsuited
     plan = Plan()
     words = plan.words
@@ -426,7 +426,8 @@ def entry(
     words[_CHECK_COUNT] = len(asked.rows)
     words[_HELD], words[_HELD_COUNT] = plan.table(data_of), len(held)
     words[_OUTPUTS], words[_OUTPUT_COUNT] = plan.table(outputs), len(arrays)
-    words[_STEPS] = plan.table([_signed(a) for a in executable.steps])
+    steps = [(0, s) if isinstance(s, int) else (1, plan.address(s)) for s in executable.steps]
+    words[_STEPS] = plan.table([_signed(n) for step in steps for n in step])
     words[_STEP_COUNT] = len(executable.steps)
     words[_GUARDS], words[_GUARD_COUNT] = plan.table(checks), len(guards)
     words[_BUILD] = plan.table([_signed(n) for row in built.rows for n in row])
@@ -770,8 +771,27 @@ def _code() -> Any:
     with w.when(f"icmp ne i64 {unlocked}, 0"):
         w.do(f"store ptr {w.call('PyEval_SaveThread')}, ptr {thread}")
     with w.loop(step_count) as i:
-        step = w.word(steps, w.times(i, _WORD), "ptr")
+        row = w.at(steps, w.times(i, 2 * _WORD))
+        step = w.word(row, _WORD, "ptr")
+        code, python, done = w.label(), w.label(), w.label()
+        compiled = w.put(f"icmp eq i64 {w.word(row, 0)}, 0")
+        w.do(f"br i1 {compiled}, label %{code}, label %{python}")
+        w.here(code)
         w.do(f"call void {step}(ptr {room})")
+        w.go(done)
+        w.here(python)  # a function of the address of the frame
+        with w.when(f"icmp ne i64 {unlocked}, 0"):
+            w.call("PyEval_RestoreThread", w.put(f"load ptr, ptr {thread}"))
+        number = w.call("PyLong_FromLongLong", w.put(f"ptrtoint ptr {room} to i64"))
+        w.unless(f"icmp ne ptr {number}, null", "let_go")
+        made = w.call("PyObject_CallFunctionObjArgs", step, number, "null")
+        w.call("Py_DecRef", number)
+        w.unless(f"icmp ne ptr {made}, null", "let_go")
+        w.call("Py_DecRef", made)
+        with w.when(f"icmp ne i64 {unlocked}, 0"):
+            w.do(f"store ptr {w.call('PyEval_SaveThread')}, ptr {thread}")
+        w.go(done)
+        w.here(done)
     with w.when(f"icmp ne i64 {unlocked}, 0"):
         w.call("PyEval_RestoreThread", w.put(f"load ptr, ptr {thread}"))
     release()

@@ -45,8 +45,8 @@ class Executable:
         input_slots: Where in the frame the address of each input goes.
         result_slots: The same for the results, each with its shape and dtype.
         workspace: How many bytes the code needs besides.
-        compiled_whole: Whether NumPy performs none of it.
-        steps: Addresses of the functions to call in turn, if so.
+        steps: What is called in turn with the address of the frame: addresses of machine code, and
+            functions of Python that let NumPy do something.
         long: Whether it takes long enough for other threads to run meanwhile.
     """
 
@@ -59,14 +59,13 @@ class Executable:
         self.module = Module(host())
         self.code = Code(self.lowering, self.module)
         self.library = Library(self.module)
-        self._steps: list[Any] = [
-            self.library.address(s) if isinstance(s, str) else s for s in self.code.segments
-        ]
-        self.compiled_whole = not any(isinstance(s, Call) for s in self._steps)
-        self.steps: list[int] = self._steps if self.compiled_whole else []
-        self._steps = [_FUNCTION(s) if isinstance(s, int) else s for s in self._steps]
         self.workspace: int = self.code.workspace
         places = {id(b): k + 2 for k, b in enumerate(self.code.slots)}
+        self.steps: list[Any] = [
+            self.library.address(s) if isinstance(s, str) else _ByNumpy(s, places)
+            for s in self.code.segments
+        ]
+        self._calls = [_FUNCTION(s) if isinstance(s, int) else s for s in self.steps]
         self.frame = np.zeros(len(self.code.slots) + 2, np.uintp)
         for b in self.code.slots:
             if b.kind == "constant":
@@ -114,11 +113,8 @@ class Executable:
         room = self._room()
         frame[0] = room[0].ctypes.data + room[1]
         where = frame.ctypes.data
-        for step in self._steps:
-            if isinstance(step, Call):
-                self._by_numpy(step, given, results, room)
-            else:
-                step(where)
+        for step in self._calls:
+            step(where)
         with self._lock:
             if len(self._rooms) < 2:
                 self._rooms.append(room)
@@ -126,37 +122,44 @@ class Executable:
             raise OutOfBounds
         return results
 
-    def _by_numpy(
-        self, call: Call, given: Sequence[Any], results: Sequence[Any], room: tuple[Any, int]
-    ) -> None:
-        """An operation that has no code of ours."""
-        known = {id(b): a for b, a in zip(self.lowering.inputs, given, strict=True)}
-        known |= {id(b): a for b, a in zip(self.lowering.results, results, strict=True)}
 
-        def array(b: Buffer, shape: tuple[int, ...]) -> Any:
-            if id(b) in known:
-                return known[id(b)].reshape(shape)
-            if b.kind == "constant":
-                return b.array.reshape(shape)
-            start = room[1] + b.slot
-            part = room[0][start : start + math.prod(shape) * b.itemsize]
-            return part.view(b.dtype).reshape(shape)
+class _ByNumpy:
+    """An operation that has no code of ours, on arrays in the memory of a run."""
 
-        value, operands = call.data
-        args = [array(*o)[()] if isinstance(o, tuple) else o for o in operands]
+    def __init__(self, call: Call, places: dict[int, int]) -> None:
+        self.value, self.operands = call.data
+        self.writes = call.writes
+        self.places = places
+
+    def __call__(self, frame: int) -> None:
+        """Perform it, for the run whose frame is at this address."""
+        args = [
+            self._array(frame, *operand)[()] if isinstance(operand, tuple) else operand
+            for operand in self.operands
+        ]
+        op = self.value.op
         with np.errstate(all="ignore"):
-            found = value.op.evaluate(*args, **value.attrs)
-        parts = found if value.parts is not None else (found,)
-        for b, part in zip(call.writes, parts, strict=True):
+            found = op.evaluate(*args, **self.value.attrs)
+        parts = found if self.value.parts is not None else (found,)
+        for b, part in zip(self.writes, parts, strict=True):
             if np.shape(part) != b.shape:
-                raise AssertionError(f"{value.op.name} gave {np.shape(part)} instead of {b.shape}")
-            array(b, b.shape)[...] = part
+                raise AssertionError(f"{op.name} gave {np.shape(part)} instead of {b.shape}")
+            self._array(frame, b, b.shape)[...] = part
+
+    def _array(self, frame: int, b: Buffer, shape: tuple[int, ...]) -> Any:
+        if not b.size:
+            return np.empty(shape, b.dtype)
+        place = self.places.get(id(b))
+        word = ctypes.c_size_t.from_address(frame + 8 * (place or 0)).value
+        address = word if place is not None else word + b.slot
+        memory: Any = (ctypes.c_char * (b.size * b.itemsize)).from_address(address)
+        return np.frombuffer(memory, b.dtype).reshape(shape)
 
 
 def _work(group: Any) -> float:
     """Roughly how many additions a group takes."""
     if isinstance(group, Call):
-        return group.weight or math.inf
+        return 0.0 if group.kind == "numpy" else group.weight or math.inf
     statements = group.statements() if isinstance(group, Loop) else group.body
     assert isinstance(group, Loop | Straight)
     return sum(s.weight * math.prod(v.extent for v in s.vars) for s in statements)
