@@ -18,6 +18,7 @@ import chainrule as cr
 if importlib.util.find_spec("llvmlite") is None:
     pytest.skip("there is no compiler", allow_module_level=True)
 
+from chainrule.run.llvm import rerolling
 from chainrule.run.llvm.rerolling import Run, Section, runs_of
 
 
@@ -152,9 +153,9 @@ def program(seed: int) -> tuple[Callable[..., Any], int]:
         a, b, c = (int(k) for k in random.integers(0, count, 3))
         return name, a, b, c, float(random.uniform(0.2, 1.2)), int(random.integers(1, 4))
 
-    bodies = [[step() for _ in range(int(random.integers(1, 9)))] for _ in range(3)]
-    turns = [int(random.integers(0, 60)) for _ in bodies]
-    between = [[step() for _ in range(int(random.integers(0, 30)))] for _ in bodies]
+    bodies = [[step() for _ in range(int(random.integers(1, 6)))] for _ in range(2)]
+    turns = [int(random.integers(0, 30)) for _ in bodies]
+    between = [[step() for _ in range(int(random.integers(0, 12)))] for _ in bodies]
     odd = int(random.integers(5, 40))
 
     def once(values: list[Any], start: list[Any], k: int, work: Any) -> None:
@@ -189,12 +190,74 @@ def program(seed: int) -> tuple[Callable[..., Any], int]:
     return f, count
 
 
-@pytest.mark.parametrize("seed", range(24))
-def test_random_programs_give_the_same_bits(seed: int) -> None:
+@pytest.mark.parametrize("seed", range(16))
+def test_random_programs_give_the_same_bits(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     f, count = program(seed)
     start = np.random.default_rng(seed).uniform(-1, 1, count).tolist()
     agrees(f, *start)
-    agrees(cr.grad(f, argnums=tuple(range(count))), *start)
+    slopes = cr.grad(f, argnums=tuple(range(count)))
+    np.testing.assert_allclose(cr.jit(slopes)(*start), slopes(*start), rtol=1e-11, atol=1e-13)
+    rolled = cr.jit(slopes)(*start)
+    monkeypatch.setattr(rerolling, "_LEAST", 1 << 40)
+    np.testing.assert_array_equal(rolled, cr.jit(slopes)(*start))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_long_straight_code_gives_the_same_bits(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    work = random.integers(0, 5, (1500, 3)).tolist()
+
+    def f(*start: Any) -> Any:
+        values = list(start)
+        for kind, a, b in work:
+            x, y = values[a], values[b]
+            z = (x + y, x - 0.5 * y, x * y + 0.1, x / (1.0 + y * y), np.sin(x))[kind]
+            values[a] = z / (1.0 + z * z)
+        for _ in range(40):
+            values[0] = values[0] * 0.9 + values[1]
+        return sum(values)
+
+    agrees(f, *random.uniform(-1, 1, 5).tolist(), exact=False)
+    parts = cr.jit(f).lower(*random.uniform(-1, 1, 5).tolist())._executable.library.parts
+    assert [effort for _, effort in parts] == [2, 0]
+
+
+def test_a_recursion_that_repeats_itself_is_recorded_once() -> None:
+    calls = 0
+
+    def ways(x: Any, n: int) -> Any:
+        nonlocal calls
+        calls += 1
+        return x if n < 2 else ways(x, n - 1) * 0.5 + ways(x, n - 2) * x
+
+    def f(x: Any) -> Any:
+        return ways(x, 11)
+
+    for g in (f, cr.grad(f), cr.grad(cr.grad(f))):
+        np.testing.assert_allclose(cr.jit(g)(0.7), g(0.7), rtol=1e-12)
+    assert calls > 500
+    lengths = [len(cr.jit(g).lower(0.7)._executable.lowering.values) for g in (f, cr.grad(f))]
+    assert max(lengths) < 200
+
+
+def test_zeros_of_both_signs_are_two_numbers() -> None:
+    def f(x: Any) -> Any:
+        return np.copysign(1.0, x * 0.0) + 2 * np.copysign(1.0, x * -0.0)
+
+    agrees(f, 1.0)
+
+
+def test_an_array_that_was_assigned_to_is_another_one() -> None:
+    def f(x: Any) -> Any:
+        a = np.zeros_like(x)
+        a[0] = x[1]
+        before = a[0] * 2.0
+        a[0] = x[0] * 3.0
+        return before + a[0] * 2.0
+
+    x = np.array([0.7, 1.1])
+    agrees(f, x)
+    agrees(cr.grad(f), x)
 
 
 def naive(tokens: list[int], places: list[int], run: Run) -> bool:

@@ -108,10 +108,21 @@ class Traced(Operand):
         """The value and the arguments to be recorded; without these, the value is the result."""
         level = self.level
         tape = self.tape
-        if tape.special:
+        if tape.asking:
             args = tape.looked_at(primitive, args)
+        key: Any = None
+        merged: Any = tape.merged
+        if merged is not None and primitive.recorded:
+            key = _identity(primitive, args, attrs, level)
+            if key is not None:
+                same = merged.get(key)
+                if same is not None:
+                    return same, None
         if tape.staged:
-            return self._stage(primitive, args, attrs), None
+            record = self._stage(primitive, args, attrs)
+            if key is not None and type(record.value) in NUMBERS:
+                merged[key] = record
+            return record, None
         values = []
         kept = True
         below: Operand | None = None  # the innermost of the computations around this one
@@ -139,14 +150,29 @@ class Traced(Operand):
             return value, None
         if not kept:
             args = tuple([a if type(a) is Traced and a.level == level else _kept(a) for a in args])
+        if key is not None and type(example(value)) in NUMBERS:
+            if type(value) not in PLAIN:
+                tape.plain = False
+            merged[key] = record = Traced(tape, value, primitive, args, attrs)
+            return record, None
         return value, args
 
-    def _stage(self, primitive: Primitive, args: tuple[Any, ...], attrs: Attrs) -> Any:
+    def _stage(self, primitive: Primitive, args: tuple[Any, ...], attrs: Attrs) -> Traced:
         """Record everything, also conditions and whole numbers: the next run has other values."""
-        value = primitive.evaluate(*map(example, args), **attrs)
         level = self.level
-        kept = [a if type(a) is Traced and a.level == level else _kept(a) for a in args]
-        return Traced(self.tape, value, primitive, tuple(kept), attrs)
+        values = []
+        for a in args:
+            kind = type(a)
+            if kind is Traced and a.level == level:
+                a = a.value
+                kind = type(a)
+            elif kind not in NUMBERS:
+                args = tuple(
+                    [b if type(b) is Traced and b.level == level else _kept(b) for b in args]
+                )
+            values.append(a if kind in PLAIN else example(a))
+        value = primitive.evaluate(*values, **attrs) if attrs else primitive.evaluate(*values)
+        return Traced(self.tape, value, primitive, args, attrs)
 
     @property
     def transparent(self) -> bool:
@@ -181,7 +207,10 @@ class Traced(Operand):
         return f"Traced({self.value!r})"
 
     def __format__(self, spec: str) -> str:
-        return format(self.value, spec) if spec else repr(self)
+        if not spec:
+            return repr(self)
+        # Digits can be read back as a number: a recording has to count on them.
+        return format(self.value if self.tape.assumed is None else self.tape.assume(self), spec)
 
     def __bool__(self) -> bool:
         if not self.transparent:
@@ -255,8 +284,8 @@ class Tape:
     """
 
     __slots__ = (
-        "_closed", "_instead", "_watch", "assumed", "branching", "cuts", "level", "plain", "record",
-        "records", "special", "staged",
+        "_closed", "_instead", "_watch", "asking", "assumed", "branching", "cuts", "level",
+        "merged", "plain", "record", "records", "special", "staged",
     )  # fmt: skip
 
     def __init__(self, recorder: Recorder | None = None, staged: bool = False) -> None:
@@ -273,8 +302,13 @@ class Tape:
         self._closed = False
         self._watch: Watch | None = None
         self._instead: Callable[[Operand], Any] | None = None
-        # Whether it is staged, or any of the three above is set: one question for every operation
-        # instead of four.
+        # The records of numbers by what they are computed of, where a computation is recorded to be
+        # compiled: what is written twice then stands once, and so does its derivative. A recursion
+        # that comes to the same again and again is as short as if it had remembered.
+        self.merged: dict[Any, Traced] | None = None
+        # Whether any of the first three above is set, and whether it is besides staged or merges:
+        # one question for every operation instead of five.
+        self.asking = False
         self.special = staged
         # Whether all values are arrays and numbers for certain, and no operands of the computations
         # around this one.
@@ -316,9 +350,15 @@ class Tape:
         self.assumed.append((record.index, record.value))
         return record.value
 
+    def merge(self) -> None:
+        """From here on, record a number once that is computed of the same."""
+        if self.record is None:
+            self.merged = {}
+            self._settle()
+
     def _settle(self) -> None:
-        set_any = self._closed or self._watch is not None or self._instead is not None
-        self.special = self.staged or set_any
+        self.asking = self._closed or self._watch is not None or self._instead is not None
+        self.special = self.staged or self.asking or self.merged is not None
 
     def looked_at(self, primitive: Primitive, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """The arguments of an operation after the questions that are rarely asked."""
@@ -334,6 +374,8 @@ class Tape:
 
     def input(self, value: Any) -> Traced:
         """A new independent variable; an array is copied, as its owner may change it."""
+        if type(value) is Traced and value.tape.merged is not None and self.merged is None:
+            self.merge()
         return Traced(self, _kept(value))
 
     def note_cut(self, primitive: Primitive, args: tuple[Any, ...]) -> None:
@@ -350,7 +392,7 @@ class Tape:
 
     def close(self) -> None:
         """The function has returned: from here on a record of this tape in use is a leak."""
-        self._closed = self.special = True
+        self._closed = self.special = self.asking = True
         if self._watch is not None:
             self._watch.settle()
             self._watch = None
@@ -358,6 +400,28 @@ class Tape:
     def constant(self, value: Any) -> Traced:
         """A record that depends on nothing, for an array that is going to be assigned to."""
         return Traced(self, value)
+
+
+def _identity(
+    primitive: Primitive, args: tuple[Any, ...], attrs: Attrs, level: int
+) -> tuple[Any, ...] | None:
+    """What an operation is known by; ``None`` if it may be another one each time."""
+    key: list[Any] = [primitive]
+    for a in args:
+        kind = type(a)
+        if kind is Traced:
+            key.append(a.index if a.level == level else (a.level, a.index))
+        elif kind in NUMBERS:
+            key.append((kind, a) if a else (kind, repr(a)))  # two zeros are two numbers
+        else:
+            return None
+    if attrs:
+        key += attrs.items()
+        try:
+            hash(tuple(key))
+        except TypeError:
+            return None
+    return tuple(key)
 
 
 def _kept(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import inspect
 import sys
 import threading
@@ -136,6 +137,7 @@ class _Recording:
 
         tape = Tape(staged=True)
         tape.assumed = []
+        tape.merge()
         places = None
         if placed:
             tape.records = noted = _Records(tape.level)
@@ -228,6 +230,21 @@ def _leaf(leaf: Any, found: Sequence[Any]) -> Any:
     return value.item() if kind in _WEAK else value[()]
 
 
+class _Uncollected:
+    """While a function is recorded and compiled, nothing looks for garbage in cycles.
+
+    So many objects are made at once, all of them in use, that this would take half of the time.
+    """
+
+    def __enter__(self) -> None:
+        self._enabled = gc.isenabled()
+        gc.disable()
+
+    def __exit__(self, *_: object) -> None:
+        if self._enabled:
+            gc.enable()
+
+
 class Jitted:
     """What ``jit`` returns: call it like the function."""
 
@@ -309,6 +326,10 @@ class Jitted:
 
     def _traced(self, given: _Given) -> _Trace | None:
         """The function recorded and compiled; ``None`` if it has to be run as it is."""
+        with _Uncollected():
+            return self._made(given)
+
+    def _made(self, given: _Given) -> _Trace | None:
         try:
             recording = _Recording(self._f, given)
         except _Outside:

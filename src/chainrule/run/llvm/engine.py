@@ -15,11 +15,7 @@ from chainrule.run.llvm import cache
 from chainrule.run.llvm.emit import Module
 
 _lock = threading.RLock()
-# The second kind is for long straight code: what makes it better takes too long.
-_PRELUDE = """attributes #0 = { nounwind "no-trapping-math"="true" }
-attributes #1 = { nounwind noinline optnone "no-trapping-math"="true" }
-"""
-_HASTY = ") #1 {"
+_PRELUDE = 'attributes #0 = { nounwind "no-trapping-math"="true" }\n'
 # Straight code of more lines than this is compiled with little effort: what makes it better takes
 # longer than linear time.
 _LONG = 1500
@@ -153,17 +149,19 @@ class Library:
     """Machine code, and the addresses of its functions. It lives as long as this object.
 
     Attributes:
-        text: The LLVM IR it is made of.
-        effort: How much time was to be spent on it, as LLVM counts.
-        object: The object code.
+        parts: The LLVM IR of each part, with how much time was to be spent on it, as LLVM counts.
+        text: All of it.
+        effort: The most that was to be spent.
+        objects: The object code of the parts.
         cached: Whether that was found on disk.
     """
 
     def __init__(self, module: Module) -> None:
         import llvmlite.binding as llvm
 
-        self.effort = _effort(module)
-        self.text = _PRELUDE + _inlined(module) if self.effort else _PRELUDE + module.text()
+        self.parts = _parts(module)
+        self.effort = max(effort for _, effort in self.parts)
+        self.text = "\n".join(text for text, _ in self.parts)
         self._triple = module.target.triple
         target = module.target
         with _lock:
@@ -173,52 +171,85 @@ class Library:
                 symbols.update(blas())
             for symbol, address in symbols.items():
                 llvm.add_symbol(symbol, address)
-            passes = ",".join(_PASSES) if self.effort else ""
-            name = cache.key(
-                self.text, target.triple, target.cpu, target.features, passes, _versions()
-            )
-            found = cache.load(name)
-            self.cached = found is not None
-            if found is None:
-                found = bytes(_machine(self.effort).emit_object(self._optimised()))
-                cache.store(name, found)
-            self.object = found
             # The engine only loads: it needs a machine of its own, of whatever kind.
             empty = llvm.parse_assembly("")
             empty.triple = target.triple
             loader = machine_target.create_target_machine(opt=0, codemodel="jitdefault", jit=True)
             self._engine = llvm.create_mcjit_compiler(empty, loader)
-            self._engine.add_object_file(llvm.ObjectFileRef.from_data(self.object))
+            self.objects = []
+            self.cached = True
+            for text, effort in self.parts:
+                passes = ",".join(_PASSES) if effort else ""
+                name = cache.key(
+                    text, target.triple, target.cpu, target.features, passes, _versions()
+                )
+                found = cache.load(name)
+                if found is None:
+                    self.cached = False
+                    found = bytes(_machine(effort).emit_object(self._optimised(text, effort)))
+                    cache.store(name, found)
+                self.objects.append(found)
+                self._engine.add_object_file(llvm.ObjectFileRef.from_data(found))
             self._engine.finalize_object()
 
-    def _optimised(self) -> Any:
+    def _optimised(self, text: str, effort: int) -> Any:
         import llvmlite.binding as llvm
 
         # A context of its own, as types and constants stay in memory as long as their context.
-        parsed = llvm.parse_assembly(self.text, llvm.create_context())
+        parsed = llvm.parse_assembly(text, llvm.create_context())
         parsed.triple = self._triple
         parsed.verify()
-        if self.effort:
-            passes, builder = _passes(self.effort)
+        if effort:
+            passes, builder = _passes(effort)
             passes.run(parsed, builder)
         return parsed
 
     def assembly(self) -> str:
         """The machine code in words."""
         with _lock:
-            return str(_machine(self.effort).emit_assembly(self._optimised()))
+            return "\n".join(
+                str(_machine(effort).emit_assembly(self._optimised(text, effort)))
+                for text, effort in self.parts
+            )
 
     def address(self, name: str) -> int:
         """Where a function begins."""
         return int(self._engine.get_function_address(name))
 
 
+def _parts(module: Module) -> list[tuple[str, int]]:
+    """What is compiled by itself: long straight code with little effort, the rest as it needs."""
+    effort = _effort(module)
+    hasty = "\n".join(module.hasty)
+    if not effort or (hasty and not any("\n  br " in f for f in module.functions)):
+        return [(f"{_PRELUDE}{module.text()}{hasty}\n", 0)]
+    rest = _PRELUDE + _inlined(module)
+    if not hasty:
+        return [(rest, effort)]
+    known = [
+        _PARAMETER.sub("ptr", line.removesuffix(" #0 {")).replace("define", "declare", 1)
+        for line in hasty.split("\n") if line.startswith("define ")
+    ]  # fmt: skip
+    # Of the elementary functions those that it calls, and those that they call.
+    needed: dict[str, str] = {}
+    texts = [hasty]
+    while texts:
+        text = texts.pop()
+        for symbol, definition in module.definitions.items():
+            if definition and symbol not in needed and f"@{symbol}(" in text:
+                needed[symbol] = definition
+                texts.append(definition)
+    parts = [*module.declarations, *needed.values(), hasty, ""]
+    return [("\n".join([rest, *known, ""]), effort), (_PRELUDE + "\n".join(parts), 0)]
+
+
+_PARAMETER = re.compile(r"ptr (noalias )?%\w+")
+
+
 def _effort(module: Module) -> int:
     """0 if most of a module is long straight code, and 2 otherwise."""
     straight = loops = 0
     for text in module.functions:
-        if _is_hasty(text):
-            continue
         lines = text.count("\n")
         if "\n  br " in text:
             loops += lines
@@ -231,11 +262,8 @@ def _inlined(module: Module) -> str:
     """The text of a module, its elementary functions to be inlined if that is not too long."""
     text = module.text()
     room = _INLINE
-    own = "\n".join([
-        *module.definitions.values(), *[f for f in module.functions if not _is_hasty(f)]
-    ])  # fmt: skip
     for symbol, definition in module.definitions.items():
-        calls = own.count(f"@{symbol}(") - definition.count(f"@{symbol}(")
+        calls = text.count(f"@{symbol}(") - definition.count(f"@{symbol}(")
         size = calls * definition.count("\n")
         if not definition or size > room:
             continue
@@ -247,11 +275,6 @@ def _inlined(module: Module) -> str:
         ]  # fmt: skip
         text = text.replace(definition, "\n".join(lines), 1)
     return text
-
-
-def _is_hasty(function: str) -> bool:
-    """Whether a function is to be compiled with little effort, whatever the module is."""
-    return _HASTY in function[: function.find("\n")]
 
 
 _MARKED = re.compile(r"\b(alwaysinline|noinline)\b")

@@ -17,7 +17,7 @@ import numpy as np
 
 from chainrule.graph.operand import NO_ATTRS, Attrs
 from chainrule.graph.primitive import Primitive
-from chainrule.graph.tape import Traced, dtype_of, shape_of
+from chainrule.graph.tape import NUMBERS, Traced, dtype_of, shape_of
 from chainrule.transforms.own_rules import BY_AUTHOR
 
 # Arrays of up to this many bytes are equal if their bytes are, and may become part of the code.
@@ -105,9 +105,9 @@ class Program:
     def constant(self, given: Any) -> Value:
         """A value that is known: a number, or an array."""
         kind = type(given)
-        weak = kind is float or kind is int or kind is bool
-        if weak:
-            key: Any = (kind, repr(given))
+        weak = kind in _WEAK
+        if kind in NUMBERS:
+            key: Any = (kind, given) if given else (kind, repr(given))  # two zeros are two numbers
             found = self._known.get(key)
             if found is not None:
                 return found
@@ -131,7 +131,7 @@ class Program:
         value.weak = weak
         value.uniform = _uniform(array)
         self._known[key] = value
-        if not weak:
+        if kind not in NUMBERS:
             self._by_identity[id(given)] = given, value  # kept, so that nothing else gets its id
         return value
 
@@ -142,6 +142,12 @@ class Program:
         """``op`` of the arguments: a new value, one that is there already, or a simpler one."""
         args = tuple(args)
         rule = SIMPLER.get(op.name)
+        if rule is not None and op.name in _OF_KNOWN:
+            for a in args:
+                if a.uniform is not None:
+                    break
+            else:
+                rule = None
         if op.structure == BY_AUTHOR:  # its name is the user's, and says nothing
             rule = functools.partial(SIMPLER[BY_AUTHOR], op)
         if rule is not None:
@@ -151,7 +157,8 @@ class Program:
                 for made in self.values[first:]:
                     made.place = place
                 return simpler
-        key = (op, args, tuple([(k, _key(v)) for k, v in attrs.items()]), dtype)
+        given = tuple([(k, _key(v)) for k, v in attrs.items()]) if attrs else ()
+        key = (op, args, given, dtype)
         found = self._known.get(key)
         if found is None:
             found = self._known[key] = self._new(op, args, attrs, shape, dtype)
@@ -203,8 +210,11 @@ class Program:
             args = []
             constant = True
             for a in record.args:
-                if type(a) is Traced and a.level == level:
+                kind = type(a)
+                if kind is Traced and a.level == level:
                     value = known[a.index]
+                elif kind in NUMBERS:
+                    value = self.constant(a)
                 elif isinstance(a, Traced) or hasattr(a, "level"):
                     value = outside(a)
                 else:
@@ -213,10 +223,13 @@ class Program:
                 args.append(value)
             result = record.value
             several = isinstance(result, tuple)
+            shape: tuple[int, ...] = ()
+            dtype: np.dtype[Any] = _BUNDLE if several else _FLOAT64
+            if not several and type(result) is not np.float64:
+                shape, dtype = shape_of(result), dtype_of(result)
             if constant and not several:
                 known[index] = self.constant(result)
                 continue
-            shape, dtype = ((), _BUNDLE) if several else (shape_of(result), dtype_of(result))
             value = known[index] = self.apply(
                 record.op, args, record.attrs, shape, dtype, places.get(index) if places else None
             )
@@ -227,8 +240,11 @@ class Program:
 
 # Several results at once have no dtype of their own; each item has.
 _BUNDLE = np.dtype(object)
+_FLOAT64 = np.dtype(np.float64)
 # Python's own numbers, which take on the dtype of their company.
 _WEAK = frozenset((float, int, bool))
+# What is only ever simpler with a number that is known.
+_OF_KNOWN = frozenset(("add", "subtract", "multiply", "divide", "power"))
 
 
 def _key(attribute: Any) -> Any:

@@ -12,13 +12,13 @@ from a template that is made once for its kind, by the same rule as that for arr
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import numpy as np
 
 from chainrule.graph.operand import NO_ATTRS
+from chainrule.rules.powers import POWER as _POWER
 from chainrule.run.llvm.emit import Emitter, Module, number, type_of
 from chainrule.run.llvm.expressions import Affine, Expr, cast, const, load
 from chainrule.run.llvm.lowering import DTYPES, RULES, Lowering, Tensor, Unsupported
@@ -36,9 +36,8 @@ _WINDOWS = (0, 2, 4, 6, 8, 10)
 # Operations in one function of straight code.
 _CHUNK = 400
 # So many in all are compiled with little effort: their results are the same.
-_HASTY = 600
+_HASTY = 1000
 _MOST_ARGUMENTS = 3
-_CALL = re.compile(r"(call [^@\n]*@(?!llvm\.)[^\n]*)")
 _FRAME = np.dtype(np.float64)
 # What an argument is, where it is not in a buffer from outside.
 _HERE = -1
@@ -142,21 +141,29 @@ class Kernels:
     def __init__(self) -> None:
         self._known: dict[Any, Kernel | None] = {}
         self.all: list[Kernel] = []
+        # That of each scalar, by its number.
+        self.by_number: dict[int, Kernel] = {}
 
     def of(self, value: Value) -> Kernel | None:
         """What computes a value from scalars; ``None`` if it is not of this kind."""
-        op, args = value.op, value.args
-        if value.shape != () or op is None:
+        if value.shape != ():
             return None
+        op, args = value.op, value.args
+        count = len(args)
         key: Any
-        if value.dtype.kind == "f" and not value.attrs and op.name != "power":
-            key = (op, value.dtype, *[a.dtype for a in args])
-        else:
+        if value.dtype.kind != "f" or value.attrs or count > 2 or op is _POWER:
+            assert op is not None
             key = (
                 op, value.dtype, *[(a.dtype, a.weak) for a in args],
                 tuple([(k, attribute_key(v)) for k, v in value.attrs.items()]),
                 args[1].uniform if op.name == "power" else None,
             )  # fmt: skip
+        elif count == 2:
+            key = (op, value.dtype, args[0].dtype, args[1].dtype)
+        elif count == 1:
+            key = (op, value.dtype, args[0].dtype)
+        else:
+            return None
         try:
             found = self._known[key]
         except KeyError:
@@ -204,7 +211,7 @@ def arranged(values: Sequence[Value], count: int) -> list[tuple[list[Value], Ker
     # How many groups of arrays come before a value, and whether it is a scalar.
     phase = [0] * count
     scalar = bytearray(count)
-    total = 0
+    by_number = kernels.by_number
     known: list[Value] = []
     groups: list[tuple[list[Value], list[Value]]] = []
     for v in values:
@@ -213,9 +220,10 @@ def arranged(values: Sequence[Value], count: int) -> list[tuple[list[Value], Ker
             scalar[v.number] = 1
             continue
         first = 0
-        if of(v) is not None:
+        kernel = of(v)
+        if kernel is not None:
             scalar[v.number] = 1
-            total += 1
+            by_number[v.number] = kernel
             for a in v.args:
                 n = a.number
                 here = phase[n] if scalar[n] else phase[n] + 1
@@ -229,7 +237,7 @@ def arranged(values: Sequence[Value], count: int) -> list[tuple[list[Value], Ker
         while len(groups) <= first:
             groups.append(([], []))
         groups[first][not scalar[v.number]].append(v)
-    if total < _LEAST or all(len(scalars) < _LEAST for scalars, _ in groups):
+    if all(len(scalars) < _LEAST for scalars, _ in groups):
         return [(list(values), None)]
     found: list[tuple[list[Value], Kernels | None]] = [(known, None)]
     for scalars, others in groups:
@@ -429,13 +437,12 @@ class Section:
         places = [[0] * n for _ in range(_MOST_ARGUMENTS)]
         tokens = [0] * n
         known: dict[Any, int] = {}
-        of = self.kernels.of
+        kernels = self.kernels.by_number
         outside: dict[int, tuple[int, int]] = {}
         sources: dict[int, int] = {}
         self.kinds: list[tuple[Kernel, list[int]]] = []
         for k, v in enumerate(self.values):
-            kernel = of(v)
-            assert kernel is not None
+            kernel = kernels[v.number]
             key = [kernel.index]
             for slot, a in enumerate(v.args):
                 m = a.number
@@ -603,10 +610,6 @@ class Section:
     def prepare(self, module: Module, name: str) -> None:
         """Write the functions."""
         self.templates = [k.template(module) for k in self.kernels.all]
-        # Functions are inlined elsewhere, not in long code.
-        self.hasty_templates = [
-            (_CALL.sub(r"\1 noinline", lines), result) for lines, result in self.templates
-        ]
         self.functions: list[tuple[str, list[Buffer]]] = []
         for n, piece in enumerate(self.pieces):
             text = _Text(self, f"{name}.{n}")
@@ -614,7 +617,7 @@ class Section:
                 text.run(piece)
             else:
                 text.straight(*piece)
-            module.functions.append(text.finish())
+            (module.hasty if text.hasty else module.functions).append(text.finish())
             self.functions.append((text.name, text.buffers))
 
     def emit(self, segment: Any) -> None:
@@ -666,7 +669,6 @@ class _Text:
         self.lines: list[str] = []
         self.count = 0
         self.hasty = False
-        self.templates = section.templates
         self._bases: dict[int, str] = {}
         self._literals: dict[tuple[int, np.dtype[Any]], str] = {}
         self._converted: dict[tuple[str, np.dtype[Any]], str] = {}
@@ -735,7 +737,7 @@ class _Text:
 
     def operation(self, kernel: Kernel, name: str, used: Sequence[str]) -> str:
         """Write one operation; the register of its result."""
-        lines, result = self.templates[kernel.index]
+        lines, result = self.section.templates[kernel.index]
         if lines:
             self.lines.append(lines.format(name, *used))
         return name if result == "{0}" else result.format(name, *used)
@@ -743,9 +745,7 @@ class _Text:
     def straight(self, start: int, stop: int) -> None:
         """Operations one after another."""
         section = self.section
-        if section.hasty:
-            self.hasty = True
-            self.templates = section.hasty_templates
+        self.hasty = section.hasty
         values, kinds, sources = section.values, section.kinds, section._sources
         tokens = section.tokens[start:stop].tolist()
         places = [p[start:stop].tolist() for p in section.places]
@@ -889,9 +889,9 @@ class _Text:
         given = ", ".join(
             ["ptr %status", *(f"ptr noalias %b{k}" for k in range(len(self.buffers)))]
         )
-        marks = "#1" if self.hasty else "#0"
+        linkage = "" if self.hasty else "internal "
         return "\n".join([
-            f"define internal void @{self.name}({given}) {marks} {{", "entry:", *self.lines,
+            f"define {linkage}void @{self.name}({given}) #0 {{", "entry:", *self.lines,
             "  ret void", "}",
         ])  # fmt: skip
 
