@@ -90,8 +90,21 @@ def test_rooms_are_used_again_up_to_a_fifth_above_the_largest_live_set():
 def test_every_turn_counts_whatever_is_left_over(n):
     x = np.random.default_rng(n).normal(size=n)
     f = cr.jit(lambda x: (np.sum(x * x), np.max(x), np.exp(x), np.prod(x), x[::-1] + x))
-    for found, expected in zip(f(x), (x @ x, x.max(), np.exp(x), np.prod(x), x[::-1] + x), strict=True):
+    for found, expected in zip(
+        f(x), (x @ x, x.max(), np.exp(x), np.prod(x), x[::-1] + x), strict=True
+    ):
         np.testing.assert_allclose(found, expected, rtol=1e-13)
+
+
+def test_long_sums_of_small_numbers_lose_nothing():
+    x = np.full(3_000_001, np.float32(0.1))
+    found = cr.jit(np.sum)(x)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, 0.1 * len(x), rtol=3e-6)  # one after another: 6e-3
+    x = np.random.default_rng(0).uniform(size=200_003)
+    f = cr.jit(lambda x: (np.sum(x), np.sum(x * x), np.sum(np.stack([x, -2 * x]), axis=1)))
+    for found, expected in zip(f(x), (x.sum(), x @ x, [x.sum(), -2 * x.sum()]), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-14)
 
 
 @pytest.mark.parametrize("n", [3, 4, 9, 40, 67, 130])

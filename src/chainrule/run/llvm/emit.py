@@ -24,6 +24,8 @@ _IN_MEMORY = {"f8": "double", "f4": "float", "i8": "i64", "i4": "i32", "b1": "i8
 _UNROLLED = 400
 # Small loops inside of a vector loop are written out up to this many statements.
 _WRITTEN_OUT = 24
+# Turns of a long loop whose sums are added up by themselves.
+_BLOCK = 4096
 # Bytes that what every lane has for itself may take: it should stay near.
 _LANE_ROOM = 48 << 10
 
@@ -85,13 +87,18 @@ class _Level:
 
 
 class _Sum:
-    """The accumulator of a reduction: in a register for the time of its loop."""
+    """The accumulator of a reduction: in a register for the time of its loop.
 
-    __slots__ = ("lanes", "pointer")
+    A long sum of floats has a second one, ``blocks``, which takes up the first after every block:
+    rounding errors grow with the length of a block and the number of blocks, not with their product.
+    """
 
-    def __init__(self, pointer: str, lanes: int) -> None:
+    __slots__ = ("blocks", "lanes", "pointer")
+
+    def __init__(self, pointer: str, lanes: int, blocks: str | None) -> None:
         self.pointer = pointer
         self.lanes = lanes
+        self.blocks = blocks
 
 
 class Emitter:
@@ -873,8 +880,37 @@ class Emitter:
             level.memo = memo
 
     def _turns(self, loop: Loop, low: str, high: str, step: int) -> None:
-        """The loop itself."""
-        self._again(loop.var.here(), low, high, step, lambda: self._body(loop))
+        """The loop itself; a long one with sums in blocks."""
+        var = loop.var.here()
+        sums = [
+            (s, self.sums[id(s)]) for s in loop.statements()
+            if id(s) in self.sums and self.sums[id(s)].blocks is not None
+        ]  # fmt: skip
+        if var.extent < 4 * _BLOCK or not sums:
+            self._again(var, low, high, step, lambda: self._body(loop))
+            return
+        start = Var(var.high)
+
+        def block() -> None:
+            first = str(self.known[start.number])
+            further = self.put(f"add nuw nsw i64 {first}, {_BLOCK}")
+            inside = self.put(f"icmp ult i64 {further}, {high}")
+            end = self.put(f"select i1 {inside}, i64 {further}, i64 {high}")
+            self._again(var, first, end, step, lambda: self._body(loop))
+            for s, total in sums:
+                assert s.initial is not None
+                dtype = s.target.dtype
+                t = type_of(dtype, total.lanes)
+                own = self.put(f"load {t}, ptr {total.pointer}")
+                before = self.put(f"load {t}, ptr {total.blocks}")
+                self.do(f"store {t} {self.put(f'fadd {t} {before}, {own}')}, ptr {total.blocks}")
+                nothing = number(s.initial.data, dtype)
+                text = (
+                    nothing if total.lanes == 1 else self._splat_text(nothing, dtype, total.lanes)
+                )
+                self.do(f"store {t} {text}, ptr {total.pointer}")
+
+        self._again(start, low, high, _BLOCK, block)
 
     def _again(self, var: Var, low: str, high: str, step: int, turn: Callable[[], None]) -> None:
         """Code that is run for each number from ``low`` up to ``high - 1``."""
@@ -1096,7 +1132,11 @@ class Emitter:
         initial = number(s.initial.data, dtype)
         text = initial if lanes == 1 else self._splat_text(initial, dtype, lanes)
         self.do(f"store {t} {text}, ptr {pointer}")
-        self.sums[id(s)] = _Sum(pointer, lanes)
+        blocks = None
+        if s.combine == "add" and dtype.kind == "f" and _longest_reduced(s) >= 4 * _BLOCK:
+            blocks = self.alloca(t)
+            self.do(f"store {t} {text}, ptr {blocks}")
+        self.sums[id(s)] = _Sum(pointer, lanes, blocks)
 
     def _fill(self, s: Statement, loop: Loop) -> None:
         """The target of a reduction whose inner loops are not reduced, before the first turn."""
@@ -1194,6 +1234,9 @@ class Emitter:
     def _total(self, s: Statement, total: _Sum) -> tuple[str, bool]:
         t = type_of(s.target.dtype, total.lanes)
         register = self.put(f"load {t}, ptr {total.pointer}")
+        if total.blocks is not None:
+            before = self.put(f"load {t}, ptr {total.blocks}")
+            register = self.put(f"fadd {t} {before}, {register}")
         if total.lanes == 1:
             return register, False
         if self.vector is not None:  # each lane has its own
@@ -1265,6 +1308,12 @@ def _roles(s: Statement, loop: Loop) -> tuple[int, int, int]:
     first = s.reduced.index(True)
     inside = 1 + max([k for k, reduced in enumerate(s.reduced) if not reduced], default=-1)
     return here, first, inside
+
+
+def _longest_reduced(s: Statement) -> int:
+    """The extent of the longest loop that a statement is reduced over."""
+    pairs = zip(s.vars, s.reduced, strict=True)
+    return max([v.extent for v, reduced in pairs if reduced], default=0)
 
 
 def _kept_size(b: Buffer) -> int:
