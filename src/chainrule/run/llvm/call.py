@@ -55,7 +55,7 @@ _PYTHON = {
     "PyDict_New": "ptr ()",
     "PyDict_SetItem": "i32 (ptr, ptr, ptr)",
     "PyObject_RichCompareBool": "i32 (ptr, ptr, i32)",
-    "PyObject_CallFunctionObjArgs": "ptr (ptr, ptr, ptr)",
+    "PyObject_CallOneArg": "ptr (ptr, ptr)",
 }
 # NumPy's, by their places in the table of its C interface, which never change.
 _NUMPY = {
@@ -784,7 +784,7 @@ def _code() -> Any:
             w.call("PyEval_RestoreThread", w.put(f"load ptr, ptr {thread}"))
         number = w.call("PyLong_FromLongLong", w.put(f"ptrtoint ptr {room} to i64"))
         w.unless(f"icmp ne ptr {number}, null", "let_go")
-        made = w.call("PyObject_CallFunctionObjArgs", step, number, "null")
+        made = w.call("PyObject_CallOneArg", step, number)
         w.call("Py_DecRef", number)
         w.unless(f"icmp ne ptr {made}, null", "let_go")
         w.call("Py_DecRef", made)
@@ -866,7 +866,7 @@ def _code() -> Any:
             w.do(f"store i64 {a}, ptr {popped}")
         with w.case(what, _APPLY, done):
             leaves = w.word(stack, w.times(w.put(f"sub i64 {depth}, 1"), _WORD), "ptr")
-            made = w.call("PyObject_CallFunctionObjArgs", a_object, leaves, "null")
+            made = w.call("PyObject_CallOneArg", a_object, leaves)
             push(made)
             w.unless(f"icmp ne ptr {made}, null", undo)
             w.call("Py_DecRef", leaves)

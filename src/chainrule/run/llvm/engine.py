@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib.util
+import os
 import re
 import threading
 from collections.abc import Iterator
@@ -78,19 +79,11 @@ def _versions() -> str:
 def _process() -> dict[str, int]:
     """Addresses of what code calls outside of itself, but for BLAS and elementary functions."""
     found: dict[str, int] = {}
-    process = ctypes.CDLL(None)
-    for name in (
-        "pthread_create",
-        "pthread_join",
-        "memset",
-        "memcpy",
-        "memmove",
-        "realloc",
-        "free",
-    ):
-        pointer = ctypes.cast(getattr(process, name), ctypes.c_void_p).value
-        if pointer:
-            found[name] = pointer
+    process: Any = ctypes.CDLL("ucrtbase" if os.name == "nt" else None)
+    names = "pthread_create", "pthread_join", "memset", "memcpy", "memmove", "realloc", "free"
+    for name in names:
+        if hasattr(process, name):
+            found[name] = ctypes.cast(getattr(process, name), ctypes.c_void_p).value or 0
     return found
 
 

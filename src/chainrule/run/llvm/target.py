@@ -42,7 +42,9 @@ def host() -> Target:
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """How many cores this process may use; one where there are no threads of POSIX."""
+    if os.name == "nt":
+        return 1
     given = os.environ.get("CHAINRULE_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS")
     if given and given.isdigit() and int(given) > 0:
         return int(given)
