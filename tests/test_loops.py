@@ -269,3 +269,15 @@ def test_a_loop_of_unknown_length_of_a_batch_may_stand_inside_a_loop():
     a = np.array([2.0, 3.0])
     assert f(a) == pytest.approx(g(a), rel=1e-12)
     np.testing.assert_allclose(cr.grad(f)(a), cr.grad(g)(a), rtol=1e-6)
+
+
+def test_a_loop_over_plain_numbers_inside_a_recorded_one_makes_all_its_turns():
+    def power(x):
+        return cr.fori_loop(0, 4, lambda i, v: v * x, 1.0)
+
+    def f(x):  # the pull of plain numbers replays a loop, although nothing of it is recorded
+        step = lambda s, t: (s + t * cr.vjp(power, 2.0)[1](1.0)[0], None)
+        return cr.scan(step, x, T)[0]
+
+    assert cr.grad(lambda x: f(x) ** 2)(1.0) == pytest.approx(2 * (1 + 32 * np.sum(T)))
+    assert cr.linearize(f, 1.0)[0] == pytest.approx(1 + 32 * np.sum(T))

@@ -15,12 +15,14 @@ import numpy as np
 from chainrule.errors import ArgumentsError
 from chainrule.graph.bundle import Bundle
 from chainrule.graph.fronts import innermost
-from chainrule.graph.operand import Operand, bind, concrete
+from chainrule.graph.operand import Operand, concrete
 from chainrule.graph.tape import dtype_of, example, shape_of
 from chainrule.transforms.derivatives import jvp, vjp
 from chainrule.transforms.staging import (
     Staged,
+    bound,
     composite,
+    every_value,
     explained,
     is_float,
     items,
@@ -90,7 +92,7 @@ def scan(
     attrs = {"body": body, "count": count, "carried": len(state), "backwards": reverse}
     if getattr(f, "recomputed", False):
         attrs["recomputed"] = True
-    results = bind(SCAN, used, attrs)
+    results = bound(SCAN, used, attrs)
     found = items(results, len(body.results) + len(state))[: len(body.results)]
     _, rebuild_y = flatten(y)
     return rebuild_state(found[: len(state)]), rebuild_y(found[len(state) :])
@@ -380,7 +382,7 @@ def while_loop(
 
 def _bound(body: Staged, test: Staged, state: Sequence[Any]) -> list[Any]:
     """The last values, those before each turn, and whether each turn counted."""
-    results = bind(WHILE, (*body.outside, *test.outside, *state), {"body": body, "test": test})
+    results = bound(WHILE, (*body.outside, *test.outside, *state), {"body": body, "test": test})
     return items(results, 2 * len(state) + 1)
 
 
@@ -407,7 +409,7 @@ def _looped(*args: Any, body: Staged, test: Staged) -> Bundle:
         (go_on,) = (np.bool_(True),) if once else test(*asked, *state)
         known = concrete(go_on)
         for_all = not isinstance(known, Operand)
-        if not (known if for_all else np.any(_every_value(known))):
+        if not (known if for_all else np.any(every_value(known))):
             break
         history.append(state)
         counted.append(np.bool_(True) if for_all else go_on)
@@ -420,16 +422,6 @@ def _looped(*args: Any, body: Staged, test: Staged) -> Bundle:
     count = len(counted)
     before = [_stacked([h[k] for h in history], like, count) for k, like in enumerate(body.results)]
     return Bundle((*state, *before, _stacked(counted, np.bool_(True), count)))
-
-
-def _every_value(operand: Any) -> Any:
-    """The values of a batch, of a batch of batches, ..."""
-    while isinstance(operand, Operand):
-        below = operand.stack if hasattr(operand, "stack") else concrete(operand)
-        if below is operand:
-            break  # a value inside a staged loop
-        operand = below
-    return operand
 
 
 def _beside(condition: Any, value: Any) -> Any:
@@ -504,7 +496,7 @@ def _pull_while(cotangent: Any, args: Any, out: Any, attrs: Any) -> list[Any]:
 
 def _while_of_batch(row: Any, size: int, args: Any, batched: Any, attrs: Any) -> Any:
     """A batch of loops that is only recorded is one loop, until each has come to its end."""
-    if not any(isinstance(_every_value(a), Operand) for a in args):
+    if not any(isinstance(every_value(a), Operand) for a in args):
         return run_on_batch(row, size, args, batched, attrs)
     body, test = attrs["body"], attrs["test"]
     first, second = len(body.outside), len(body.outside) + len(test.outside)
@@ -562,7 +554,7 @@ def cond(
         stage(lambda values, g=g: g(*rebuild(values)), (given,)) for g in (true_fun, false_fun)
     )
     _same_carry(list(yes.results), list(no.results), yes.rebuild(yes.results))
-    results = bind(COND, (pred, *yes.outside, *no.outside, *given), {"yes": yes, "no": no})
+    results = bound(COND, (pred, *yes.outside, *no.outside, *given), {"yes": yes, "no": no})
     return yes.rebuild(items(results, len(yes.results)))
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from chainrule.errors import TraceError
 from chainrule.graph.batch import Batched
 from chainrule.graph.bundle import Bundle
-from chainrule.graph.operand import Operand, bind
+from chainrule.graph.operand import Attrs, Operand, bind, concrete
 from chainrule.graph.primitive import Custom, Notation, Primitive
 from chainrule.graph.tape import Tape, Traced, dtype_of, example, levels, running, shape_of
 from chainrule.graph.versions import refreshed
@@ -57,7 +57,8 @@ class Staged:
                 found.setdefault(record.index, record.value)
                 continue
             args = tuple([self._argument(a, found, outer) for a in record.args])
-            found[record.index] = bind(record.op, args, record.attrs)
+            apply = bind if record.op.joint is None else bound
+            found[record.index] = apply(record.op, args, record.attrs)
         return [found[r.index] if self._own(r) else self._argument(r, found, outer)
                 for r in self.results]  # fmt: skip
 
@@ -77,6 +78,8 @@ class _Sketches(threading.local):
 
     def __init__(self) -> None:
         self.open: list[sketching] = []
+        # Whether what is being evaluated are examples, and nothing else.
+        self.examples = False
 
 
 _sketches = _Sketches()
@@ -93,6 +96,7 @@ class sketching:
 
     def __enter__(self) -> Self:
         _sketches.open.append(self)
+        self.before, _sketches.examples = _sketches.examples, False
         return self
 
     def __exit__(
@@ -100,14 +104,40 @@ class sketching:
         _trace: TracebackType | None,
     ) -> None:  # fmt: skip
         _sketches.open.pop()
+        _sketches.examples = self.before
 
 
 def shortened(args: Sequence[Any]) -> bool:
     """Whether a loop over these values may be cut short, as nobody looks at what it gives."""
-    if not _sketches.open or any(isinstance(a, Operand) for a in args):
+    if not _sketches.examples or any(isinstance(a, Operand) for a in args):
         return False
     _sketches.open[-1].shortened = True
     return True
+
+
+def bound(composite: Primitive, args: tuple[Any, ...], attrs: Attrs) -> Any:
+    """Apply a composite. Where it is only recorded, its value is only an example.
+
+    A loop over plain values is none, although it may stand in what is being recorded.
+    """
+    opaque = bool(_sketches.open) and any(isinstance(every_value(a), Operand) for a in args)
+    if not opaque or _sketches.examples:
+        return bind(composite, args, attrs)
+    _sketches.examples = True
+    try:
+        return bind(composite, args, attrs)
+    finally:
+        _sketches.examples = False
+
+
+def every_value(operand: Any) -> Any:
+    """The values of a batch, of a batch of batches, ..."""
+    while isinstance(operand, Operand):
+        below = operand.stack if hasattr(operand, "stack") else concrete(operand)
+        if below is operand:
+            break  # a value inside a staged loop
+        operand = below
+    return operand
 
 
 def identity(operand: Any) -> tuple[int, int]:
