@@ -88,6 +88,10 @@ def test_numbers_of_every_kind_go_in_and_come_out(caller, x):
     agrees(lambda x: (x * 2, x > 0, [x + np.float32(1)]), x)
 
 
+def test_truth_values_of_python_are_added_as_whole_numbers(caller):
+    agrees(lambda x: (x + x, x * 3, x / 2), True)
+
+
 @pytest.mark.parametrize("dtype", ["f8", "f4", "i8", "i4", "?", "f2", "u1", "i2", ">f8"])
 def test_arrays_of_every_dtype_go_in_and_come_out(caller, dtype):
     agrees(lambda x: (x + x, x[0], x[0, 0]), A.astype(dtype))

@@ -55,7 +55,9 @@ def computing_dtype(value: Value) -> np.dtype[Any]:
     if value.dtype.kind == "f":
         return value.dtype
     kinds: list[Any] = [_WEAK[a.dtype.kind] if a.weak else a.dtype for a in value.args]
-    return np.result_type(*kinds)
+    found = np.result_type(*kinds)
+    # Python's own truth values are added as whole numbers.
+    return value.dtype if value.dtype.kind == "i" and found.kind == "b" else found
 
 
 def _named(name: str) -> Element:
