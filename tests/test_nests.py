@@ -1,4 +1,6 @@
-"""What the compiler promises about loops: which share a nest, what is kept, and that all turns count."""
+"""What the compiler promises about loops: which share a nest, what is kept, all turns count."""
+
+import itertools
 
 import numpy as np
 import pytest
@@ -6,7 +8,7 @@ import pytest
 import chainrule as cr
 from chainrule.run.llvm import codegen, target
 from chainrule.run.llvm.codegen import Code
-from chainrule.run.llvm.emit import Module
+from chainrule.run.llvm.instructions import Module
 from chainrule.run.llvm.lowering import Lowering
 from chainrule.run.llvm.nests import Call, Loop
 from chainrule.run.llvm.program import Program
@@ -81,7 +83,7 @@ def test_rooms_are_used_again_up_to_a_fifth_above_the_largest_live_set():
 
     rng = np.random.default_rng(0)
     sizes = [300, 200, 400, 100, 250, 300, 50]
-    weights = [rng.normal(size=pair) for pair in zip(sizes, sizes[1:], strict=False)]
+    weights = [rng.normal(size=pair) for pair in itertools.pairwise(sizes)]
     code = lowered(cr.grad(deep, tuple(range(1, 7))), rng.normal(size=(128, 300)), *weights)
     assert code.workspace <= 1.2 * max(live_sets(code))
 

@@ -10,6 +10,7 @@ import threading
 import types
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from chainrule.graph.operand import Operand
 from chainrule.graph.places import depth_of_call, is_ours, place_of_call
 from chainrule.graph.tape import Tape, Traced, running
 from chainrule.graph.versions import refreshed
+from chainrule.transforms.staging import sketching
 from chainrule.tree import flatten, map_leaves, structure
 
 if TYPE_CHECKING:
@@ -120,6 +122,33 @@ class _Records(list[Traced]):
 _WALKS = frozenset((reverse.__code__, forward.__code__))
 
 
+def _recorded(
+    f: Callable[..., Any], given: _Given, placed: bool, shortly: bool
+) -> tuple[Tape, list[Traced], Any]:
+    """The tape of a function, its inputs, and the tree of its results.
+
+    First loops make one turn only (``shortly``), as what they are made of is all that is needed. If
+    the function then asks for a value, or fails, it is recorded anew with all their turns.
+    """
+    tape = Tape(staged=True)
+    tape.assumed = []
+    tape.merge()
+    if placed:
+        tape.records = _Records(tape.level)
+    inputs = [tape.input(x) for x in given.dynamic]
+    sketch = sketching()
+    try:
+        with running(tape), sketch if shortly else nullcontext(), np.errstate(all="ignore"):
+            tree = map_leaves(refreshed, given.called(f, [x.alias() for x in inputs]))
+    except Exception:
+        if not sketch.shortened:
+            raise
+        return _recorded(f, given, placed, shortly=False)
+    if sketch.shortened and tape.assumed:
+        return _recorded(f, given, placed, shortly=False)
+    return tape, inputs, tree
+
+
 class _Recording:
     """What a function does for arguments of one kind, as a program.
 
@@ -135,16 +164,9 @@ class _Recording:
     def __init__(self, f: Callable[..., Any], given: _Given, placed: bool = False) -> None:
         from chainrule.run.llvm.program import Program, Value
 
-        tape = Tape(staged=True)
-        tape.assumed = []
-        tape.merge()
-        places = None
-        if placed:
-            tape.records = noted = _Records(tape.level)
-            places = noted.places
-        inputs = [tape.input(x) for x in given.dynamic]
-        with running(tape), np.errstate(all="ignore"):
-            tree = map_leaves(refreshed, given.called(f, [x.alias() for x in inputs]))
+        tape, inputs, tree = _recorded(f, given, placed, shortly=True)
+        places = tape.records.places if isinstance(tape.records, _Records) else None
+        assert tape.assumed is not None
         found, rebuild = flatten(tree)
         self.tree, self.rebuild = tree, rebuild
         if found:

@@ -590,7 +590,7 @@ class _Writer:
 
 def _code() -> Any:
     """The function ``ptr (self, args, count, names)`` of CPython's kind."""
-    from chainrule.run.llvm.emit import Module
+    from chainrule.run.llvm.instructions import Module
     from chainrule.run.llvm.target import host
 
     w = _Writer()

@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from chainrule.run.llvm.emit import Emitter, Module, number, type_of
+from chainrule.run.llvm.emit import Emitter
 from chainrule.run.llvm.expressions import Affine, Expr, Var, load, op
+from chainrule.run.llvm.instructions import Module, number, type_of
 from chainrule.run.llvm.lowering import Lowering, of_var
 from chainrule.run.llvm.nests import (
     Buffer,
@@ -39,7 +40,8 @@ class Code:
     """The code of a lowered program.
 
     ``segments`` is what is to be done in order: names of functions ``void (ptr frame)``, and calls
-    of NumPy between them. The frame holds pointers: the workspace, a whole number that is 0 while all goes well, then
+    of NumPy between them. The frame holds pointers: the workspace, a whole number that is 0 while
+    all goes well, then
     ``slots`` in their order. The code of a loop's body (``inner``) is one function that is given
     all these as arguments, status first: its frame need not be written anew for every turn.
     """
@@ -69,7 +71,7 @@ class Code:
         self.workspace = self._plan()
         self._main()
 
-    # ------------------------------------------------------------------------------------ where it is
+    # ---------------------------------------------------------------------------------- where it is
 
     def _in_memory(self, b: Buffer) -> bool:
         return b.home is None and id(b) not in self.silent
@@ -103,10 +105,8 @@ class Code:
                     key=lambda k: free[k][1], default=None,
                 )  # fmt: skip
                 if best is None:
-                    if free and free[-1][0] + free[-1][1] == top:  # the last one grows
-                        offset = free.pop()[0]
-                    else:
-                        offset = top
+                    grows = bool(free) and free[-1][0] + free[-1][1] == top
+                    offset = free.pop()[0] if grows else top
                     b.slot = offset
                     top = offset + need
                 else:
@@ -129,12 +129,13 @@ class Code:
                 free = joined
         return top
 
-    # ------------------------------------------------------------------------------------- functions
+    # ------------------------------------------------------------------------------------ functions
 
     def _divided(self, group: Group) -> Var | None:
         """The loop whose turns are divided among threads, if that pays and may be done.
 
-        It is the outermost, or one further in where those around it are short and hold nothing else.
+        It is the outermost, or one further in where those around it are short and hold nothing
+        else.
         """
         if not isinstance(group, Loop) or self.module.target.threads < 2:
             return None
@@ -193,7 +194,9 @@ class Code:
                 segment.call(name, buffers)
         segment.end()
 
-    def _function(self, name: str, group: Any, buffers: Sequence[Buffer], divided: Var | None) -> None:
+    def _function(
+        self, name: str, group: Any, buffers: Sequence[Buffer], divided: Var | None
+    ) -> None:
         emitter = Emitter(self.module)
         emitter.silent = self.silent
         statements = group.statements() if isinstance(group, Loop) else group.body

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from chainrule.run.llvm import cache
-from chainrule.run.llvm.emit import Module
+from chainrule.run.llvm.instructions import Module
 
 _lock = threading.RLock()
 _PRELUDE = 'attributes #0 = { nounwind "no-trapping-math"="true" }\n'

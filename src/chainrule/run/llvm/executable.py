@@ -13,8 +13,8 @@ import numpy as np
 import chainrule.run.llvm.loops
 import chainrule.run.llvm.rows  # noqa: F401 - fills the table of rules
 from chainrule.run.llvm.codegen import Code
-from chainrule.run.llvm.emit import Module
 from chainrule.run.llvm.engine import Library, blas
+from chainrule.run.llvm.instructions import Module
 from chainrule.run.llvm.lowering import Lowering
 from chainrule.run.llvm.nests import Buffer, Call, Loop, Straight
 from chainrule.run.llvm.program import Program

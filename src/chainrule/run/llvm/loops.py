@@ -20,8 +20,8 @@ from chainrule.graph.operand import NO_ATTRS, Operand
 from chainrule.graph.tape import Traced
 from chainrule.rules.arithmetic import ADD, MULTIPLY
 from chainrule.run.llvm.codegen import Code
-from chainrule.run.llvm.emit import Module, type_of
 from chainrule.run.llvm.expressions import WEIGHTS, ZERO, Expr, Var, const, op
+from chainrule.run.llvm.instructions import Module, type_of
 from chainrule.run.llvm.lowering import (
     DTYPES,
     Index,

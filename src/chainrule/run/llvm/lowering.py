@@ -67,6 +67,7 @@ class Tensor:
 
     @property
     def size(self) -> int:
+        """Number of elements."""
         return math.prod(self.shape)
 
     @property
@@ -358,6 +359,7 @@ def view(
 
 
 def strides_of(x: Tensor) -> tuple[int, ...]:
+    """Its strides in the buffer that it is a part of; zeros if it is not."""
     return x.layout[2] if x.layout is not None else (0,) * len(x.shape)
 
 
@@ -375,7 +377,7 @@ def reshaped(b: Lowering, x: Tensor, shape: tuple[int, ...]) -> Tensor:
                 found.append((k, None))
             else:
                 found.append((k, next(p for p in places if shape[p] != 1)))
-        back = dict((p, k) for k, p in found if p is not None)
+        back = {p: k for k, p in found if p is not None}
         return view(
             x, shape,
             lambda index: tuple([ZERO if p is None else index[p] for _, p in found]),
@@ -386,12 +388,12 @@ def reshaped(b: Lowering, x: Tensor, shape: tuple[int, ...]) -> Tensor:
     assert source is not None
 
     def at(index: Index) -> Expr:
-        return load(source, _unravelled(b, index, shape, source.shape))
+        return load(source, _unravelled(index, shape, source.shape))
 
     return Tensor(shape, x.dtype, at, layout=(source, 0, row_strides(shape)))
 
 
-def _unravelled(b: Lowering, index: Index, shape: Any, wanted: Any) -> Index:
+def _unravelled(index: Index, shape: Any, wanted: Any) -> Index:
     """The same place in an array of another shape.
 
     Axes that are joined or split are grouped: a joined one is an affine number, and what cannot

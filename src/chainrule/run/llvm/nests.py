@@ -47,10 +47,12 @@ class Buffer:
 
     @property
     def size(self) -> int:
+        """Number of elements."""
         return math.prod(self.shape)
 
     @property
     def itemsize(self) -> int:
+        """Bytes of one element."""
         return self.dtype.itemsize
 
     def __repr__(self) -> str:
@@ -113,7 +115,8 @@ class Call:
         self.weight = 0.0
 
     def __repr__(self) -> str:
-        return f"{', '.join(map(repr, self.writes))} = {self.kind}({', '.join(map(repr, self.reads_buffers))})"
+        written, read = (", ".join(map(repr, b)) for b in (self.writes, self.reads_buffers))
+        return f"{written} = {self.kind}({read})"
 
 
 class Loop:
@@ -241,14 +244,18 @@ def _spoils(s: Statement, inside: Sequence[Statement]) -> bool:
     if s.vars[0].extent < 2:
         return False
     if len(s.vars) > 1:
-        return _turns_inside(s) > _SHORT and all(
-            len(o.vars) == 1 for o in inside
-        ) and any(o.weight >= DEAR for o in inside)
+        return (
+            _turns_inside(s) > _SHORT
+            and all(len(o.vars) == 1 for o in inside)
+            and any(o.weight >= DEAR for o in inside)
+        )
     if s.weight < DEAR:
         return False
     if any(map(_is_row_by_vector, inside)):
         return True
-    return max(map(_turns_inside, inside)) > _SHORT and all(r.data.size <= _NEAR for o in inside for r in o.reads)
+    return max(map(_turns_inside, inside)) > _SHORT and all(
+        r.data.size <= _NEAR for o in inside for r in o.reads
+    )
 
 
 def _turns_inside(s: Statement) -> int:

@@ -184,7 +184,7 @@ class Program:
                     wanted[arg.number] = 1
         return [v for v in self.values if wanted[v.number]]
 
-    # ------------------------------------------------------------------------ where it is taken from
+    # ---------------------------------------------------------------------- where it is taken from
 
     def record(
         self, records: Iterable[Traced], level: int, known: dict[int, Value],

@@ -19,8 +19,9 @@ import numpy as np
 
 from chainrule.graph.operand import NO_ATTRS
 from chainrule.rules.powers import POWER as _POWER
-from chainrule.run.llvm.emit import Emitter, Module, number, type_of
+from chainrule.run.llvm.emit import Emitter
 from chainrule.run.llvm.expressions import Affine, Expr, cast, const, load
+from chainrule.run.llvm.instructions import Module, number, type_of
 from chainrule.run.llvm.lowering import DTYPES, RULES, Lowering, Tensor, Unsupported
 from chainrule.run.llvm.nests import Buffer, Call
 from chainrule.run.llvm.program import Value
