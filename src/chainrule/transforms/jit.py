@@ -411,14 +411,16 @@ class Jitted:
             if owned is not None and owned[k]:
                 fixed = True
             elif kind is np.ndarray or kind is np.memmap:
+                if leaf.dtype.kind in "SUVMm":
+                    return None
                 kinds.append((leaf.shape, leaf.dtype))
                 fixed = False
-            elif kind in _WEAK or isinstance(leaf, np.generic):
+            elif kind in _WEAK or isinstance(leaf, np.number | np.bool_):
                 if kind is int and not -(2**63) <= leaf < 2**63:
                     return None
                 kinds.append(kind)
                 fixed = False
-            elif isinstance(leaf, Operand | np.ndarray | complex):
+            elif isinstance(leaf, Operand | np.ndarray | complex | np.datetime64 | np.void):
                 return None
             else:
                 fixed = True

@@ -254,7 +254,7 @@ class Arguments:
             self.leaves.append(("array", register))
         else:
             words = {float: _FLOAT, int: _INT, bool: _BOOL}
-            if kind not in words and not isinstance(value, np.generic):
+            if kind not in words and (not isinstance(value, np.generic) or value.nbytes > _WORD):
                 raise Unsuited
             word = words.get(kind, _SCALAR)
             row = [word, register, plan.address(kind), 0, plan.address(True), plan.address(False)]
