@@ -141,7 +141,8 @@ class Code:
             return None
         statements = group.statements()
         work = sum(s.weight * math.prod(v.extent for v in s.vars) for s in statements)
-        if work < (_PARALLEL_BESIDE_BLAS if self._uses_blas else _PARALLEL_FROM):
+        dear = self._uses_blas or self.inner  # in a loop, threads are started in every turn
+        if work < (_PARALLEL_BESIDE_BLAS if dear else _PARALLEL_FROM):
             return None
         around: list[Var] = []
         loop = group
