@@ -6,6 +6,7 @@ alone, otherwise to the accuracy of elementary functions.
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 from collections.abc import Callable
 from typing import Any
@@ -238,6 +239,59 @@ def test_a_recursion_that_repeats_itself_is_recorded_once() -> None:
     assert calls > 500
     lengths = [len(cr.jit(g).lower(0.7)._executable.lowering.values) for g in (f, cr.grad(f))]
     assert max(lengths) < 200
+
+
+def test_a_long_body_of_few_turns_is_a_loop_that_is_compiled_with_little_effort() -> None:
+    work = np.random.default_rng(0).integers(0, 4, (700, 3)).tolist()
+
+    def f(*start: Any) -> Any:
+        values = list(start)
+        for _ in range(6):
+            for kind, a, b in work:
+                x, y = values[a], values[b]
+                values[a] = (x * 0.5 + y, x - 0.5 * y, x * y + 0.1, x / (1.0 + y * y))[kind] * 0.5
+        return sum(values)
+
+    start = [0.1, 0.2, 0.3, 0.4]
+    agrees(f, *start)
+    (section,) = sections(f, *start)
+    assert [run.turns for run in section.runs] == [5]
+    assert [e for _, e in cr.jit(f).lower(*start)._executable.library.parts] == [0]
+
+
+def test_a_listing_says_what_a_loop_does() -> None:
+    nests = cr.jit(chain(50)).lower(0.7).nests
+    assert "49 times: multiply, add, subtract, sin" in nests
+
+
+def test_python_collects_garbage_again_after_compiling() -> None:
+    for enabled in (True, False):
+        (gc.enable if enabled else gc.disable)()
+        try:
+            assert cr.jit(lambda x: x * 2.0)(3.0) == 6.0
+            assert gc.isenabled() == enabled
+        finally:
+            gc.enable()
+
+
+def test_a_body_of_a_scan_is_rolled_up_as_well() -> None:
+    def step(c: Any, x: Any) -> Any:
+        for k in range(30):
+            c = c * 0.9 + x - 0.01 * k
+        return c, c * 2.0
+
+    def f(c: Any, xs: Any) -> Any:
+        c, ys = cr.scan(step, c, xs)
+        return c + np.sum(ys)
+
+    xs = np.linspace(0, 1, 7)
+    agrees(f, 0.5, xs, exact=False)
+    for found, wanted in zip(
+        cr.jit(cr.grad(f, argnums=(0, 1)))(0.5, xs),
+        cr.grad(f, argnums=(0, 1))(0.5, xs),
+        strict=True,
+    ):
+        np.testing.assert_allclose(found, wanted, rtol=1e-12)
 
 
 def test_zeros_of_both_signs_are_two_numbers() -> None:

@@ -267,7 +267,7 @@ def _digest(array: Any) -> bytes:
     if array.dtype.hasobject:
         return id(array).to_bytes(8, "little")
     data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    return hashlib.blake2b(data, digest_size=32).digest()
+    return hashlib.blake2b(data.data, digest_size=32).digest()
 
 
 def _uniform(array: Any) -> Any:

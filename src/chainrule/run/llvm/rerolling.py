@@ -39,6 +39,8 @@ _CHUNK = 400
 # So many in all are compiled with little effort: their results are the same.
 _HASTY = 1000
 _MOST_ARGUMENTS = 3
+# So many operations are named in a listing.
+_NAMED = 10
 _FRAME = np.dtype(np.float64)
 # What an argument is, where it is not in a buffer from outside.
 _HERE = -1
@@ -630,10 +632,14 @@ class Section:
         """What it does, in words."""
         found = []
         for piece in self.pieces:
-            if isinstance(piece, Run):
-                found.append(f"{piece.period} operations, {piece.turns} times")
-            else:
-                found.append(f"{piece[1] - piece[0]} operations")
+            first, last = (
+                (piece.start, piece.start + piece.period) if isinstance(piece, Run) else piece
+            )
+            names = [str(v.op.name) for v in self.values[first:last] if v.op is not None]
+            more = len(names) - _NAMED
+            listed = ", ".join(names[:_NAMED]) + (f", and {more} more" if more > 0 else "")
+            turns = f"{piece.turns} times: " if isinstance(piece, Run) else ""
+            found.append(turns + listed)
         return found
 
 
@@ -788,6 +794,7 @@ class _Text:
     def run(self, run: Run) -> None:
         """A loop."""
         section = self.section
+        self.hasty = run.period > _HASTY
         frame, values = section.frame, section.values
         table, columns = section._columns.get(run.start, (None, {}))
         phis: list[tuple[str, str, str, int]] = []
