@@ -1,7 +1,8 @@
 """Run benchmarks by name (all of them without one), print a table, and keep it under results/.
 
 The workloads of the compiler (`jit` for all of them) take `--check`, which runs everyone once on
-small sizes and says who is right, and `--seconds=s`, the time that each size may take.
+small sizes and says who is right, `--seconds=s`, the time that each size may take, and
+`--without=a,b`, contenders that take no part.
 """
 
 from __future__ import annotations

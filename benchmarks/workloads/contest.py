@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,13 +93,16 @@ def deviation(found: list[np.ndarray[Any, Any]], expected: list[np.ndarray[Any, 
     return worst
 
 
-def entered(case: Case) -> tuple[dict[str, Work], Result]:
+def entered(case: Case, without: Collection[str] = ()) -> tuple[dict[str, Work], Result]:
     """Every contender made, run once and checked; only those that pass are returned as works."""
     expected = arrays(case.reference())
     works: dict[str, Work] = {}
     result = Result(case.size)
     for name, make in case.contenders.items():
         outcome = result.outcomes[name] = Outcome()
+        if name in without:
+            outcome.failure = "left out"
+            continue
         try:
             start = time.perf_counter()
             work = make()
@@ -123,9 +126,9 @@ def first_line(failure: Exception) -> str:
     return (str(failure).strip().splitlines() or [""])[0][:160]
 
 
-def run(case: Case, seconds: float) -> Result:
+def run(case: Case, seconds: float, without: Collection[str] = ()) -> Result:
     """A case checked and then timed, in turns, within about so many seconds."""
-    works, result = entered(case)
+    works, result = entered(case, without)
     if case.primal is not None:
         outcome = result.outcomes[PRIMAL] = Outcome()
         try:

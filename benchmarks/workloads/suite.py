@@ -44,7 +44,7 @@ RESULTS = Path(__file__).parents[1] / "results"
 SECONDS = 20.0
 
 
-def write(name: str, seconds: float = SECONDS) -> None:
+def write(name: str, seconds: float = SECONDS, without: Sequence[str] = ()) -> None:
     """Run one workload in all its sizes, print its page, and keep it."""
     module_name, bars = WORKLOADS[name]
     module = importlib.import_module(f"benchmarks.workloads.{module_name}")
@@ -53,7 +53,7 @@ def write(name: str, seconds: float = SECONDS) -> None:
     for number, case in enumerate(module.cases()):
         peers.other_disk_cache(number)
         print(f"{name}: {case.size}", file=sys.stderr)
-        results.append(contest.run(case, seconds))
+        results.append(contest.run(case, seconds, without))
     text = page(name, module.__doc__ or "", results, bars)
     print(text)
     RESULTS.mkdir(exist_ok=True)
@@ -222,13 +222,19 @@ def chosen(names: Sequence[str]) -> list[str]:
 
 
 def main(names: Sequence[str], options: Sequence[str]) -> int:
-    """Run these workloads, or with `--check` only check them; `--seconds=s` is for each size."""
-    seconds = SECONDS
+    """Run these workloads, or with `--check` only check them.
+
+    `--seconds=s` is for each size; `--without=a,b` leaves contenders out, and the page says so.
+    """
+    seconds, without = SECONDS, [""]
     for option in options:
         if option.startswith("--seconds="):
             seconds = float(option.removeprefix("--seconds="))
+        elif option.startswith("--without="):
+            without = option.removeprefix("--without=").split(",")
         elif option != "--check":
-            print(f"no option {option}; there are: --check, --seconds=s", file=sys.stderr)
+            known = "--check, --seconds=s, --without=a,b"
+            print(f"no option {option}; there are: {known}", file=sys.stderr)
             return 2
     faulthandler.enable()
     if len(names) > 1:
@@ -236,7 +242,7 @@ def main(names: Sequence[str], options: Sequence[str]) -> int:
     for name in names:
         if "--check" in options:
             return 0 if check(name) else 1
-        write(name, seconds)
+        write(name, seconds, without)
     return 0
 
 

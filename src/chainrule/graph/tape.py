@@ -295,8 +295,8 @@ class Tape:
         self.staged = staged
         # On a staged tape: whether the values are those of this one run, so that they may be asked.
         self.branching = False
-        # On a staged tape: the values that were asked for, each with the index of its record, if the
-        # recording may count on them. Whoever runs it again has to see that they are the same.
+        # On a staged tape: the values that were asked for, each with the index of its record, if
+        # the recording may count on them. Whoever runs it again has to see that they are the same.
         self.assumed: list[tuple[int, Any]] | None = None
         self.cuts: dict[tuple[str, int], Cut] = {}
         self._closed = False
