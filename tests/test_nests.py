@@ -102,7 +102,7 @@ def test_long_sums_of_small_numbers_lose_nothing():
     x = np.full(3_000_001, np.float32(0.1))
     found = cr.jit(np.sum)(x)
     assert found.dtype == np.float32
-    np.testing.assert_allclose(found, 0.1 * len(x), rtol=3e-6)  # one after another: 6e-3
+    np.testing.assert_allclose(found, 0.1 * len(x), rtol=1e-5)  # one after another: 3e-2
     x = np.random.default_rng(0).uniform(size=200_003)
     f = cr.jit(lambda x: (np.sum(x), np.sum(x * x), np.sum(np.stack([x, -2 * x]), axis=1)))
     for found, expected in zip(f(x), (x.sum(), x @ x, [x.sum(), -2 * x.sum()]), strict=True):

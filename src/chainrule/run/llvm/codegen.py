@@ -28,7 +28,7 @@ _CHUNK = 160
 _ON_STACK = 1 << 16
 # Work below this (in additions, roughly) does not pay for a thread. The BLAS has threads of its
 # own that go on spinning for a while: beside these it takes more.
-_PARALLEL_FROM = 1_000_000
+_PARALLEL_FROM = 6_000_000
 _PARALLEL_BESIDE_BLAS = 40_000_000
 # Loops with fewer turns are not divided.
 _FEW_TURNS = 32

@@ -21,8 +21,9 @@ _UNROLLED = 400
 _WRITTEN_OUT = 24
 # Turns of a long loop whose sums are added up by themselves.
 _BLOCK = 4096
-# Bytes that what every lane has for itself may take: it should stay near.
-_LANE_ROOM = 48 << 10
+# Bytes that what every lane has for itself may take, for so many vectors at once: four while it
+# stays nearest, fewer while it is in the next cache.
+_LANE_ROOMS = {4: 24 << 10, 2: 192 << 10, 1: 192 << 10}
 
 
 class _Sum:
@@ -400,14 +401,12 @@ class Emitter(Elements):
                 here, first, inside = _roles(s, loop)
                 if here == first and here != inside:
                     room += math.prod(v.extent for v in self._kept_inside(s, loop))
-        several = 4
-        while several and (
-            room * several * width * 8 > _LANE_ROOM or extent < 2 * several * width
-            or several * width > 16
-        ):  # fmt: skip
-            several //= 2
-        self.rolled = bool(several)
-        return max(1, several * width)
+        for several, most in _LANE_ROOMS.items():
+            lanes = several * width
+            if room * lanes * 8 <= most and 2 * lanes <= extent and lanes <= 16:
+                self.rolled = True
+                return lanes
+        return 1
 
     def _apart(
         self, loop: Loop, statements: Sequence[Statement]

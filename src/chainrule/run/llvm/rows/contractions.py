@@ -102,7 +102,7 @@ def contraction(
 
 def _worth_a_call(m: int, n: int, k: int, batches: int) -> bool:
     """Whether the BLAS is faster than loops: for many products each has to be larger."""
-    least = 4 if not batches else 14
+    least = 4 if not batches else 24
     return min(m, n, k) >= least and m * n * k >= _BLAS_FROM
 
 
