@@ -2,7 +2,7 @@
 
 The workloads of the compiler (`jit` for all of them) take `--check`, which runs everyone once on
 small sizes and says who is right, `--seconds=s`, the time that each size may take, and
-`--without=a,b`, contenders that take no part.
+`--without=a;b`, contenders that take no part.
 """
 
 from __future__ import annotations

@@ -224,16 +224,16 @@ def chosen(names: Sequence[str]) -> list[str]:
 def main(names: Sequence[str], options: Sequence[str]) -> int:
     """Run these workloads, or with `--check` only check them.
 
-    `--seconds=s` is for each size; `--without=a,b` leaves contenders out, and the page says so.
+    `--seconds=s` is for each size; `--without=a;b` leaves contenders out, and the page says so.
     """
     seconds, without = SECONDS, [""]
     for option in options:
         if option.startswith("--seconds="):
             seconds = float(option.removeprefix("--seconds="))
         elif option.startswith("--without="):
-            without = option.removeprefix("--without=").split(",")
+            without = option.removeprefix("--without=").split(";")
         elif option != "--check":
-            known = "--check, --seconds=s, --without=a,b"
+            known = "--check, --seconds=s, --without=a;b"
             print(f"no option {option}; there are: {known}", file=sys.stderr)
             return 2
     faulthandler.enable()
