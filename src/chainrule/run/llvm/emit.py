@@ -362,8 +362,7 @@ class Emitter(Elements):
             return 1
         self.rolled = False
         if inner:
-            deepest = max(_innermost(item) for item in inner)
-            if extent >= width and _unrolled(loop) <= _UNROLLED and deepest < width:
+            if extent >= width and _unrolled(loop) <= _UNROLLED and _mostly_short(loop, width):
                 return width
             return self._lanes_outside(loop, statements, width)
         if extent < width:
@@ -627,6 +626,18 @@ def _unrolled(loop: Loop) -> int:
     for item in loop.body:
         total += item.var.extent * _unrolled(item) if isinstance(item, Loop) else 1
     return total
+
+
+def _mostly_short(loop: Loop, width: int) -> bool:
+    """Whether most of what one turn comes to is in loops shorter than a vector."""
+    var = loop.var.here()
+    long = 0
+    for s in loop.statements():
+        here = next(k for k, v in enumerate(s.vars) if v.here() is var)
+        inside = [v.extent for v in s.vars[here + 1 :]]
+        if inside and inside[-1] >= width:
+            long += math.prod(inside)
+    return 3 * long < _unrolled(loop)
 
 
 def _innermost(loop: Loop) -> int:

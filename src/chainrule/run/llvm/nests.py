@@ -251,7 +251,7 @@ def _spoils(s: Statement, inside: Sequence[Statement]) -> bool:
         )
     if s.weight < DEAR:
         return False
-    if any(map(_is_row_by_vector, inside)):
+    if any(_is_row_by_vector(o) and _turns_inside(o) > _SHORT for o in inside):
         return True
     return max(map(_turns_inside, inside)) > _SHORT and all(
         r.data.size <= _NEAR for o in inside for r in o.reads
