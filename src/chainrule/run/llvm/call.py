@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.run.llvm.instructions import Module, Writer
 from chainrule.tree import _REGISTERED, _children, _sorted_keys
 
 _WORD = 8
@@ -479,35 +480,16 @@ def _function(words: Any, kept: Any) -> Any:
 # ----------------------------------------------------------------------------------------- the code
 
 
-class _Writer:
-    """Writes a function of LLVM IR: words of memory, loops, and what is done if something holds."""
+class _Words(Writer):
+    """Writes a function: words of memory, loops, and what is done if something holds."""
 
     def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.variables: list[str] = []
-        self.count = 0
+        super().__init__()
         self.api = ""
-
-    def put(self, text: str) -> str:
-        self.count += 1
-        self.lines.append(f"  %v{self.count} = {text}")
-        return f"%v{self.count}"
-
-    def do(self, text: str) -> None:
-        self.lines.append(f"  {text}")
 
     def variable(self) -> str:
         """A word that changes."""
-        self.count += 1
-        self.variables.append(f"  %w{self.count} = alloca i64")
-        return f"%w{self.count}"
-
-    def label(self) -> str:
-        self.count += 1
-        return f"l{self.count}"
-
-    def here(self, label: str) -> None:
-        self.lines.append(f"{label}:")
+        return self.alloca("i64")
 
     def go(self, label: str) -> None:
         self.do(f"br label %{label}")
@@ -546,17 +528,17 @@ class _Writer:
         then, after = self.label(), self.label()
         holds = self.put(comparison)
         self.do(f"br i1 {holds}, label %{then}, label %{after}")
-        self.here(then)
+        self.start(then)
         yield
         self.go(after)
-        self.here(after)
+        self.start(after)
 
     def unless(self, comparison: str, otherwise: str) -> None:
         """Go on if a comparison holds, and to ``otherwise`` if not."""
         after = self.label()
         holds = self.put(comparison)
         self.do(f"br i1 {holds}, label %{after}, label %{otherwise}")
-        self.here(after)
+        self.start(after)
 
     @contextmanager
     def loop(self, count: str) -> Iterator[str]:
@@ -565,15 +547,15 @@ class _Writer:
         self.do(f"store i64 0, ptr {counter}")
         test, body, after = self.label(), self.label(), self.label()
         self.go(test)
-        self.here(test)
+        self.start(test)
         now = self.put(f"load i64, ptr {counter}")
         more = self.put(f"icmp ult i64 {now}, {count}")
         self.do(f"br i1 {more}, label %{body}, label %{after}")
-        self.here(body)
+        self.start(body)
         yield now
         self.do(f"store i64 {self.add(now, 1)}, ptr {counter}")
         self.go(test)
-        self.here(after)
+        self.start(after)
 
     @contextmanager
     def case(self, number: str, which: int, done: str) -> Iterator[None]:
@@ -582,18 +564,17 @@ class _Writer:
         self.do(
             f"br i1 {self.put(f'icmp eq i64 {number}, {which}')}, label %{then}, label %{other}"
         )
-        self.here(then)
+        self.start(then)
         yield
         self.go(done)
-        self.here(other)
+        self.start(other)
 
 
 def _code() -> Any:
     """The function ``ptr (self, args, count, names)`` of CPython's kind."""
-    from chainrule.run.llvm.instructions import Module
     from chainrule.run.llvm.target import host
 
-    w = _Writer()
+    w = _Words()
     plan_at, room_at = w.variable(), w.variable()
     position, key, value, overflow = (w.variable() for _ in range(4))
     raw = w.word("%self", _DATA)
@@ -602,7 +583,7 @@ def _code() -> Any:
     w.go(start)
 
     # Each plan in turn, until one fits.
-    w.here(start)
+    w.start(start)
     plan = w.put(f"load ptr, ptr {plan_at}")
 
     def of_plan(n: int, kind: str = "i64") -> str:
@@ -614,17 +595,17 @@ def _code() -> Any:
     total = w.add(positional, named)
     has_names, no_names, names_done = w.label(), w.label(), w.label()
     w.do(f"br i1 {w.put('icmp eq ptr %names, null')}, label %{no_names}, label %{has_names}")
-    w.here(no_names)
+    w.start(no_names)
     w.unless(f"icmp eq i64 {named}, 0", next_plan)
     w.go(names_done)
-    w.here(has_names)
+    w.start(has_names)
     w.unless(f"icmp eq i64 {w.call('PyTuple_Size', '%names')}, {named}", next_plan)
     known_names = of_plan(_NAMES, "ptr")
     with w.loop(named) as i:
         name = w.call("PyTuple_GetItem", "%names", i)
         w.unless(f"icmp eq ptr {name}, {w.word(known_names, w.times(i, _WORD), 'ptr')}", next_plan)
     w.go(names_done)
-    w.here(names_done)
+    w.start(names_done)
 
     # A room: the one that the last run has left, or a new one.
     pool = w.at(plan, _POOL * _WORD)
@@ -634,7 +615,7 @@ def _code() -> Any:
         given = w.call("PyMem_RawMalloc", of_plan(_ROOM))
         got = w.label()
         w.do(f"br i1 {w.put(f'icmp eq ptr {given}, null')}, label %{next_plan}, label %{got}")
-        w.here(got)
+        w.start(got)
         number = w.put(f"ptrtoint ptr {given} to i64")
         up = w.add(number, _WORD + _ALIGNED - 1)
         aligned = w.put(f"and i64 {up}, {-_ALIGNED}")
@@ -668,7 +649,7 @@ def _code() -> Any:
             number = w.put(f"ptrtoint ptr {x} to i64")
             other = w.label()
             w.do(f"br i1 {w.put(f'icmp eq i64 {number}, {a}')}, label %{done}, label %{other}")
-            w.here(other)
+            w.start(other)
             w.unless(f"icmp eq i64 {b}, 1", miss)
             w.unless(f"icmp eq i64 {kind}, {c}", miss)
             expected = w.put(f"inttoptr i64 {a} to ptr")
@@ -715,7 +696,7 @@ def _code() -> Any:
                 w.unless(f"icmp eq i64 {this}, {w.word(keys, offset)}", miss)
                 w.store(w.put(f"load i64, ptr {value}"), parts, offset)
         w.go(done)
-        w.here(done)
+        w.start(done)
 
     # New arrays for results.
     outputs, objects = of_plan(_OUTPUTS, "ptr"), w.at(room, of_plan(_ARRAYS))
@@ -745,15 +726,15 @@ def _code() -> Any:
         as_it_is, copied, known = w.label(), w.label(), w.label()
         lies_well = w.put(f"icmp eq i32 {flags}, {_WANTED_FLAGS}")
         w.do(f"br i1 {lies_well}, label %{as_it_is}, label %{copied}")
-        w.here(as_it_is)
+        w.start(as_it_is)
         w.call("Py_IncRef", array)
         w.go(known)
-        w.here(copied)
+        w.start(copied)
         copy = w.call("PyArray_NewCopy", array, "0")
         w.unless(f"icmp ne ptr {copy}, null", "let_go")
         w.store(copy, registers, offset, "ptr")
         w.go(known)
-        w.here(known)
+        w.start(known)
         array = w.word(registers, offset, "ptr")
         w.do(f"store i64 {w.add(i, 1)}, ptr {owned}")
         w.store(w.word(array, _DATA), room, w.times(w.word(row, _WORD), _WORD))
@@ -776,10 +757,10 @@ def _code() -> Any:
         code, python, done = w.label(), w.label(), w.label()
         compiled = w.put(f"icmp eq i64 {w.word(row, 0)}, 0")
         w.do(f"br i1 {compiled}, label %{code}, label %{python}")
-        w.here(code)
+        w.start(code)
         w.do(f"call void {step}(ptr {room})")
         w.go(done)
-        w.here(python)  # a function of the address of the frame
+        w.start(python)  # a function of the address of the frame
         with w.when(f"icmp ne i64 {unlocked}, 0"):
             w.call("PyEval_RestoreThread", w.put(f"load ptr, ptr {thread}"))
         number = w.call("PyLong_FromLongLong", w.put(f"ptrtoint ptr {room} to i64"))
@@ -791,7 +772,7 @@ def _code() -> Any:
         with w.when(f"icmp ne i64 {unlocked}, 0"):
             w.do(f"store ptr {w.call('PyEval_SaveThread')}, ptr {thread}")
         w.go(done)
-        w.here(done)
+        w.start(done)
     with w.when(f"icmp ne i64 {unlocked}, 0"):
         w.call("PyEval_RestoreThread", w.put(f"load ptr, ptr {thread}"))
     release()
@@ -872,7 +853,7 @@ def _code() -> Any:
             w.call("Py_DecRef", leaves)
             w.do(f"store i64 1, ptr {popped}")
         w.do("unreachable")
-        w.here(done)
+        w.start(done)
         item = w.put(f"load ptr, ptr {pushed}")
         w.unless(f"icmp ne ptr {item}, null", undo)
         left = w.put(f"sub i64 {depth}, {w.put(f'load i64, ptr {popped}')}")
@@ -890,45 +871,43 @@ def _code() -> Any:
             old = w.put(f"inttoptr i64 {other} to ptr")
             w.call("PyMem_RawFree", w.word(old, -_WORD, "ptr"))
 
-    w.here(give_back)
+    w.start(give_back)
     return_room()
     w.do(f"ret ptr {w.put(f'load ptr, ptr {result}')}")
 
     # There was no memory, or Python's part of the result has raised an error.
-    w.here("let_go")
+    w.start("let_go")
     release()
     w.go(failed)
-    w.here(undo)
+    w.start(undo)
     with w.loop(w.put(f"load i64, ptr {top}")) as i:
         w.call("Py_DecRef", w.word(stack, w.times(i, _WORD), "ptr"))
     w.go(failed)
-    w.here(failed)
+    w.start(failed)
     with w.loop(output_count) as i:
         w.call("Py_DecRef", w.word(objects, w.times(i, _WORD), "ptr"))
     w.do(f"store ptr null, ptr {result}")
     w.go(give_back)
 
     # The recording does not hold for these values.
-    w.here(drop)
+    w.start(drop)
     with w.loop(output_count) as i:
         w.call("Py_DecRef", w.word(objects, w.times(i, _WORD), "ptr"))
     w.go(miss)
-    w.here(miss)
+    w.start(miss)
     return_room()
     w.go(next_plan)
-    w.here(next_plan)
+    w.start(next_plan)
     following = of_plan(_NEXT)
     w.do(f"store i64 {following}, ptr {plan_at}")
     missed = of_plan(_MISSED, "ptr")
     none_left = w.label()
     w.do(f"br i1 {w.put(f'icmp eq i64 {following}, 0')}, label %{none_left}, label %{start}")
-    w.here(none_left)
+    w.start(none_left)
     w.call("Py_IncRef", missed)
     w.do(f"ret ptr {missed}")
 
     module = Module(host())
-    module.functions.append("\n".join([
-        "define ptr @cr.call(ptr %self, ptr %args, i64 %count, ptr %names) {", "entry:",
-        *w.variables, *w.lines, "}",
-    ]))  # fmt: skip
+    head = "define ptr @cr.call(ptr %self, ptr %args, i64 %count, ptr %names)"
+    module.functions.append(w.whole(head, end=""))
     return module

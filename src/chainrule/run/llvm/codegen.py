@@ -8,7 +8,7 @@ from typing import Any
 
 from chainrule.run.llvm.emit import Emitter
 from chainrule.run.llvm.expressions import Affine, Expr, Var, load, op
-from chainrule.run.llvm.instructions import Module, number, type_of
+from chainrule.run.llvm.instructions import Module, Writer, number, type_of
 from chainrule.run.llvm.lowering import Lowering, of_var
 from chainrule.run.llvm.nests import (
     Buffer,
@@ -41,9 +41,9 @@ class Code:
 
     ``segments`` is what is to be done in order: names of functions ``void (ptr frame)``, and calls
     of NumPy between them. The frame holds pointers: the workspace, a whole number that is 0 while
-    all goes well, then
-    ``slots`` in their order. The code of a loop's body (``inner``) is one function that is given
-    all these as arguments, status first: its frame need not be written anew for every turn.
+    all goes well, then ``slots`` in their order. The code of a loop's body (``inner``) is one
+    function that is given all these as arguments, status first: its frame need not be written anew
+    for every turn.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Code:
         self._places = {id(b): k + 2 for k, b in enumerate(self.slots)}
         self._partials: dict[int, list[tuple[Statement, Buffer]]] = {}
         self._uses_blas = any(isinstance(g, Call) and g.kind == "gemm" for g in self.groups)
-        self.parallel = [self._divided(g) for g in self.groups]
+        self.parallel = [self._divided(n, g) for n, g in enumerate(self.groups)]
         for n, group in enumerate(self.groups):
             if isinstance(group, Call) and group.kind in ("loop", "scalars"):
                 group.data.prepare(module, f"{prefix}.{n}")
@@ -99,7 +99,7 @@ class Code:
         top = 0
         for n in range(len(self.groups)):
             for b in sorted(starts.get(n, ()), key=lambda b: -b.size):
-                need = max(_ALIGNED, -(-b.size * b.itemsize // _ALIGNED) * _ALIGNED)
+                need = _room(b)
                 best = min(
                     (k for k, (_, size) in enumerate(free) if size >= need),
                     key=lambda k: free[k][1], default=None,
@@ -117,8 +117,7 @@ class Code:
                     else:
                         free[best] = offset + need, size - need
             for b in ends.get(n, ()):
-                need = max(_ALIGNED, -(-b.size * b.itemsize // _ALIGNED) * _ALIGNED)
-                free.append((b.slot, need))
+                free.append((b.slot, _room(b)))
                 free.sort()
                 joined: list[tuple[int, int]] = []
                 for offset, size in free:
@@ -131,7 +130,7 @@ class Code:
 
     # ------------------------------------------------------------------------------------ functions
 
-    def _divided(self, group: Group) -> Var | None:
+    def _divided(self, n: int, group: Group) -> Var | None:
         """The loop whose turns are divided among threads, if that pays and may be done.
 
         It is the outermost, or one further in where those around it are short and hold nothing
@@ -168,7 +167,7 @@ class Code:
                 return None
             shape = (self.module.target.threads, *s.target.shape)
             partials.append((s, Buffer("p", shape, s.target.dtype, "temporary")))
-        self._partials[self.groups.index(group)] = partials
+        self._partials[n] = partials
         return var
 
     def _main(self) -> None:
@@ -217,27 +216,15 @@ class Code:
         emitter.finish(name, ", ".join(parameters))
 
 
-class _Segment:
+class _Segment(Writer):
     """A function that calls the functions of groups in order."""
 
     def __init__(self, code: Code, number: int) -> None:
+        super().__init__()
         self.code = code
         self.name = f"{code.prefix}.run{number}"
-        self.lines: list[str] = []
-        self.allocas: list[str] = []
-        self.count = 0
         self.pointers: dict[int | str, str] = {}
         self.calls = 0
-
-    def put(self, text: str) -> str:
-        self.count += 1
-        self.lines.append(f"  %v{self.count} = {text}")
-        return f"%v{self.count}"
-
-    def alloca(self, type_name: str, count: int = 1) -> str:
-        self.count += 1
-        self.allocas.append(f"  %v{self.count} = alloca {type_name}, i64 {count}, align 16")
-        return f"%v{self.count}"
 
     def pointer(self, b: Buffer) -> str:
         """The address of a buffer."""
@@ -270,7 +257,7 @@ class _Segment:
 
     def call(self, name: str, buffers: Sequence[Buffer]) -> None:
         given = ", ".join(f"ptr {p}" for p in (self.status(), *map(self.pointer, buffers)))
-        self.lines.append(f"  call void @{name}({given})")
+        self.do(f"call void @{name}({given})")
         self.calls += 1
 
     def parallel(
@@ -300,8 +287,7 @@ class _Segment:
         module.declare("declare i32 @pthread_create(ptr, ptr, ptr, ptr)")
         module.declare("declare i32 @pthread_join(i64, ptr)")
         running = []
-        for n, (low, high) in enumerate(bounds[::-1]):
-            n = len(bounds) - 1 - n
+        for n, (low, high) in reversed(list(enumerate(bounds))):
             given = [self.status()]
             for b in buffers:
                 partial = own.get(id(b))
@@ -313,7 +299,7 @@ class _Segment:
                     given.append(self.put(f"getelementptr i8, ptr {base}, i64 {offset}"))
             if n == 0:
                 text = ", ".join([*(f"ptr {g}" for g in given), f"i64 {low}", f"i64 {high}"])
-                self.lines.append(f"  call void @{name}({text})")
+                self.do(f"call void @{name}({text})")
                 break
             task = self.alloca(layout)
             handle = self.alloca("i64")
@@ -321,24 +307,23 @@ class _Segment:
                 [*(("ptr", g) for g in given), ("i64", str(low)), ("i64", str(high))]
             ):
                 place = self.put(f"getelementptr i64, ptr {task}, i64 {k}")
-                self.lines.append(f"  store {kind} {g}, ptr {place}")
+                self.do(f"store {kind} {g}, ptr {place}")
             failed = self.put(
                 f"call i32 @pthread_create(ptr {handle}, ptr null, ptr @{thread}, ptr {task})"
             )
             running.append((handle, task, failed))
         for handle, task, failed in running:
-            self.count += 1
-            ok, alone, after = f"ok{self.count}", f"alone{self.count}", f"after{self.count}"
+            ok, alone, after = self.label("ok"), self.label("alone"), self.label("after")
             good = self.put(f"icmp eq i32 {failed}, 0")
-            self.lines.append(f"  br i1 {good}, label %{ok}, label %{alone}")
-            self.lines.append(f"{ok}:")
+            self.do(f"br i1 {good}, label %{ok}, label %{alone}")
+            self.start(ok)
             one = self.put(f"load i64, ptr {handle}")
             self.put(f"call i32 @pthread_join(i64 {one}, ptr null)")
-            self.lines.append(f"  br label %{after}")
-            self.lines.append(f"{alone}:")
+            self.do(f"br label %{after}")
+            self.start(alone)
             self.put(f"call ptr @{thread}(ptr {task})")
-            self.lines.append(f"  br label %{after}")
-            self.lines.append(f"{after}:")
+            self.do(f"br label %{after}")
+            self.start(after)
         for k, (s, partial) in enumerate(partials):
             self._merged(f"{name}.m{k}", s, partial, len(bounds))
 
@@ -368,7 +353,7 @@ class _Segment:
 
         def pointer_to(type_name: str, text: str) -> str:
             place = self.alloca(type_name)
-            self.lines.append(f"  store {type_name} {text}, ptr {place}")
+            self.do(f"store {type_name} {text}, ptr {place}")
             return place
 
         def matrix(part: Any) -> tuple[str, str, str]:
@@ -392,8 +377,7 @@ class _Segment:
         closing: list[str] = []
         for count, *steps in call.data["batches"]:
             # One product after another: three pointers that move on.
-            self.count += 1
-            label = f"product{self.count}"
+            label = self.label("product")
             counter = f"%{label}.i"
             self.lines += [
                 f"  br label %{label}.from", f"{label}.from:", f"  br label %{label}", f"{label}:",
@@ -412,21 +396,24 @@ class _Segment:
                 *closing,
             ]  # fmt: skip
         given = [tb, ta, *sizes[:3], one, b, ldb, a, lda, zero, out, sizes[3]]
-        self.lines.append(f"  call void @{symbol}({', '.join(f'ptr {g}' for g in given)})")
+        self.do(f"call void @{symbol}({', '.join(f'ptr {g}' for g in given)})")
         self.lines += closing
 
     def end(self) -> None:
         if not self.calls and self.code.segments:
             return
-        head = f"define void @{self.name}(ptr %frame) #0 {{"
+        head = f"define void @{self.name}(ptr %frame) #0"
         if self.code.inner:
             given = [f"ptr noalias %p{k + 2}" for k in range(len(self.code.slots))]
             given = ["ptr %status", "ptr noalias %workspace", *given]
-            head = f"define internal void @{self.name}({', '.join(given)}) #0 {{"
-        self.code.module.functions.append(
-            "\n".join([head, "entry:", *self.allocas, *self.lines, "  ret void", "}"])
-        )
+            head = f"define internal void @{self.name}({', '.join(given)}) #0"
+        self.code.module.functions.append(self.whole(head))
         self.code.segments.append(self.name)
+
+
+def _room(b: Buffer) -> int:
+    """How many bytes of the workspace a buffer takes."""
+    return max(_ALIGNED, -(-b.size * b.itemsize // _ALIGNED) * _ALIGNED)
 
 
 def _used(group: Any) -> list[Buffer]:

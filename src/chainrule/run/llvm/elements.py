@@ -6,6 +6,7 @@ What was just written is used from its register.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -108,10 +109,8 @@ class Elements(Instructions):
         return known, terms
 
     def _index(self, index: Affine, level: int) -> tuple[str, bool]:
-        known, terms = self.place(index)
-        mine = self.vector.number if self.vector is not None else None
-        step = terms.get(mine, 0) if mine is not None else 0
-        register = self.scalar_place(known, terms, level)
+        register = self.scalar_place(*self.place(index), level)
+        step = self.step(index)
         if not step or self.lanes == 1:
             return register, False
         steps = ", ".join(f"i64 {k * step}" for k in range(self.lanes))
@@ -220,7 +219,6 @@ class Elements(Instructions):
     def read(self, b: Buffer, index: Sequence[Any], dtype: Any, level: int) -> tuple[str, bool]:
         """Load an element, or one for each lane."""
         place, dynamic = self.address(b, index)
-        memory, t = type_of(dtype, memory=True), type_of(dtype)
         private = id(b) in self.lane_private
         step = self.step(place)
         if private and not dynamic and not step:
@@ -228,41 +226,27 @@ class Elements(Instructions):
             wide = type_of(dtype, self.lanes, memory=True)
             found = self.put(f"load {wide}, ptr {pointer}, align 8", level)
             return self.from_memory(found, dtype, self.lanes, level), True
-        known, terms = self.place(place)
+        first = self.scalar_place(*self.place(place), level)
         step += private
-        if dynamic:
-            return self._gather(b, known, terms, step, dynamic, dtype, level)
-        if not step or self.lanes == 1:
-            pointer = self.element(b, self.scalar_place(known, terms, level), memory, level)
-            return self.from_memory(
-                self.put(f"load {memory}, ptr {pointer}, align {b.itemsize}", level),
-                dtype,
-                1,
-                level,
-            ), False
-        if step == 1:
-            pointer = self.element(b, self.scalar_place(known, terms, level), memory, level)
-            n = self.active
-            part = f"<{n} x {memory}>" if n > 1 else memory
+        if not dynamic and (not step or self.lanes == 1):
+            return self.read_one(b, first, dtype, level), False
+        if not dynamic and step == 1:
+            if self.active == 1:
+                return self.spread(self.read_one(b, first, dtype, level), dtype, level), True
+            memory = type_of(dtype, memory=True)
+            pointer = self.element(b, first, memory, level)
+            part = f"<{self.active} x {memory}>"
             found = self.put(f"load {part}, ptr {pointer}, align {b.itemsize}", level)
-            if n == 1:
-                return self.spread(self.from_memory(found, dtype, 1, level), dtype, level), True
-            found = self._widened(found, memory, n, level)
+            found = self._widened(found, memory, self.active, level)
             return self.from_memory(found, dtype, self.lanes, level), True
-        first = self.scalar_place(known, terms, level)
-        wide = type_of(dtype, self.lanes)
-        found = "zeroinitializer"
-        for lane in range(self.active):
-            at = self.put(f"add nsw i64 {first}, {lane * step}", level) if lane else first
-            pointer = self.element(b, at, memory, level)
-            one = self.from_memory(
-                self.put(f"load {memory}, ptr {pointer}, align {b.itemsize}", level),
-                dtype,
-                1,
-                level,
-            )
-            found = self.put(f"insertelement {wide} {found}, {t} {one}, i64 {lane}", level)
-        return found, True
+        return self._gather(b, first, step, dynamic, dtype, level)
+
+    def read_one(self, b: Buffer, at: str, dtype: Any, level: int) -> str:
+        """Load the element at a place."""
+        memory = type_of(dtype, memory=True)
+        pointer = self.element(b, at, memory, level)
+        found = self.put(f"load {memory}, ptr {pointer}, align {b.itemsize}", level)
+        return self.from_memory(found, dtype, 1, level)
 
     def _widened(self, register: str, memory: str, n: int, level: int) -> str:
         if n == self.lanes:
@@ -292,34 +276,24 @@ class Elements(Instructions):
 
     def _pointer(self, b: Buffer, place: Affine, level: int) -> str:
         """In a buffer that every lane has for itself."""
-        known, terms = self.place(place)
-        at = self.scalar_place(known, terms, level)
+        at = self.scalar_place(*self.place(place), level)
         return self.element(b, at, type_of(b.dtype, self.lanes, memory=True), level)
 
     def _gather(
-        self, b: Buffer, known: int, terms: dict[int, int], step: int,
-        dynamic: Sequence[tuple[Expr, int]], dtype: Any, level: int,
+        self, b: Buffer, first: str, step: int, dynamic: Sequence[tuple[Expr, int]], dtype: Any,
+        level: int,
     ) -> tuple[str, bool]:  # fmt: skip
-        memory = type_of(dtype, memory=True)
-        first = self.scalar_place(known, terms, level)
+        """Load elements that lie apart, or at places that are only known while running."""
         parts = [(*self.value(i), stride) for i, stride in dynamic]
-        vector = (bool(step) and self.lanes > 1) or any(v for _, v, _ in parts)
-        wide = type_of(dtype, self.lanes)
+        if not (step and self.lanes > 1) and not any(vector for _, vector, _ in parts):
+            at = self.lane_place(first, 0, parts, 0, level)
+            return self.read_one(b, at, dtype, level), False
+        wide, t = type_of(dtype, self.lanes), type_of(dtype)
         found = "zeroinitializer"
-        for lane in range(self.active if vector else 1):
+        for lane in range(self.active):
             at = self.lane_place(first, lane * step, parts, lane, level)
-            pointer = self.element(b, at, memory, level)
-            one = self.from_memory(
-                self.put(f"load {memory}, ptr {pointer}, align {b.itemsize}", level),
-                dtype,
-                1,
-                level,
-            )
-            if not vector:
-                return one, False
-            found = self.put(
-                f"insertelement {wide} {found}, {type_of(dtype)} {one}, i64 {lane}", level
-            )
+            one = self.read_one(b, at, dtype, level)
+            found = self.put(f"insertelement {wide} {found}, {t} {one}, i64 {lane}", level)
         return found, True
 
     def lane_place(self, first: str, more: int, parts: Any, lane: int, level: int) -> str:
@@ -339,7 +313,6 @@ class Elements(Instructions):
         """Write an element, or one for each lane."""
         register, vector = found
         place, dynamic = self.address(b, index)
-        memory = type_of(dtype, memory=True)
         private = id(b) in self.lane_private
         step = self.step(place)
         if private and not dynamic and not step:
@@ -349,27 +322,22 @@ class Elements(Instructions):
             register = self.to_memory(register, dtype, self.lanes)
             self.do(f"store {wide} {register}, ptr {self._pointer(b, place, -1)}, align 8")
             return
-        known, terms = self.place(place)
         step += private
         top = len(self.levels) - 1
-        first = self.scalar_place(known, terms, top)
+        first = self.scalar_place(*self.place(place), top)
         if not dynamic and (not step or self.lanes == 1):
-            pointer = self.element(b, first, memory, top)
-            given = self.to_memory(register, dtype, 1)
-            self.do(f"store {memory} {given}, ptr {pointer}, align {b.itemsize}")
+            self.write_one(b, first, register, dtype)
             return
         if not vector:
             register = self.spread(register, dtype, top)
-        if not dynamic and step == 1:
+        # Vectors of one lane are what LLVM's passes are not prepared for.
+        if not dynamic and step == 1 and self.active > 1:
             n = self.active
+            memory = type_of(dtype, memory=True)
             pointer = self.element(b, first, memory, top)
             register = self.to_memory(register, dtype, self.lanes)
             if n != self.lanes:
                 wide = f"<{self.lanes} x {memory}>"
-                if n == 1:  # vectors of one lane are what LLVM's passes are not prepared for
-                    one = self.put(f"extractelement {wide} {register}, i64 0")
-                    self.do(f"store {memory} {one}, ptr {pointer}, align {b.itemsize}")
-                    return
                 lanes = ", ".join(f"i32 {k}" for k in range(n))
                 register = self.put(
                     f"shufflevector {wide} {register}, {wide} poison, <{n} x i32> <{lanes}>"
@@ -378,16 +346,21 @@ class Elements(Instructions):
             return
         parts = [(*self.value(i), stride) for i, stride in dynamic]
         for lane in range(self.active):
-            one = (
-                self.put(f"extractelement {type_of(dtype, self.lanes)} {register}, i64 {lane}")
-                if self.lanes > 1
-                else register
-            )
             at = self.lane_place(first, lane * step, parts, lane, top)
-            pointer = self.element(b, at, memory, top)
-            self.do(
-                f"store {memory} {self.to_memory(one, dtype, 1)}, ptr {pointer}, align {b.itemsize}"
-            )
+            self.write_one(b, at, self.lane_of(register, dtype, lane), dtype)
+
+    def lane_of(self, register: str, dtype: Any, lane: int) -> str:
+        """The number of one lane."""
+        if self.lanes == 1:
+            return register
+        return self.put(f"extractelement {type_of(dtype, self.lanes)} {register}, i64 {lane}")
+
+    def write_one(self, b: Buffer, at: str, register: str, dtype: Any) -> None:
+        """Store an element at a place."""
+        memory = type_of(dtype, memory=True)
+        pointer = self.element(b, at, memory, len(self.levels) - 1)
+        given = self.to_memory(register, dtype, 1)
+        self.do(f"store {memory} {given}, ptr {pointer}, align {b.itemsize}")
 
     def to_memory(self, register: str, dtype: Any, lanes: int) -> str:
         """What is stored of a register."""
@@ -412,8 +385,4 @@ class Elements(Instructions):
 
 def kept_size(b: Buffer) -> int:
     """How many elements are kept of a buffer."""
-    size = 1
-    for axis, n in enumerate(b.shape):
-        if not b.dropped >> axis & 1:
-            size *= n
-    return size
+    return math.prod(n for axis, n in enumerate(b.shape) if not b.dropped >> axis & 1)

@@ -12,7 +12,7 @@ from typing import Any
 
 from chainrule.run.llvm.elements import Elements, kept_size
 from chainrule.run.llvm.expressions import Affine, Expr, Var
-from chainrule.run.llvm.instructions import Level, Module, number, type_of
+from chainrule.run.llvm.instructions import Level, Module, number, splat, type_of
 from chainrule.run.llvm.nests import DEAR, Buffer, Loop, Statement, loops_around
 
 # Statements to be repeated in a vector loop, at most, so that the code stays short.
@@ -51,7 +51,6 @@ class Emitter(Elements):
         self.redirected: dict[int, tuple[Buffer, tuple[Affine, ...]]] = {}
         # A vector loop with loops inside that are not written out, and the rooms for what it packs.
         self.rolled = False
-        self.packed_axis: dict[int, int] = {}
         self.packs: dict[int, str] = {}
         # The loop of which each thread makes a part of the turns.
         self.divided: Var | None = None
@@ -93,14 +92,13 @@ class Emitter(Elements):
         return any(v.here().number == n for i in index if isinstance(i, Affine) for v, _ in i.terms)
 
     def _combined(
-        self, how: str, dtype: Any, old: tuple[str, bool], new: tuple[str, bool], level: int = -1
+        self, how: str, dtype: Any, old: tuple[str, bool], new: tuple[str, bool]
     ) -> tuple[str, bool]:
         vector = old[1] or new[1]
-        top = len(self.levels) - 1 if level == -1 else level
+        top = len(self.levels) - 1
         a, b = (self.spread(r, dtype, top) if vector and not own else r for r, own in (old, new))
-        return self.compute(
-            how, dtype, [dtype, dtype], [a, b], self.lanes if vector else 1, level
-        ), vector
+        lanes = self.lanes if vector else 1
+        return self.compute(how, dtype, [dtype, dtype], [a, b], lanes), vector
 
     def _accumulate(self, s: Statement, total: _Sum) -> None:
         dtype = s.target.dtype
@@ -113,23 +111,21 @@ class Emitter(Elements):
             and e.args[0].dtype == dtype and (self.active == self.lanes or total.lanes == 1)
         ):  # fmt: skip
             # A sum of products, as every BLAS adds it: one rounding instead of two.
-            factors = []
-            for a in e.args:
-                register, vector = self.value(a)
-                factors.append(
-                    self.spread(register, dtype, len(self.levels) - 1)
-                    if total.lanes > 1 and not vector
-                    else register
-                )
+            factors = [self._wide(a, total.lanes) for a in e.args]
             new = self.intrinsic("fmuladd", dtype, total.lanes, [*factors, old])
         else:
-            register, vector = self.value(e)
-            if total.lanes > 1 and not vector:
-                register = self.spread(register, dtype, len(self.levels) - 1)
+            register = self._wide(e, total.lanes)
             if total.lanes > 1 and self.active < self.lanes and self._reduces_vector(s):
                 register = self._with_identity(s, (register, True))
             new = self.compute(s.combine, dtype, [dtype, dtype], [old, register], total.lanes)
         self.do(f"store {t} {new}, ptr {total.pointer}")
+
+    def _wide(self, e: Expr, lanes: int) -> str:
+        """An expression, in all lanes if there are several."""
+        register, vector = self.value(e)
+        if lanes == 1 or vector:
+            return register
+        return self.spread(register, e.dtype, len(self.levels) - 1)
 
     def _with_identity(self, s: Statement, found: tuple[str, bool]) -> str:
         """What a reduction takes up, with nothing in the lanes that do not count."""
@@ -137,7 +133,7 @@ class Emitter(Elements):
         dtype, top = s.target.dtype, len(self.levels) - 1
         t = type_of(dtype, self.lanes)
         register = found[0] if found[1] else self.spread(found[0], dtype, top)
-        nothing = self.splat(number(s.initial.data, dtype), dtype, self.lanes)
+        nothing = splat(number(s.initial.data, dtype), dtype, self.lanes)
         counts = ", ".join(
             f"i1 {'true' if k < self.active else 'false'}" for k in range(self.lanes)
         )
@@ -151,40 +147,29 @@ class Emitter(Elements):
     def _add_each(self, s: Statement) -> None:
         """Elements named by an index: lanes may name the same one, so they take turns."""
         dtype = s.target.dtype
-        memory = type_of(dtype, memory=True)
         register, vector = self.value(s.value)
         place, dynamic = self.address(s.target, s.index)
-        known, terms = self.place(place)
         step = self.step(place) + (id(s.target) in self.lane_private)
         top = len(self.levels) - 1
-        first = self.scalar_place(known, terms, top)
+        first = self.scalar_place(*self.place(place), top)
         parts = [(*self.value(i), stride) for i, stride in dynamic]
         assert s.combine is not None
         self.forget(s.target)
         for lane in range(1 if self.vector is None else self.active):
-            one = (
-                self.put(f"extractelement {type_of(dtype, self.lanes)} {register}, i64 {lane}")
-                if vector
-                else register
-            )
+            one = self.lane_of(register, dtype, lane) if vector else register
             at = self.lane_place(first, lane * step, parts, lane, top)
-            pointer = self.element(s.target, at, memory, top)
-            old = self.from_memory(
-                self.put(f"load {memory}, ptr {pointer}, align {dtype.itemsize}"), dtype, 1, top
-            )
+            old = self.read_one(s.target, at, dtype, top)
             new = self.compute(s.combine, dtype, [dtype, dtype], [old, one], 1)
-            given = self.to_memory(new, dtype, 1)
-            self.do(f"store {memory} {given}, ptr {pointer}, align {dtype.itemsize}")
+            self.write_one(s.target, at, new, dtype)
 
     def loop(self, loop: Loop) -> None:
         """A loop with everything in it; of the divided one, turns from ``%low`` to ``%high``."""
         var = loop.var.here()
-        inner = [item for item in loop.body if isinstance(item, Loop)]
         statements = loop.statements()
-        lanes = self._lanes(loop, inner, statements)
+        lanes = self._lanes(loop)
         self.module.widths[id(loop)] = lanes
         divided = var is self.divided
-        if lanes == 1 and not divided and self._may_unroll(loop, inner):
+        if lanes == 1 and not divided and self._may_unroll(loop):
             self._begin(loop, statements, 1)
             for k in range(var.low, var.high):
                 self._turn(loop, k)
@@ -213,14 +198,7 @@ class Emitter(Elements):
             self.active = left
             if high.startswith("%"):
                 last = self.put(f"icmp eq i64 {high}, {var.high}")
-                then, after = self.label("rest"), self.label("after")
-                self.do(f"br i1 {last}, label %{then}, label %{after}")
-                self._at(then)
-                known = self._known_here()
-                self._turn(loop, var.low + whole)
-                self._forget_since(known)
-                self.do(f"br label %{after}")
-                self._at(after)
+                self._if(last, lambda: self._turn(loop, var.low + whole))
             else:
                 self._turn(loop, var.low + whole)
         self.vector, self.lanes, self.active = None, 1, 1
@@ -237,23 +215,19 @@ class Emitter(Elements):
         less = self.put(f"icmp slt i64 {high}, {limit}")
         end = self.put(f"select i1 {less}, i64 {high}, i64 {limit}")
         some = self.put(f"icmp slt i64 {low}, {end}")
-        then, after = self.label("turns"), self.label("after")
-        self.do(f"br i1 {some}, label %{then}, label %{after}")
-        self._at(then)
-        known = self._known_here()
-        self._turns(loop, low, end, lanes)
-        self._forget_since(known)
-        self.do(f"br label %{after}")
-        self._at(after)
+        self._if(some, lambda: self._turns(loop, low, end, lanes))
 
-    def _known_here(self) -> list[dict[Any, Any]]:
-        """What is known before a branch."""
-        return [dict(level.memo) for level in self.levels]
-
-    def _forget_since(self, known: list[dict[Any, Any]]) -> None:
-        """After the branch: what was found out in it is not known on the other way."""
+    def _if(self, condition: str, then: Callable[[], None]) -> None:
+        """Code that is run if a condition holds; what is found out in it is forgotten."""
+        inside, after = self.label("then"), self.label("after")
+        self.do(f"br i1 {condition}, label %{inside}, label %{after}")
+        self._at(inside)
+        known = [dict(level.memo) for level in self.levels]
+        then()
         for level, memo in zip(self.levels, known, strict=True):
             level.memo = memo
+        self.do(f"br label %{after}")
+        self._at(after)
 
     def _turns(self, loop: Loop, low: str, high: str, step: int) -> None:
         """The loop itself; a long one with sums in blocks."""
@@ -281,7 +255,7 @@ class Emitter(Elements):
                 before = self.put(f"load {t}, ptr {total.blocks}")
                 self.do(f"store {t} {self.put(f'fadd {t} {before}, {own}')}, ptr {total.blocks}")
                 nothing = number(s.initial.data, dtype)
-                text = nothing if total.lanes == 1 else self.splat(nothing, dtype, total.lanes)
+                text = splat(nothing, dtype, total.lanes)
                 self.do(f"store {t} {text}, ptr {total.pointer}")
 
         self._again(start, low, high, _BLOCK, block)
@@ -346,22 +320,22 @@ class Emitter(Elements):
             self.known[var.number], self.depth[var.number] = k, len(self.levels) - 1
             self._each(rest, turn)
 
-    def _may_unroll(self, loop: Loop, inner: Sequence[Loop]) -> bool:
+    def _may_unroll(self, loop: Loop) -> bool:
         if self.vector is not None:
             return loop.var.extent * _unrolled(loop) <= _WRITTEN_OUT or not self.rolled
-        return not inner and loop.var.extent <= 4
+        return not _inside(loop) and loop.var.extent <= 4
 
-    def _lanes(self, loop: Loop, inner: Sequence[Loop], statements: Sequence[Statement]) -> int:
+    def _lanes(self, loop: Loop) -> int:
         """How many turns are done at once."""
         if self.vector is not None:
             return 1
-        extent = loop.var.extent
+        extent, statements = loop.var.extent, loop.statements()
         size = max(max([b.itemsize for s in statements for b in _buffers(s)], default=8), 4)
         width = max(1, self.module.target.bytes // size)
         if width == 1 or extent < 2:
             return 1
         self.rolled = False
-        if inner:
+        if _inside(loop):
             if extent >= width and _unrolled(loop) <= _UNROLLED and _mostly_short(loop, width):
                 return width
             return self._lanes_outside(loop, statements, width)
@@ -385,7 +359,7 @@ class Emitter(Elements):
         if any(isinstance(i, Expr) for s in statements for i in s.index):
             return 1
         var = loop.var.here()
-        apart = sum(math.prod(shape) for _, shape in self._apart(loop, statements).values())
+        apart = sum(b.size // b.shape[axis] for b, axis in self._apart(loop))
         for s in statements:
             if s.target.home is None and s.combine is None and _axis_of(s.index, var) is not None:
                 apart += s.target.size // extent
@@ -407,14 +381,12 @@ class Emitter(Elements):
                 return lanes
         return 1
 
-    def _apart(
-        self, loop: Loop, statements: Sequence[Statement]
-    ) -> dict[int, tuple[Buffer, tuple[int, ...]]]:
-        """What is read at places that lie apart for neighbouring turns, and the other axes."""
+    def _apart(self, loop: Loop) -> list[tuple[Buffer, int]]:
+        """What is read at places that lie apart for neighbouring turns, and along which axis."""
         var = loop.var.here()
-        found: dict[int, tuple[Buffer, tuple[int, ...]]] = {}
+        found: dict[int, tuple[Buffer, int]] = {}
         never: set[int] = set()
-        for s in statements:
+        for s in loop.statements():
             for r in s.reads:
                 b: Buffer = r.data
                 axis = _axis_of(r.index, var)
@@ -425,25 +397,23 @@ class Emitter(Elements):
                     ):
                         never.add(id(b))
                     continue
-                rest = (*b.shape[:axis], *b.shape[axis + 1 :])
-                if id(b) in found and self.packed_axis[id(b)] != axis:
+                rest = b.size // b.shape[axis]
+                if any(isinstance(i, Expr) for i in r.index) or rest > 1024:
                     never.add(id(b))
-                if any(isinstance(i, Expr) for i in r.index) or math.prod(rest) > 1024:
+                if found.setdefault(id(b), (b, axis))[1] != axis:
                     never.add(id(b))
-                found[id(b)] = b, rest
-                self.packed_axis[id(b)] = axis
-        return {k: v for k, v in found.items() if k not in never}
+        return [v for k, v in found.items() if k not in never]
 
     def _pack(self, loop: Loop) -> None:
         """Read what lies apart once in every turn, and lay it side by side for the lanes."""
         assert self.vector is not None
-        for key, (b, rest) in self._apart(loop, loop.statements()).items():
-            axis = self.packed_axis[key]
+        for b, axis in self._apart(loop):
+            rest = (*b.shape[:axis], *b.shape[axis + 1 :])
             own = Buffer("p", rest, b.dtype, "temporary")
-            pointer = self.packs.get(key)
+            pointer = self.packs.get(id(b))
             if pointer is None:
                 room = type_of(b.dtype, self.lanes, memory=True)
-                pointer = self.packs[key] = self.alloca(room, own.size)
+                pointer = self.packs[id(b)] = self.alloca(room, own.size)
             self.pointers[id(own)] = pointer
             self.lane_private.add(id(own))
             variables = [Var(n) for n in rest]
@@ -457,7 +427,7 @@ class Emitter(Elements):
                 self.store(own, places, self.read(b, whole, b.dtype, top), b.dtype)
 
             self._each(variables, turn)
-            self.packed[key] = own, axis
+            self.packed[id(b)] = own, axis
 
     def _begin(self, loop: Loop, statements: Sequence[Statement], lanes: int) -> None:
         """What has to be ready before the first turn."""
@@ -486,10 +456,9 @@ class Emitter(Elements):
 
     def _becomes_vector(self, loop: Loop, s: Statement) -> int:
         """How many lanes a loop inside of this one is going to have for the statement."""
-        for item in loop.body:
-            if isinstance(item, Loop) and s in item.statements():
-                inner = [i for i in item.body if isinstance(i, Loop)]
-                lanes = self._lanes(item, inner, item.statements())
+        for item in _inside(loop):
+            if s in item.statements():
+                lanes = self._lanes(item)
                 return lanes if lanes > 1 else self._becomes_vector(item, s)
         return 1
 
@@ -499,7 +468,7 @@ class Emitter(Elements):
         pointer = self.alloca(t)
         assert s.initial is not None
         initial = number(s.initial.data, dtype)
-        text = initial if lanes == 1 else self.splat(initial, dtype, lanes)
+        text = splat(initial, dtype, lanes)
         self.do(f"store {t} {text}, ptr {pointer}")
         blocks = None
         if s.combine == "add" and dtype.kind == "f" and _longest_reduced(s) >= 4 * _BLOCK:
@@ -527,7 +496,7 @@ class Emitter(Elements):
 
     def _kept_inside(self, s: Statement, loop: Loop) -> list[Var]:
         """The loops of a reduction inside of this one that are not reduced."""
-        here = next(k for k, v in enumerate(s.vars) if v.here() is loop.var.here())
+        here = _place_of(loop, s)
         pairs = zip(s.vars[here:], s.reduced[here:], strict=True)
         return [v.here() for v, reduced in pairs if not reduced]
 
@@ -538,7 +507,7 @@ class Emitter(Elements):
         t = type_of(own.dtype, lanes, memory=True)
         self.pointers[id(own)] = self.alloca(t, own.size)
         assert s.initial is not None
-        text = self.splat(number(s.initial.data, own.dtype), own.dtype, lanes)
+        text = splat(number(s.initial.data, own.dtype), own.dtype, lanes)
         text = self.to_memory(text, own.dtype, lanes)
         counter = Var(own.size)
 
@@ -556,8 +525,8 @@ class Emitter(Elements):
 
         def turn() -> None:
             top = len(self.levels) - 1
-            known, terms = self.place(self.address(own, index)[0])
-            at = self.element(own, self.scalar_place(known, terms, top), t, top)
+            place, _ = self.address(own, index)
+            at = self.element(own, self.scalar_place(*self.place(place), top), t, top)
             wide = self.put(f"load {t}, ptr {at}, align 8")
             wide = self.from_memory(wide, own.dtype, lanes, top)
             self._keep(s, (self.horizontal(s.combine or "add", own.dtype, wide, lanes), False))
@@ -603,11 +572,16 @@ class Emitter(Elements):
 
 def _roles(s: Statement, loop: Loop) -> tuple[int, int, int]:
     """Of a reduction's loops: the place of this, the first reduced, the first after the kept."""
-    var = loop.var.here()
-    here = next(k for k, v in enumerate(s.vars) if v.here() is var)
+    here = _place_of(loop, s)
     first = s.reduced.index(True)
     inside = 1 + max([k for k, reduced in enumerate(s.reduced) if not reduced], default=-1)
     return here, first, inside
+
+
+def _place_of(loop: Loop, s: Statement) -> int:
+    """The place of a loop among those of a statement."""
+    var = loop.var.here()
+    return next(k for k, v in enumerate(s.vars) if v.here() is var)
 
 
 def _longest_reduced(s: Statement) -> int:
@@ -630,11 +604,9 @@ def _unrolled(loop: Loop) -> int:
 
 def _mostly_short(loop: Loop, width: int) -> bool:
     """Whether most of what one turn comes to is in loops shorter than a vector."""
-    var = loop.var.here()
     long = 0
     for s in loop.statements():
-        here = next(k for k, v in enumerate(s.vars) if v.here() is var)
-        inside = [v.extent for v in s.vars[here + 1 :]]
+        inside = [v.extent for v in s.vars[_place_of(loop, s) + 1 :]]
         if inside and inside[-1] >= width:
             long += math.prod(inside)
     return 3 * long < _unrolled(loop)
@@ -642,8 +614,7 @@ def _mostly_short(loop: Loop, width: int) -> bool:
 
 def _innermost(loop: Loop) -> int:
     """The longest of the innermost loops."""
-    inner = [_innermost(item) for item in loop.body if isinstance(item, Loop)]
-    return max(inner, default=loop.var.extent) if inner else loop.var.extent
+    return max(map(_innermost, _inside(loop)), default=loop.var.extent)
 
 
 def _inside(loop: Loop) -> list[Loop]:

@@ -75,6 +75,45 @@ class Module:
         )
 
 
+class Writer:
+    """Writes one function, line by line."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.allocas: list[str] = []
+        self.count = 0
+
+    def put(self, text: str) -> str:
+        """An instruction with a result."""
+        self.count += 1
+        self.lines.append(f"  %v{self.count} = {text}")
+        return f"%v{self.count}"
+
+    def do(self, text: str) -> None:
+        """An instruction without a result."""
+        self.lines.append(f"  {text}")
+
+    def alloca(self, type_name: str, count: int = 1) -> str:
+        """Room on the stack for as long as the function runs."""
+        self.count += 1
+        result = f"%a{self.count}"
+        self.allocas.append(f"  {result} = alloca {type_name}, i64 {count}, align 64")
+        return result
+
+    def label(self, name: str = "l") -> str:
+        """A label that is used nowhere else."""
+        self.count += 1
+        return f"{name}{self.count}"
+
+    def start(self, label: str) -> None:
+        """The start of a block."""
+        self.lines.append(f"{label}:")
+
+    def whole(self, head: str, end: str = "  ret void") -> str:
+        """All of it: ``head`` is what stands before the brace."""
+        return "\n".join([f"{head} {{", "entry:", *self.allocas, *self.lines, end, "}"])
+
+
 class Level:
     """The code of one turn of a loop, and what is known in it."""
 
@@ -86,14 +125,14 @@ class Level:
         self.block = block
 
 
-class Instructions:
-    """Writes the instructions of one function."""
+class Instructions(Writer):
+    """Writes the instructions of one function, at the levels of the loops that are open."""
 
     def __init__(self, module: Module) -> None:
+        super().__init__()
         self.module = module
-        self.allocas: list[str] = []
         self.levels = [Level("entry")]
-        self.count = 0
+        self.levels[0].lines = self.lines
         # Turns of the vector loop that are done at once, and those of them that count: fewer than
         # all in what is left over at the end.
         self.lanes = 1
@@ -112,18 +151,6 @@ class Instructions:
         """An instruction without a result."""
         self.levels[level].lines.append(f"  {text}")
 
-    def alloca(self, type_name: str, count: int = 1) -> str:
-        """Room on the stack for as long as the function runs."""
-        self.count += 1
-        result = f"%a{self.count}"
-        self.allocas.append(f"  {result} = alloca {type_name}, i64 {count}, align 64")
-        return result
-
-    def label(self, name: str) -> str:
-        """A label that is used nowhere else."""
-        self.count += 1
-        return f"{name}{self.count}"
-
     def spread(self, register: str, dtype: Any, level: int) -> str:
         """A number in all lanes."""
         if self.lanes == 1:
@@ -132,10 +159,10 @@ class Instructions:
         key = "spread", register, np.dtype(dtype).str, self.lanes
         found = memo.get(key)
         if found is None:
-            t = type_of(dtype)
             if not register.startswith("%"):
-                found = f"<{', '.join([f'{t} {register}'] * self.lanes)}>"
+                found = splat(register, dtype, self.lanes)
             else:
+                t = type_of(dtype)
                 wide = f"<{self.lanes} x {t}>"
                 one = self.put(f"insertelement {wide} poison, {t} {register}, i64 0", level)
                 found = self.put(
@@ -166,24 +193,23 @@ class Instructions:
             c = type_of(np.bool_, lanes)
             return self.put(f"select {c} {r[0]}, {wide} {r[1]}, {wide} {r[2]}", level)
         if name == "cast":
-            return self._cast(inside[0], dtype, r[0], lanes, level)
+            new = type_of(dtype, lanes)
+            return self.put(f"{conversion(inside[0], dtype)} {t} {r[0]} to {new}", level)
         if name == "negative":
             return self.put(
                 f"fneg {t} {r[0]}" if kind == "f" else f"sub {t} {zeros(t)}, {r[0]}", level
             )
         if name in _LOGICAL:
             if name == "logical_not":
-                ones = "true" if lanes == 1 else f"<{', '.join(['i1 true'] * lanes)}>"
-                return self.put(f"xor {t} {r[0]}, {ones}", level)
+                return self.put(f"xor {t} {r[0]}, {splat('true', np.bool_, lanes)}", level)
             return self.put(f"{_LOGICAL[name]} {t} {r[0]}, {r[1]}", level)
         if name == "isnan":
             return self.put(f"fcmp uno {t} {r[0]}, {r[0]}", level)
         if name in ("isfinite", "isinf"):
             size = self.intrinsic("fabs", inside[0], lanes, r, level)
-            infinity = number(inside[0].type(np.inf), inside[0])
-            all_lanes = infinity if lanes == 1 else self.splat(infinity, inside[0], lanes)
+            infinity = splat(number(inside[0].type(np.inf), inside[0]), inside[0], lanes)
             code = "oeq" if name == "isinf" else "olt"
-            return self.put(f"fcmp {code} {t} {size}, {all_lanes}", level)
+            return self.put(f"fcmp {code} {t} {size}, {infinity}", level)
         if name == "signbit":
             bits = f"i{inside[0].itemsize * 8}"
             wide = bits if lanes == 1 else f"<{lanes} x {bits}>"
@@ -226,10 +252,6 @@ class Instructions:
         self.do(f"store i64 {new}, ptr {status}, align 8", level)
         return self.put(f"select {c} {beyond}, {t} {zeros(t)}, {t} {at}", level)
 
-    def splat(self, constant: str, dtype: Any, lanes: int) -> str:
-        """A known number in all lanes."""
-        return f"<{', '.join([f'{type_of(dtype)} {constant}'] * lanes)}>"
-
     def intrinsic(
         self, name: str, dtype: Any, lanes: int, r: Sequence[str], level: int = -1
     ) -> str:
@@ -261,21 +283,6 @@ class Instructions:
             lost = self.put(f"fcmp uno {t} {r[0]}, {r[0]}", level)
         return self.put(f"select {c} {lost}, {t} {r[0]}, {t} {chosen}", level)
 
-    def _cast(self, old: Any, new: Any, register: str, lanes: int, level: int) -> str:
-        a, b = type_of(old, lanes), type_of(new, lanes)
-        if new.kind == "f":
-            if old.kind == "f":
-                code = "fpext" if new.itemsize > old.itemsize else "fptrunc"
-            else:
-                code = "uitofp" if old.kind == "b" else "sitofp"
-        elif old.kind == "b":
-            code = "zext"
-        elif old.kind == "i":
-            code = "sext" if new.itemsize > old.itemsize else "trunc"
-        else:
-            code = "fptosi"
-        return self.put(f"{code} {a} {register} to {b}", level)
-
     def horizontal(self, how: str, dtype: Any, register: str, lanes: int) -> str:
         """All lanes combined, by halves."""
         t = type_of(dtype)
@@ -298,11 +305,7 @@ class Instructions:
 
     def finish(self, name: str, parameters: str) -> None:
         """Add the function to the module."""
-        body = [
-            f"define internal void @{name}({parameters}) #0 {{", "entry:", *self.allocas,
-            *self.levels[0].lines, "  ret void", "}",
-        ]  # fmt: skip
-        self.module.functions.append("\n".join(body))
+        self.module.functions.append(self.whole(f"define internal void @{name}({parameters}) #0"))
 
 
 _ARITHMETIC = {
@@ -319,6 +322,24 @@ _INTRINSICS = {
     "sqrt": "sqrt", "floor": "floor", "ceil": "ceil", "trunc": "trunc", "copysign": "copysign",
     "rint": "rint",
 }  # fmt: skip
+
+
+def splat(constant: str, dtype: Any, lanes: int) -> str:
+    """A known number, or a vector of it."""
+    return constant if lanes == 1 else f"<{', '.join([f'{type_of(dtype)} {constant}'] * lanes)}>"
+
+
+def conversion(old: np.dtype[Any], new: np.dtype[Any]) -> str:
+    """LLVM's word for a conversion of numbers."""
+    if new.kind == "f":
+        if old.kind == "f":
+            return "fpext" if new.itemsize > old.itemsize else "fptrunc"
+        return "uitofp" if old.kind == "b" else "sitofp"
+    if old.kind == "b":
+        return "zext"
+    if old.kind == "i":
+        return "sext" if new.itemsize > old.itemsize else "trunc"
+    return "fptosi"
 
 
 def zeros(t: str) -> str:

@@ -20,8 +20,8 @@ from chainrule.graph.operand import NO_ATTRS, Operand
 from chainrule.graph.tape import Traced
 from chainrule.rules.arithmetic import ADD, MULTIPLY
 from chainrule.run.llvm.codegen import Code
-from chainrule.run.llvm.expressions import WEIGHTS, ZERO, Expr, Var, const, op
-from chainrule.run.llvm.instructions import Module, type_of
+from chainrule.run.llvm.expressions import WEIGHTS, ZERO, Expr, const, op
+from chainrule.run.llvm.instructions import Module, Writer, type_of
 from chainrule.run.llvm.lowering import (
     DTYPES,
     Index,
@@ -29,8 +29,8 @@ from chainrule.run.llvm.lowering import (
     Tensor,
     Unsupported,
     elementwise,
+    loops_over,
     of_buffer,
-    of_var,
     row_strides,
     rule,
     view,
@@ -138,9 +138,7 @@ def located(b: Lowering, tensor: Tensor, skip: int = 0) -> tuple[Buffer, int, in
 
 def filled(b: Lowering, target: Buffer, row: int | None, tensor: Tensor) -> None:
     """Write an array into a buffer, or into one row of it."""
-    variables = [Var(n) for n in tensor.shape if n != 1]
-    left = iter(variables)
-    index: Index = tuple([ZERO if n == 1 else of_var(next(left)) for n in tensor.shape])
+    variables, index = loops_over(tensor.shape)
     place = index if row is None else (ZERO.shifted(row), *index)
     b.add(Statement(target, variables, place, tensor.at(index), place=b.place))
 
@@ -327,37 +325,19 @@ def _removed(inner: Lowering, s: Statement) -> bool:
 # ------------------------------------------------------------------------------------ text of loops
 
 
-class Text:
-    """A function that is written line by line."""
+class Text(Writer):
+    """A function that calls bodies."""
 
     def __init__(self, module: Module, name: str, buffers: Sequence[Buffer]) -> None:
+        super().__init__()
         self.module = module
         self.name = name
         self.buffers = list(buffers)
-        self.lines: list[str] = []
-        self.allocas: list[str] = []
-        self.count = 0
         self._base = {id(b): f"%b{k}" for k, b in enumerate(self.buffers)}
 
-    def put(self, text: str) -> str:
-        """An instruction with a result."""
-        self.count += 1
-        self.lines.append(f"  %v{self.count} = {text}")
-        return f"%v{self.count}"
-
-    def do(self, line: str) -> None:
-        """Any other line."""
-        self.lines.append(f"  {line}")
-
-    def label(self, name: str) -> None:
-        """The start of a block."""
-        self.lines.append(f"{name}:")
-
-    def alloca(self, size: int) -> str:
-        """Room on the stack."""
-        self.count += 1
-        self.allocas.append(f"  %v{self.count} = alloca i8, i64 {max(size, 8)}, align 32")
-        return f"%v{self.count}"
+    def room(self, size: int) -> str:
+        """So many bytes on the stack."""
+        return self.alloca("i8", max(size, 8))
 
     def base(self, b: Buffer, offset: int = 0) -> str:
         """The address of a place in a buffer."""
@@ -397,10 +377,7 @@ class Text:
         """Add the function to the module."""
         buffers = [f"ptr noalias %b{k}" for k in range(len(self.buffers))]
         given = ", ".join(["ptr %status", *buffers])
-        self.module.functions.append("\n".join([
-            f"define internal void @{self.name}({given}) #0 {{", "entry:", *self.allocas,
-            *self.lines, "  ret void", "}",
-        ]))  # fmt: skip
+        self.module.functions.append(self.whole(f"define internal void @{self.name}({given}) #0"))
 
 
 class Piece:
@@ -549,7 +526,7 @@ class _Scan(Piece):
             last = count - 1 if self.counter is None else text.put(f"sub i64 {count}, 1")
             start, end, step = last, -1, -1
         pointers = self.given(text, 0)
-        turn = text.alloca(8) if self.turn is not None else ""
+        turn = text.room(8) if self.turn is not None else ""
         local = local_places(text, self.carried)
         moving = []
         for inner, array in self.recorded:
@@ -584,9 +561,9 @@ class _Scan(Piece):
         if self.counter is not None:
             some = text.put(f"icmp sgt i64 {count}, 0")
             text.do(f"br i1 {some}, label %some, label %exit")
-            text.label("some")
+            text.start("some")
         text.do("br label %head")
-        text.label("head")
+        text.start("head")
         text.do(f"%t = phi i64 [ {start}, %{before} ], [ %t.next, %head ]")
         for n, first in firsts.items():
             text.do(f"%in{n} = phi ptr [ {first}, %{before} ], [ %out{n}, %head ]")
@@ -621,7 +598,7 @@ class _Scan(Piece):
         text.do(f"%t.next = add nsw i64 %t, {step}")
         text.do(f"%again = icmp ne i64 %t.next, {end}")
         text.do("br i1 %again, label %head, label %exit")
-        text.label("exit")
+        text.start("exit")
         if self.counter is not None:
             for n, first in (*firsts.items(), *((n, one) for n, (one, _) in pairs.items())):
                 text.do(f"%end{n} = phi ptr [ {first}, %entry ], [ %out{n}, %head ]")
@@ -1143,7 +1120,7 @@ class _While(Piece):
 
     def write(self, text: Text, scratch: str) -> None:
         pointers = {**self.given(text, 0), **self.given(text, 1)}
-        flag = text.alloca(8)
+        flag = text.room(8)
         answer = self.bodies[0].results[0]
         pointers[id(answer)] = flag
         for inner, (outer, offset, _) in self.fixed:
@@ -1155,7 +1132,7 @@ class _While(Piece):
         }  # fmt: skip
         record = "" if self.record is None else text.base(self.record)
         text.do("br label %head")
-        text.label("head")
+        text.start("head")
         text.do("%n = phi i64 [ 0, %entry ], [ %n.next, %go ]")
         for n, (one, other) in pairs.items():
             text.do(f"%in{n} = phi ptr [ {one}, %entry ], [ %out{n}, %go ]")
@@ -1172,12 +1149,12 @@ class _While(Piece):
         zero = "0.0" if answer.dtype.kind == "f" else "0"
         on = text.put(f"{compare} {kind} {found}, {zero}")
         text.do(f"br i1 {on}, label %more, label %exit")
-        text.label("more")
+        text.start("more")
         if self.stride:
             self._grow(text, record)
         else:
             text.do("br label %go")
-        text.label("go")
+        text.start("go")
         if record:
             row = text.put(f"load ptr, ptr {record}")
             row = text.moved(row, text.put(f"mul nsw i64 %n, {self.stride}"))
@@ -1192,7 +1169,7 @@ class _While(Piece):
                 text.copy(place, other, c.size)
         text.do("%n.next = add nsw i64 %n, 1")
         text.do("br label %head")
-        text.label("exit")
+        text.start("exit")
         if record:
             text.do(f"store i64 %n, ptr {text.moved(record, 8)}")
         for c in self.carried:
@@ -1208,7 +1185,7 @@ class _While(Piece):
         old = text.put(f"load i64, ptr {room}")
         full = text.put(f"icmp eq i64 %n, {old}")
         text.do(f"br i1 {full}, label %grow, label %go")
-        text.label("grow")
+        text.start("grow")
         twice = text.put(f"shl i64 {old}, 1")
         none = text.put(f"icmp eq i64 {old}, 0")
         new = text.put(f"select i1 {none}, i64 16, i64 {twice}")
@@ -1225,9 +1202,9 @@ def local_places(text: Text, carried: Sequence[_Carried]) -> dict[int, tuple[str
             assert c.last is not None
             place = text.base(c.last)
             if c.size <= _SMALL:
-                place = text.alloca(c.size)
+                place = text.room(c.size)
                 text.copy(place, text.base(c.last), c.size)
-            local[c.number] = place, text.alloca(c.size) if c.how == _COPY else place
+            local[c.number] = place, text.room(c.size) if c.how == _COPY else place
     return local
 
 
@@ -1388,10 +1365,10 @@ class _Cond(Piece):
         on = text.put(f"icmp ne i8 {flag}, 0")
         text.do(f"br i1 {on}, label %yes, label %no")
         for k, name in enumerate(("yes", "no")):
-            text.label(name)
+            text.start(name)
             text.call(self.codes[k], scratch, pointers)
             text.do("br label %done")
-        text.label("done")
+        text.start("done")
 
 
 @rule("cond")

@@ -226,9 +226,7 @@ class Lowering:
         b = self.nests.buffer(
             label if kind == "temporary" else "y", tensor.shape, tensor.dtype, kind
         )
-        variables = [Var(n) for n in tensor.shape if n != 1]
-        left = iter(variables)
-        index = tuple([ZERO if n == 1 else of_var(next(left)) for n in tensor.shape])
+        variables, index = loops_over(tensor.shape)
         self.add(Statement(b, variables, index, tensor.at(index), place=self.place))
         found = of_buffer(b)
         if kind == "temporary" and b.shape == tensor.shape:  # for all who use it from here on
@@ -247,13 +245,10 @@ class Lowering:
         kept = [k for k in range(len(tensor.shape)) if k not in axes]
         shape = tuple(tensor.shape[k] for k in kept)
         b = self.nests.buffer("r", shape, tensor.dtype)
-        variables = [Var(n) for n in tensor.shape]
-        loops = [k for k in range(len(tensor.shape)) if tensor.shape[k] != 1]
-        at = tuple([of_var(v) if v.extent != 1 else ZERO for v in variables])
-        index = tuple(at[k] for k in kept)
+        variables, at = loops_over(tensor.shape)
         statement = Statement(
-            b, [variables[k] for k in loops], index, tensor.at(at), combine,
-            [k in axes for k in loops], place=self.place,
+            b, variables, [at[k] for k in kept], tensor.at(at), combine,
+            [k in axes for k, n in enumerate(tensor.shape) if n != 1], place=self.place,
         )  # fmt: skip
         if not tensor.size and b.size:  # nothing to combine
             return self.stored(Tensor(shape, tensor.dtype, lambda _: const(initial, tensor.dtype)))
@@ -283,6 +278,13 @@ def _in_parts(b: Buffer) -> bool:
 def of_var(var: Var) -> Affine:
     """The index that a loop's variable is."""
     return Affine(0, ((var, 1),))
+
+
+def loops_over(shape: Sequence[int]) -> tuple[list[Var], tuple[Affine, ...]]:
+    """A loop for each axis that is longer than one, and the index that they go through."""
+    variables = [Var(n) for n in shape if n != 1]
+    left = iter(variables)
+    return variables, tuple([ZERO if n == 1 else of_var(next(left)) for n in shape])
 
 
 def of_buffer(b: Buffer) -> Tensor:

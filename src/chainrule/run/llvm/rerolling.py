@@ -21,7 +21,7 @@ from chainrule.graph.operand import NO_ATTRS
 from chainrule.rules.powers import POWER as _POWER
 from chainrule.run.llvm.emit import Emitter
 from chainrule.run.llvm.expressions import Affine, Expr, cast, const, load
-from chainrule.run.llvm.instructions import Module, number, type_of
+from chainrule.run.llvm.instructions import Module, Writer, conversion, number, type_of
 from chainrule.run.llvm.lowering import DTYPES, RULES, Lowering, Tensor, Unsupported
 from chainrule.run.llvm.nests import Buffer, Call
 from chainrule.run.llvm.program import Value
@@ -666,25 +666,18 @@ def _converted(value: Value, dtype: np.dtype[Any]) -> Any:
     return cast(given, dtype).data
 
 
-class _Text:
+class _Text(Writer):
     """One function of a section."""
 
     def __init__(self, section: Section, name: str) -> None:
+        super().__init__()
         self.section = section
         self.name = name
         self.buffers: list[Buffer] = []
-        self.lines: list[str] = []
-        self.count = 0
         self.hasty = False
         self._bases: dict[int, str] = {}
         self._literals: dict[tuple[int, np.dtype[Any]], str] = {}
         self._converted: dict[tuple[str, np.dtype[Any]], str] = {}
-
-    def put(self, text: str) -> str:
-        """An instruction with a result."""
-        self.count += 1
-        self.lines.append(f"  %v{self.count} = {text}")
-        return f"%v{self.count}"
 
     def base(self, b: Buffer) -> str:
         """The address of a buffer."""
@@ -694,15 +687,18 @@ class _Text:
             self.buffers.append(b)
         return found
 
-    def load(self, b: Buffer, place: int, dtype: np.dtype[Any], more: str = "") -> str:
-        """A number from a place in a buffer, ``more`` elements further on."""
+    def address(self, b: Buffer, place: int, more: str) -> str:
+        """Of a place in a buffer, ``more`` elements further on."""
         at = self.base(b)
         size = b.itemsize
         if place:
             at = self.put(f"getelementptr i8, ptr {at}, i64 {place * size}")
-        if more:
-            at = self.put(f"getelementptr i{8 * size}, ptr {at}, i64 {more}")
+        return self.put(f"getelementptr i{8 * size}, ptr {at}, i64 {more}") if more else at
+
+    def load(self, b: Buffer, place: int, dtype: np.dtype[Any], more: str = "") -> str:
+        """A number from a place in a buffer, ``more`` elements further on."""
         memory = type_of(dtype, memory=True)
+        at = self.address(b, place, more)
         found = self.put(f"load {memory}, ptr {at}, align {dtype.itemsize}")
         return self.put(f"icmp ne i8 {found}, 0") if memory == "i8" else found
 
@@ -710,16 +706,11 @@ class _Text:
         self, b: Buffer, place: int, dtype: np.dtype[Any], register: str, more: str = ""
     ) -> None:
         """Write a number to a place in a buffer, ``more`` elements further on."""
-        at = self.base(b)
-        size = b.itemsize
-        if place:
-            at = self.put(f"getelementptr i8, ptr {at}, i64 {place * size}")
-        if more:
-            at = self.put(f"getelementptr i{8 * size}, ptr {at}, i64 {more}")
         memory = type_of(dtype, memory=True)
+        at = self.address(b, place, more)
         if memory == "i8":
             register = self.put(f"zext i1 {register} to i8")
-        self.lines.append(f"  store {memory} {register}, ptr {at}, align {dtype.itemsize}")
+        self.do(f"store {memory} {register}, ptr {at}, align {dtype.itemsize}")
 
     def literal(self, value: Value, dtype: np.dtype[Any]) -> str:
         """A constant as it is written in the code."""
@@ -737,9 +728,7 @@ class _Text:
         found = self._converted.get(key)
         if found is None:
             a, b = type_of(old), type_of(new)
-            found = self._converted[key] = self.put(
-                f"{_conversion(old, new)} {a} {register} to {b}"
-            )
+            found = self._converted[key] = self.put(f"{conversion(old, new)} {a} {register} to {b}")
         return found
 
     def operation(self, kernel: Kernel, name: str, used: Sequence[str]) -> str:
@@ -898,20 +887,4 @@ class _Text:
             ["ptr %status", *(f"ptr noalias %b{k}" for k in range(len(self.buffers)))]
         )
         linkage = "" if self.hasty else "internal "
-        return "\n".join([
-            f"define {linkage}void @{self.name}({given}) #0 {{", "entry:", *self.lines,
-            "  ret void", "}",
-        ])  # fmt: skip
-
-
-def _conversion(old: np.dtype[Any], new: np.dtype[Any]) -> str:
-    """LLVM's word for a conversion of numbers."""
-    if new.kind == "f":
-        if old.kind == "f":
-            return "fpext" if new.itemsize > old.itemsize else "fptrunc"
-        return "uitofp" if old.kind == "b" else "sitofp"
-    if old.kind == "b":
-        return "zext"
-    if old.kind == "i":
-        return "sext" if new.itemsize > old.itemsize else "trunc"
-    return "fptosi"
+        return self.whole(f"define {linkage}void @{self.name}({given}) #0")

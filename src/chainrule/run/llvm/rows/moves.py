@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.run.llvm.expressions import ZERO, Affine, Expr, Var, cast, const, op
+from chainrule.run.llvm.expressions import ZERO, Affine, Expr, cast, const, op
 from chainrule.run.llvm.lowering import (
     RULES,
     Index,
@@ -15,8 +15,8 @@ from chainrule.run.llvm.lowering import (
     Tensor,
     Unsupported,
     converted,
+    loops_over,
     of_buffer,
-    of_var,
     repeated,
     reshaped,
     rule,
@@ -252,9 +252,7 @@ def written(
     b: Lowering, target: Buffer, shape: tuple[int, ...], find: Any, x: Tensor, combine: str | None
 ) -> None:
     """``target[find(i)] = x[i]`` for all of ``x``, or added to it."""
-    variables = [Var(n) for n in shape if n != 1]
-    left = iter(variables)
-    index = tuple([ZERO if n == 1 else of_var(next(left)) for n in shape])
+    variables, index = loops_over(shape)
     value = repeated(x, shape)(index)
     b.add(Statement(target, variables, find(index), value, combine, place=b.place))
 
