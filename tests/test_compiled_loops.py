@@ -6,7 +6,6 @@ import pytest
 import chainrule as cr
 from chainrule.errors import TraceError
 
-pytest.importorskip("llvmlite")
 pytestmark = pytest.mark.filterwarnings("ignore::chainrule.AbsentGradientWarning")
 
 RNG = np.random.default_rng(7)

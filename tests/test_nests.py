@@ -14,8 +14,6 @@ from chainrule.run.llvm.nests import Call, Loop
 from chainrule.run.llvm.program import Program
 from chainrule.transforms.staging import stage
 
-pytest.importorskip("llvmlite")
-
 
 def lowered(f, *args):
     """The code of a function of arrays, not yet compiled."""

@@ -7,7 +7,6 @@ alone, otherwise to the accuracy of elementary functions.
 from __future__ import annotations
 
 import gc
-import importlib.util
 from collections.abc import Callable
 from typing import Any
 
@@ -15,10 +14,6 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-
-if importlib.util.find_spec("llvmlite") is None:
-    pytest.skip("there is no compiler", allow_module_level=True)
-
 from chainrule.run.llvm import rerolling
 from chainrule.run.llvm.rerolling import Run, Section, runs_of
 

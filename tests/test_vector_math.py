@@ -9,17 +9,16 @@ import zlib
 from functools import cache
 from typing import Any
 
+import llvmlite.binding as llvm
 import mpmath
 import numpy as np
 import pytest
 import scipy.special
 
-llvm = pytest.importorskip("llvmlite.binding")
-
-from chainrule.run.llvm.functions import LANES, NAMES, function  # noqa: E402
-from chainrule.run.llvm.functions.libraries import TWO_ARGUMENTS, in_libmvec  # noqa: E402
-from chainrule.run.llvm.functions.own import OWN  # noqa: E402
-from chainrule.run.llvm.functions.text import FORMATS  # noqa: E402
+from chainrule.run.llvm.functions import LANES, NAMES, function
+from chainrule.run.llvm.functions.libraries import TWO_ARGUMENTS, in_libmvec
+from chainrule.run.llvm.functions.own import OWN
+from chainrule.run.llvm.functions.text import FORMATS
 
 ELEMENTS = ("double", "float")
 DTYPES = {"double": np.dtype(np.float64), "float": np.dtype(np.float32)}

@@ -9,7 +9,7 @@ our eager derivative of a loop written out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -29,12 +29,17 @@ def slope(x: Any, y: Any) -> Any:
     return np.concatenate([x[:1], x[1:] * y[:-1]])
 
 
-def stepped(x: Any, y: Any, h: float) -> Any:
-    k1 = slope(x, y)
-    k2 = slope(x, y + h / 2 * k1)
-    k3 = slope(x, y + h / 2 * k2)
-    k4 = slope(x, y + h * k3)
+def runge_kutta(slope: Callable[[Any], Any], y: Any, h: float) -> Any:
+    """One step, with arrays of any library."""
+    k1 = slope(y)
+    k2 = slope(y + h / 2 * k1)
+    k3 = slope(y + h / 2 * k2)
+    k4 = slope(y + h * k3)
     return y + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+
+
+def stepped(x: Any, y: Any, h: float) -> Any:
+    return runge_kutta(lambda y: slope(x, y), y, h)
 
 
 def end_by_scan(x: Any, steps: int) -> Any:
@@ -116,11 +121,7 @@ def with_jax(jax: Any, steps: int) -> Any:
         slope = lambda y: jnp.where(first, x, x * jnp.roll(y, 1))
 
         def step(y: Any, _: Any) -> Any:
-            k1 = slope(y)
-            k2 = slope(y + h / 2 * k1)
-            k3 = slope(y + h / 2 * k2)
-            k4 = slope(y + h * k3)
-            return y + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4), None
+            return runge_kutta(slope, y, h), None
 
         return jax.lax.scan(step, jnp.zeros_like(x), None, length=steps)[0][-1]
 
@@ -132,11 +133,7 @@ def with_torch(torch: Any, x: Any, steps: int) -> Any:
     slope = lambda y: torch.cat([x[:1], x[1:] * y[:-1]])
     y = torch.zeros_like(x)
     for _ in range(steps):
-        k1 = slope(y)
-        k2 = slope(y + h / 2 * k1)
-        k3 = slope(y + h / 2 * k2)
-        k4 = slope(y + h * k3)
-        y = y + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+        y = runge_kutta(slope, y, h)
     return y[-1]
 
 
@@ -148,11 +145,7 @@ def with_autograd(x: Any, steps: int) -> Work:
         slope = lambda y: anp.concatenate([x[:1], x[1:] * y[:-1]])
         y = anp.zeros_like(x)
         for _ in range(steps):
-            k1 = slope(y)
-            k2 = slope(y + h / 2 * k1)
-            k3 = slope(y + h / 2 * k2)
-            k4 = slope(y + h * k3)
-            y = y + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+            y = runge_kutta(slope, y, h)
         return y[-1]
 
     return peers.bound(autograd.grad(end), x)

@@ -36,8 +36,7 @@ from chainrule.run.llvm.lowering import (
     view,
 )
 from chainrule.run.llvm.nests import Buffer, Call, Loop, Statement, Straight
-from chainrule.run.llvm.program import Program, Value
-from chainrule.run.llvm.program import _key as attribute_key
+from chainrule.run.llvm.program import Program, Value, attribute_key
 from chainrule.run.llvm.rows.elementwise import truth
 from chainrule.transforms.staging import Staged, identity
 

@@ -117,7 +117,7 @@ class Program:
             if known is not None:
                 return known[1]
             array = np.asarray(given)
-            spread = all(s == 0 for s, n in zip(array.strides, array.shape, strict=True) if n > 1)
+            spread = _repeats_one(array)
             small = array.nbytes <= _SMALL or spread
             content = array[(0,) * array.ndim].tobytes() if spread and array.size else None
             # The tape copies what it captures anew for every use; here it is one array again.
@@ -157,7 +157,7 @@ class Program:
                 for made in self.values[first:]:
                     made.place = place
                 return simpler
-        given = tuple([(k, _key(v)) for k, v in attrs.items()]) if attrs else ()
+        given = tuple([(k, attribute_key(v)) for k, v in attrs.items()]) if attrs else ()
         key = (op, args, given, dtype)
         found = self._known.get(key)
         if found is None:
@@ -247,10 +247,10 @@ _WEAK = frozenset((float, int, bool))
 _OF_KNOWN = frozenset(("add", "subtract", "multiply", "divide", "power"))
 
 
-def _key(attribute: Any) -> Any:
+def attribute_key(attribute: Any) -> Any:
     """An attribute as a part of a dictionary's key."""
     if isinstance(attribute, tuple):
-        return tuple(map(_key, attribute))
+        return tuple(map(attribute_key, attribute))
     if isinstance(attribute, slice):
         return slice, attribute.start, attribute.stop, attribute.step
     if isinstance(attribute, float):
@@ -275,235 +275,22 @@ def _uniform(array: Any) -> Any:
     if array.dtype.kind not in "fiub" or not array.size:
         return None
     first = array[(0,) * array.ndim]
-    if array.ndim and array.size > 1:
-        spread = all(s == 0 for s, n in zip(array.strides, array.shape, strict=True) if n > 1)
-        if not spread:
-            if array.flat[-1] != first:
-                return None
-            if not (array == first).all():
-                return None
-            if (
-                first == 0
-                and array.dtype.kind == "f"
-                and np.signbit(array).any() != np.signbit(array).all()
-            ):
-                return None
+    if _repeats_one(array):
+        return first
+    if array.flat[-1] != first or not (array == first).all():
+        return None
+    if first == 0 and array.dtype.kind == "f":
+        negative = np.signbit(array)
+        if negative.any() != negative.all():
+            return None
     return first
 
 
-# ---------------------------------------------------------------------------------- simpler values
-#
+def _repeats_one(array: Any) -> bool:
+    """Whether all elements of an array are the same one in memory."""
+    return all(s == 0 for s, n in zip(array.strides, array.shape, strict=True) if n > 1)
+
+
 # By the primitive's name: ``rule(program, args, attrs, shape, dtype)`` gives a value that is equal,
-# bit for bit, or None.
-
+# or None. The rows fill the table.
 SIMPLER: dict[str, Callable[..., Value | None]] = {}
-
-
-def _simpler(*names: str) -> Callable[[Callable[..., Value | None]], Callable[..., Value | None]]:
-    def add(rule: Callable[..., Value | None]) -> Callable[..., Value | None]:
-        for name in names:
-            SIMPLER[name] = rule
-        return rule
-
-    return add
-
-
-def _is(value: Value, number: float) -> bool:
-    return (
-        value.uniform is not None and value.uniform == number
-        and (number != 0 or bool(np.signbit(value.uniform)) == (math.copysign(1, number) < 0))
-    )  # fmt: skip
-
-
-def _same(program: Program, x: Value, shape: Any, dtype: Any) -> Value | None:
-    """``x`` in the shape of a result, where its dtype is right already."""
-    if x.dtype != dtype:
-        return None
-    if x.shape == shape:
-        return x
-    from chainrule.rules.shapes import BROADCAST
-
-    return program.apply(BROADCAST, (x,), {"shape": shape}, shape, dtype)
-
-
-@_simpler("multiply")
-def _multiply(program: Program, args: Any, attrs: Any, shape: Any, dtype: Any) -> Value | None:
-    x, y = args
-    if x.uniform is not None and y.uniform is None:
-        x, y = y, x
-    if y.uniform is None:
-        return None
-    if _is(y, 1.0):
-        return _same(program, x, shape, dtype)
-    if _is(y, -1.0) and dtype.kind == "f" and x.shape == shape and x.dtype == dtype:
-        from chainrule.rules.arithmetic import NEGATIVE
-
-        return program.apply(NEGATIVE, (x,), NO_ATTRS, shape, dtype)
-    return None
-
-
-@_simpler("divide")
-def _divide(program: Program, args: Any, attrs: Any, shape: Any, dtype: Any) -> Value | None:
-    return _same(program, args[0], shape, dtype) if _is(args[1], 1.0) else None
-
-
-@_simpler("add")
-def _add(program: Program, args: Any, attrs: Any, shape: Any, dtype: Any) -> Value | None:
-    for x, y in (args, args[::-1]):
-        if _is(y, -0.0):
-            return _same(program, x, shape, dtype)
-    return None
-
-
-@_simpler("subtract")
-def _subtract(program: Program, args: Any, attrs: Any, shape: Any, dtype: Any) -> Value | None:
-    return _same(program, args[0], shape, dtype) if _is(args[1], 0.0) else None
-
-
-@_simpler("negative")
-def _negative(program: Program, args: Any, attrs: Any, shape: Any, dtype: Any) -> Value | None:
-    (x,) = args
-    return x.args[0] if x.op is not None and x.op.name == "negative" else None
-
-
-@_simpler("power")
-def _power(program: Program, args: Any, attrs: Any, shape: Any, dtype: Any) -> Value | None:
-    return _same(program, args[0], shape, dtype) if _is(args[1], 1.0) else None
-
-
-@_simpler("where")
-def _where(program: Program, args: Any, attrs: Any, shape: Any, dtype: Any) -> Value | None:
-    condition, x, y = args
-    if condition.uniform is not None:
-        return _same(program, x if condition.uniform else y, shape, dtype)
-    return _same(program, x, shape, dtype) if x is y else None
-
-
-@_simpler("not_equal")
-def _not_equal(program: Program, args: Any, attrs: Any, shape: Any, dtype: Any) -> Value | None:
-    """Whether indicators, moved and added up, are not zero: without the numbers between."""
-    x, y = args
-    if y.uniform is None or y.uniform != 0 or x.op is None:
-        return None
-    name = x.op.name
-    if name == "where":
-        mask, one, zero = x.args
-        if one.uniform is not None and one.uniform != 0 and zero.uniform == 0:
-            return _same(program, mask, shape, dtype)
-    elif name == "astype":
-        if x.args[0].dtype == np.bool_:
-            return _same(program, x.args[0], shape, dtype)
-    elif name in ("reshape", "transpose", "broadcast_to", "index"):
-        inside = _indicated(program, x.args[0])
-        if inside is not None:
-            return program.apply(x.op, (inside, *x.args[1:]), x.attrs, shape, dtype)
-    elif name == "sum":
-        inside = _indicated(program, x.args[0])
-        if inside is not None and _positive(x.args[0]):
-            from chainrule.rules.reductions import ANY
-
-            return program.apply(ANY, (inside,), x.attrs, shape, dtype)
-    return None
-
-
-def _indicated(program: Program, x: Value) -> Value | None:
-    """Where an indicator is not zero, if that is known without computing it."""
-    if x.uniform is not None:
-        return program.constant(np.broadcast_to(np.bool_(x.uniform != 0), x.shape))
-    zero = program.constant(0)
-    return _not_equal(program, (x, zero), NO_ATTRS, x.shape, np.dtype(np.bool_))
-
-
-def _positive(x: Value) -> bool:
-    """Whether what is added up is a number of ones, so that the sum is zero only if all are."""
-    while x.op is not None and x.op.name in ("reshape", "transpose", "broadcast_to", "index"):
-        x = x.args[0]
-    if x.uniform is not None:
-        return bool(x.uniform >= 0)
-    if x.op is None:
-        return False
-    if x.op.name == "astype":
-        return x.args[0].dtype == np.bool_
-    if x.op.name == "sum":
-        return _positive(x.args[0])
-    if x.op.name == "where":
-        return all(a.uniform is not None and a.uniform >= 0 for a in x.args[1:])
-    return False
-
-
-@_simpler("logical_and", "logical_or")
-def _logical(program: Program, args: Any, attrs: Any, shape: Any, dtype: Any) -> Value | None:
-    x, y = args
-    return _same(program, x, shape, dtype) if x is y else None
-
-
-@_simpler("reshape")
-def _reshape(program: Program, args: Any, attrs: Any, shape: Any, dtype: Any) -> Value | None:
-    (x,) = args
-    if x.shape == shape:
-        return x  # type: ignore[no-any-return]
-    if x.op is not None and x.op.name == "reshape":
-        return program.apply(x.op, x.args, {"shape": shape}, shape, dtype)
-    return None
-
-
-@_simpler("transpose")
-def _transpose(program: Program, args: Any, attrs: Any, shape: Any, dtype: Any) -> Value | None:
-    (x,) = args
-    axes = attrs["axes"]
-    if axes == tuple(range(len(axes))):
-        return x  # type: ignore[no-any-return]
-    if x.op is not None and x.op.name == "transpose":
-        inner = x.attrs["axes"]
-        joined = {"axes": tuple(inner[a] for a in axes)}
-        return program.apply(x.op, x.args, joined, shape, dtype)
-    return None
-
-
-@_simpler("broadcast_to")
-def _broadcast(program: Program, args: Any, attrs: Any, shape: Any, dtype: Any) -> Value | None:
-    (x,) = args
-    if x.shape == shape:
-        return x  # type: ignore[no-any-return]
-    if x.op is not None and x.op.name == "broadcast_to":
-        return program.apply(x.op, x.args, {"shape": shape}, shape, dtype)
-    if x.uniform is not None:
-        return program.constant(np.broadcast_to(x.uniform, shape))
-    return None
-
-
-@_simpler("astype", "copy")
-def _astype(program: Program, args: Any, attrs: Any, shape: Any, dtype: Any) -> Value | None:
-    (x,) = args
-    return x if x.dtype == dtype else None
-
-
-@_simpler("sum", "mean", "max", "min", "prod")
-def _over_one(program: Program, args: Any, attrs: Any, shape: Any, dtype: Any) -> Value | None:
-    """A reduction over axes of length one only moves elements."""
-    (x, *_) = args
-    if len(args) > 1 or x.dtype != dtype or x.size != math.prod(shape) or not x.size:
-        return None
-    from chainrule.rules.shapes import RESHAPE
-
-    return program.apply(RESHAPE, (x,), {"shape": shape}, shape, dtype)
-
-
-@_simpler("matmul")
-def _matmul(program: Program, args: Any, attrs: Any, shape: Any, dtype: Any) -> Value | None:
-    """A product with a matrix of equal numbers is a sum, repeated."""
-    x, y = args
-    if y.uniform is None or len(x.shape) < 2 or len(y.shape) != 2 or x.dtype != y.dtype:
-        return None
-    from chainrule.rules.arithmetic import MULTIPLY
-    from chainrule.rules.reductions import SUM
-    from chainrule.rules.shapes import BROADCAST
-
-    if dtype.kind != "f" or not np.isfinite(y.uniform):
-        return None
-    kept = (*x.shape[:-1], 1)
-    over = {"axis": len(x.shape) - 1, "keepdims": True}
-    total = program.apply(SUM, (x,), over, kept, dtype)
-    if y.uniform != 1:
-        total = program.apply(MULTIPLY, (total, y), NO_ATTRS, shape, dtype)
-    return program.apply(BROADCAST, (total,), {"shape": shape}, shape, dtype)

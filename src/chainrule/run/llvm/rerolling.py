@@ -24,8 +24,7 @@ from chainrule.run.llvm.expressions import Affine, Expr, cast, const, load
 from chainrule.run.llvm.instructions import Module, Writer, conversion, number, type_of
 from chainrule.run.llvm.lowering import DTYPES, RULES, Lowering, Tensor, Unsupported
 from chainrule.run.llvm.nests import Buffer, Call
-from chainrule.run.llvm.program import Value
-from chainrule.run.llvm.program import _key as attribute_key
+from chainrule.run.llvm.program import Value, attribute_key
 
 # From so many operations on scalars on, they are written by what is in this file.
 _LEAST = 48

@@ -7,6 +7,15 @@ from chainrule.run.llvm.rows import (
     moves,
     reductions,
     selections,
+    simplifications,
 )
 
-__all__ = ["contractions", "elementwise", "expansions", "moves", "reductions", "selections"]
+__all__ = [
+    "contractions",
+    "elementwise",
+    "expansions",
+    "moves",
+    "reductions",
+    "selections",
+    "simplifications",
+]
