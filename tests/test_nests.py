@@ -1,5 +1,6 @@
 """What the compiler promises about loops: which share a nest, what is kept, all turns count."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -141,9 +142,23 @@ def test_assigned_elements_inside_of_vector_loops():
             np.testing.assert_allclose(found, expected, rtol=1e-13)
 
 
+def three_threads(monkeypatch):
+    """A machine of three cores, on which everything but the smallest loops is divided."""
+    wide = dataclasses.replace(target.host(), threads=3)
+    monkeypatch.setattr(codegen, "_PARALLEL_FROM", 1000)
+    monkeypatch.setattr(target, "host", lambda: wide)
+    monkeypatch.setattr("chainrule.run.llvm.executable.host", lambda: wide)
+
+
+def test_a_listing_names_the_threads_at_the_loop_that_they_divide(monkeypatch):
+    three_threads(monkeypatch)
+    nests = cr.jit(np.sin).lower(np.ones((3, 5, 130, 20))).nests
+    (divided,) = [line for line in nests.splitlines() if "3 threads" in line]
+    assert "in 0..130:" in divided
+
+
 @pytest.mark.parametrize("shape", [(1003, 37), (3, 5, 130, 20), (2, 70)])
 def test_threads_share_the_turns_and_runs_are_alike_bit_for_bit(shape, monkeypatch):
-    monkeypatch.setattr(codegen, "_PARALLEL_FROM", 1000)
     x = np.random.default_rng(0).normal(size=shape)
 
     def f(x):
@@ -151,11 +166,7 @@ def test_threads_share_the_turns_and_runs_are_alike_bit_for_bit(shape, monkeypat
         shares /= np.sum(shares, axis=-1, keepdims=True)
         return np.sum(np.sin(x), axis=0), np.sum(x * x), np.sum(x, axis=1), shares
 
-    wide = target.Target(**{
-        **{name: getattr(target.host(), name) for name in target.Target.__slots__}, "threads": 3,
-    })  # fmt: skip
-    monkeypatch.setattr(target, "host", lambda: wide)
-    monkeypatch.setattr("chainrule.run.llvm.executable.host", lambda: wide)
+    three_threads(monkeypatch)
     compiled = cr.jit(f)
     first = compiled(x)
     for found, expected in zip(first, f(x), strict=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +19,7 @@ from chainrule.run.llvm.nests import (
     contract,
     loops_around,
     path_of,
+    work_of,
 )
 
 # Statements in one function: LLVM takes longer than linear time for long ones.
@@ -61,10 +61,12 @@ class Code:
         self.slots: list[Buffer] = [
             b for b in self.nests.buffers if b.kind in ("input", "constant", "result")
         ]
-        self._places = {id(b): k + 2 for k, b in enumerate(self.slots)}
+        # Where in the frame the address of each slot stands.
+        self.places = {id(b): k + 2 for k, b in enumerate(self.slots)}
         self._partials: dict[int, list[tuple[Statement, Buffer]]] = {}
         self._uses_blas = any(isinstance(g, Call) and g.kind == "gemm" for g in self.groups)
-        self.parallel = [self._divided(n, g) for n, g in enumerate(self.groups)]
+        # Of each group the loop whose turns are divided among threads.
+        self.divided = [self._divided(n, g) for n, g in enumerate(self.groups)]
         for n, group in enumerate(self.groups):
             if isinstance(group, Call) and group.kind in ("loop", "scalars"):
                 group.data.prepare(module, f"{prefix}.{n}")
@@ -138,10 +140,8 @@ class Code:
         """
         if not isinstance(group, Loop) or self.module.target.threads < 2:
             return None
-        statements = group.statements()
-        work = sum(s.weight * math.prod(v.extent for v in s.vars) for s in statements)
         dear = self._uses_blas or self.inner  # in a loop, threads are started in every turn
-        if work < (_PARALLEL_BESIDE_BLAS if dear else _PARALLEL_FROM):
+        if work_of(group) < (_PARALLEL_BESIDE_BLAS if dear else _PARALLEL_FROM):
             return None
         around: list[Var] = []
         loop = group
@@ -152,7 +152,7 @@ class Code:
             loop = loop.body[0]
         var = loop.var.here()
         partials: list[tuple[Statement, Buffer]] = []
-        for s in statements:
+        for s in group.statements():
             if any(isinstance(i, Expr) for i in s.index):
                 return None
             if s.combine is None:
@@ -186,8 +186,8 @@ class Code:
                 continue
             name = f"{self.prefix}.g{n}"
             buffers = [b for b in _used(group) if self._in_memory(b)]
-            self._function(name, group, buffers, self.parallel[n])
-            divided = self.parallel[n]
+            divided = self.divided[n]
+            self._function(name, group, buffers, divided)
             if divided is not None:
                 segment.parallel(name, divided, buffers, self._partials[n])
             else:
@@ -199,8 +199,7 @@ class Code:
     ) -> None:
         emitter = Emitter(self.module)
         emitter.silent = self.silent
-        statements = group.statements() if isinstance(group, Loop) else group.body
-        emitter.written = {id(s.target) for s in statements}
+        emitter.written = {id(s.target) for s in group.statements()}
         emitter.pointers["status"] = "%status"
         for k, b in enumerate(buffers):
             emitter.pointers[id(b)] = f"%b{k}"
@@ -211,7 +210,7 @@ class Code:
         if isinstance(group, Loop):
             emitter.loop(group)
         else:
-            for s in group.body:
+            for s in group.statements():
                 emitter.statement(s)
         emitter.finish(name, ", ".join(parameters))
 
@@ -230,7 +229,7 @@ class _Segment(Writer):
         """The address of a buffer."""
         found = self.pointers.get(id(b))
         if found is None:
-            slot = self.code._places.get(id(b))
+            slot = self.code.places.get(id(b))
             if slot is not None and self.code.inner:
                 found = f"%p{slot}"
             elif slot is not None:
@@ -420,9 +419,8 @@ def _used(group: Any) -> list[Buffer]:
     """The buffers that a group reads or writes."""
     if isinstance(group, Call):
         return list({id(b): b for b in [*group.reads_buffers, *group.writes]}.values())
-    statements = group.statements() if isinstance(group, Loop) else group.body
     found: dict[int, Buffer] = {}
-    for s in statements:
+    for s in group.statements():
         for r in s.reads:
             found.setdefault(id(r.data), r.data)
         found.setdefault(id(s.target), s.target)

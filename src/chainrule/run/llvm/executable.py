@@ -16,7 +16,7 @@ from chainrule.run.llvm.codegen import Code
 from chainrule.run.llvm.engine import Library, blas
 from chainrule.run.llvm.instructions import Module
 from chainrule.run.llvm.lowering import Lowering
-from chainrule.run.llvm.nests import Buffer, Call, Loop, Straight
+from chainrule.run.llvm.nests import Buffer, Call, Group, work_of
 from chainrule.run.llvm.program import Program
 from chainrule.run.llvm.target import host
 
@@ -60,7 +60,7 @@ class Executable:
         self.code = Code(self.lowering, self.module)
         self.library = Library(self.module)
         self.workspace: int = self.code.workspace
-        places = {id(b): k + 2 for k, b in enumerate(self.code.slots)}
+        places = self.code.places
         self.steps: list[Any] = [
             self.library.address(s) if isinstance(s, str) else _ByNumpy(s, places)
             for s in self.code.segments
@@ -156,10 +156,8 @@ class _ByNumpy:
         return np.frombuffer(memory, b.dtype).reshape(shape)
 
 
-def _work(group: Any) -> float:
+def _work(group: Group) -> float:
     """Roughly how many additions a group takes."""
     if isinstance(group, Call):
         return 0.0 if group.kind == "numpy" else group.weight or math.inf
-    statements = group.statements() if isinstance(group, Loop) else group.body
-    assert isinstance(group, Loop | Straight)
-    return sum(s.weight * math.prod(v.extent for v in s.vars) for s in statements)
+    return work_of(group)

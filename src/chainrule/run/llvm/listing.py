@@ -11,7 +11,7 @@ import numpy as np
 
 from chainrule.run.llvm.codegen import Code
 from chainrule.run.llvm.executable import Executable
-from chainrule.run.llvm.expressions import Affine, Expr
+from chainrule.run.llvm.expressions import Affine, Expr, Var
 from chainrule.run.llvm.lowering import Lowering
 from chainrule.run.llvm.nests import Call, Loop, Statement
 from chainrule.run.llvm.program import Value
@@ -156,31 +156,30 @@ class _Nests:
         """All groups in their order."""
         places = _places(code.lowering)
         reasons = {id(value): why for value, why in code.lowering.numpy}
-        for group, parallel in zip(code.groups, code.parallel, strict=True):
+        for group, divided in zip(code.groups, code.divided, strict=True):
             if isinstance(group, Call):
                 self._call(group, reasons, indent)
             elif isinstance(group, Loop):
-                threads = self.executable.module.target.threads if parallel else 1
-                self._loop(group, places, indent, threads)
+                self._loop(group, places, indent, divided)
             else:
                 for s in group.body:
                     self._statement(s, indent, _named(places, [s]))
 
-    def _loop(self, loop: Loop, places: Any, indent: str, threads: int = 1) -> None:
+    def _loop(self, loop: Loop, places: Any, indent: str, divided: Var | None) -> None:
         var = loop.var.here()
         notes = []
         lanes = self.executable.module.widths.get(id(loop), 1)
         if lanes > 1:
             notes.append(f"{lanes} at once")
-        if threads > 1:
-            notes.append(f"{threads} threads")
+        if var is divided:
+            notes.append(f"{self.executable.module.target.threads} threads")
         lines = _named(places, loop.statements())
         if lines:
             notes.append(lines)
         self.put(f"{indent}for {var!r} in {var.low}..{var.high}:", "; ".join(notes))
         for item in loop.body:
             if isinstance(item, Loop):
-                self._loop(item, places, indent + _INDENT)
+                self._loop(item, places, indent + _INDENT, divided)
             else:
                 self._statement(item, indent + _INDENT)
 

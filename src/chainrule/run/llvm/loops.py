@@ -243,8 +243,7 @@ def written_over(inner: Lowering, source: Buffer, target: Buffer) -> bool:
     for n, group in enumerate(inner.nests.groups):
         if isinstance(group, Call):
             continue
-        body = group.statements() if isinstance(group, Loop) else group.body
-        for k, s in enumerate(body):
+        for k, s in enumerate(group.statements()):
             order[id(s)] = n, k
     readers = list({id(r): r for r in source.readers}.values())
     for r in readers:

@@ -148,6 +148,15 @@ class Straight:
     def __init__(self) -> None:
         self.body: list[Statement] = []
 
+    def statements(self) -> list[Statement]:
+        """All of them."""
+        return self.body
+
+
+def work_of(nest: Loop | Straight) -> float:
+    """How much there is to do, in additions, roughly."""
+    return sum(s.weight * math.prod(v.extent for v in s.vars) for s in nest.statements())
+
 
 Group = Loop | Straight | Call
 
