@@ -11,6 +11,8 @@ import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
+from sys import _getframe as getframe
+from types import FrameType
 from typing import Any, Protocol
 
 import numpy as np
@@ -32,12 +34,18 @@ levels = count(1)
 
 
 class Recorder(Protocol):
-    """Whatever wants to be told, once per operation, that one is being recorded.
+    """Whatever wants to be told, once per operation, at which instruction one was performed.
 
-    ``record_operation`` is called two frames below the user's: tape, and operator or ufunc.
+    A call for each operation would cost as much as everything else that is done about it, so the
+    tape looks itself whether the same frame is at work as the last time (``frame``), asks for the
+    user's where it is another (``entered``), and notes the instruction (``note``).
     """
 
-    record_operation: Callable[[], None]
+    frame: FrameType | None
+    note: Callable[[int], None]
+
+    def entered(self, frame: FrameType) -> FrameType:
+        """The user's frame at or above ``frame``, which is the one at work from here on."""
 
 
 class Traced(Operand):
@@ -98,8 +106,12 @@ class Traced(Operand):
             args = kept
         if tape.plain and type(value) not in PLAIN:
             tape.plain = False
-        if tape.record is not None:
-            tape.record()
+        recorder = tape.recorder
+        if recorder is not None:
+            frame = getframe(2)  # the user's; between are only the operator, or the ufunc
+            if frame is not recorder.frame:
+                frame = recorder.entered(frame)
+            recorder.note(frame.f_lasti)
         return Traced(tape, value, primitive, args, attrs)
 
     def _uncommon(
@@ -285,13 +297,13 @@ class Tape:
 
     __slots__ = (
         "_closed", "_instead", "_watch", "asking", "assumed", "branching", "cuts", "level",
-        "merged", "plain", "record", "records", "special", "staged",
+        "merged", "plain", "recorder", "records", "special", "staged",
     )  # fmt: skip
 
     def __init__(self, recorder: Recorder | None = None, staged: bool = False) -> None:
         self.level = next(levels)
         self.records: list[Traced] = []
-        self.record = None if recorder is None else recorder.record_operation
+        self.recorder = recorder
         self.staged = staged
         # On a staged tape: whether the values are those of this one run, so that they may be asked.
         self.branching = False
@@ -352,7 +364,7 @@ class Tape:
 
     def merge(self) -> None:
         """From here on, record a number once that is computed of the same."""
-        if self.record is None:
+        if self.recorder is None:
             self.merged = {}
             self._settle()
 

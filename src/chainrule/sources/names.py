@@ -221,7 +221,6 @@ class Origins:
     __slots__ = (
         "_above",
         "_changes",
-        "_forget",
         "_index",
         "_internal",
         "_known",
@@ -230,20 +229,9 @@ class Origins:
         "_parent_offsets",
         "_parents",
         "_verdicts",
-        "record",
-        "record_operation",
+        "frame",
+        "note",
     )
-
-    record: Callable[..., None]
-    """``record(skip=0, inner=False)``: an operation is performed for the nearest user frame.
-
-    ``skip`` frames above the caller of ``record`` are certain not to be the user's, counting the
-    caller itself: exact numbers save time, small ones do no harm. ``inner``: the value is not that
-    of the expression the user wrote, but a step on the way to it, or one of several results.
-    """
-
-    record_operation: Callable[[], None]
-    """``record(2)``, for the caller of which most calls come: it has nothing to work out."""
 
     def __init__(self, internal: Iterable[str] = ()) -> None:
         self._internal = tuple(internal)
@@ -256,47 +244,34 @@ class Origins:
         self._parent_offsets: list[int] = []
         self._lengths: list[dict[str, int]] = []
         self._above: FrameType | None = self._user_frame(sys._getframe(1))
-        self.record, self.record_operation, self._forget = self._recorder()
+        self.frame: FrameType | None = None  # the one seen last
+        self.note = self._offsets.append
 
     def __len__(self) -> int:
         return len(self._offsets)
 
-    def _recorder(self) -> tuple[Callable[..., None], Callable[[], None], Callable[[], None]]:
-        """``record``, ``record_operation``, and what makes them let go of the frame seen last.
+    def record(self, skip: int = 0, inner: bool = False) -> None:
+        """Note that an operation is performed for the nearest user frame.
 
-        It runs for every operation, so that everything it needs is at hand, and the call is only
-        noted where it is another one than before.
+        Args:
+            skip: So many frames above the caller are certain not to be the user's, counting the
+                caller itself: exact numbers save time, small ones do no harm.
+            inner: The value is not that of the expression the user wrote, but a step on the way to
+                it, or one of several results.
         """
-        note, entered, getframe = self._offsets.append, self._entered, sys._getframe
-        last: FrameType | None = None
+        frame = sys._getframe(1 + skip)
+        if frame is not self.frame:
+            frame = self.entered(frame)
+        self.note(~frame.f_lasti if inner else frame.f_lasti)
 
-        def record(skip: int = 0, inner: bool = False) -> None:
-            nonlocal last
-            frame = getframe(1 + skip)
-            if frame is not last:
-                last = frame = entered(frame)
-            note(~frame.f_lasti if inner else frame.f_lasti)
-
-        def record_operation() -> None:
-            nonlocal last
-            frame = getframe(3)
-            if frame is not last:
-                last = frame = entered(frame)
-            note(frame.f_lasti)
-
-        def forget() -> None:
-            nonlocal last
-            last = None
-
-        return record, record_operation, forget
-
-    def _entered(self, frame: FrameType) -> FrameType:
+    def entered(self, frame: FrameType) -> FrameType:
         """Note that another call is at work from here on; give the frame that is the user's."""
         found = self._user_frame(frame)
         call = -1 if found is None else self._call_of(found)
         if not self._changes or self._changes[-1][1] != call:
             self._changes.append((len(self._offsets), call))
-        return found or frame
+        self.frame = found or frame
+        return self.frame
 
     def _calls(self) -> list[int]:
         """The call that each operation belongs to."""
@@ -369,7 +344,7 @@ class Origins:
                 known.survey(frame)
                 _remember_loader(frame)
         self._index.clear()
-        self._forget()
+        self.frame = None
         self._above = None
 
     def resolve(self) -> list[Place]:

@@ -244,7 +244,7 @@ ITEM = Primitive(
 
 def explained(values: Sequence[Any]) -> bool:
     """Whether the computation is going to be explained: then its loops are shown step by step."""
-    return any(type(v) is Traced and v.tape.record is not None for v in values)
+    return any(type(v) is Traced and v.tape.recorder is not None for v in values)
 
 
 def is_float(value: Any) -> bool:
