@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import FrameType
 from typing import Any
 
 import numpy as np
 
 from chainrule.chain.edges import Carried, pull, push, push_together
 from chainrule.chain.quiet import quietly
-from chainrule.chain.supports import Support, unite
+from chainrule.chain.supports import Support, plainly, unite
 from chainrule.graph.operand import Operand
+from chainrule.graph.places import is_ours
 from chainrule.graph.primitive import Linear
 from chainrule.graph.tape import Traced, shape_of
 from chainrule.rules.shapes import cast, sum_to
@@ -34,7 +36,7 @@ def reverse(
         not the same as a cotangent of zero.
     """
     last = max(seeds, default=-1)
-    found = _Found(last + 1, seeds)
+    found = (_FoundEverywhere if plainly() else _Found)(last + 1, seeds)
     cotangents, supports = found.cotangents, found.supports
     carried: dict[int, Carried] = {}
     with quietly():
@@ -109,6 +111,17 @@ class _Found:
             self.supports[index] = support
         elif self.supports:
             self.supports.pop(index, None)
+
+
+class _FoundEverywhere(_Found):
+    """The same without supports: nobody remembers where a cotangent can be non-zero."""
+
+    __slots__ = ()
+
+    def add(self, index: int, part: Carried | None) -> None:
+        """Add what arrives on one more path."""
+        if part is not None:
+            super().add(index, (part[0], None))
 
 
 def _added_in_place(
@@ -227,7 +240,10 @@ def _arrive(found: _Found, index: int, value: Any, part: Any) -> None:
 
 def forward(records: Sequence[Traced], seeds: Mapping[int, Carried]) -> dict[int, Carried]:
     """Carry tangents from the seeded inputs on to every record that they reach."""
-    carried: dict[int, Carried] = dict(seeds)
+    arrive = _add_path_everywhere if plainly() else add_path
+    carried: dict[int, Carried] = {}
+    for index, seed in seeds.items():
+        arrive(carried, index, seed)
     with quietly():
         for record in records:
             if record.op is None:
@@ -249,7 +265,7 @@ def forward(records: Sequence[Traced], seeds: Mapping[int, Carried]) -> dict[int
                 carried[record.index] = push_together(op, args, out, attrs, here)
                 continue
             for position, one in here.items():
-                add_path(carried, record.index, push(op, position, args, out, attrs, one))
+                arrive(carried, record.index, push(op, position, args, out, attrs, one))
     return carried
 
 
@@ -275,3 +291,26 @@ def add_path(carried: dict[int, Carried], index: int, part: Carried | None) -> N
         return
     before = carried.get(index)
     carried[index] = part if before is None else (before[0] + part[0], unite(before[1], part[1]))
+
+
+def _add_path_everywhere(carried: dict[int, Carried], index: int, part: Carried | None) -> None:
+    """The same without supports."""
+    if part is not None:
+        add_path(carried, index, (part[0], None))
+
+
+# The functions that go through the records of a computation to differentiate it.
+_WALKS = frozenset((reverse.__code__, forward.__code__))
+
+
+def differentiated(frame: FrameType | None, level: int) -> Traced | None:
+    """The record of the tape of that level whose derivative is computed in a frame, or above it."""
+    while frame is not None and is_ours(frame.f_code):
+        if frame.f_code in _WALKS:
+            value = frame.f_locals.get("record")
+            while type(value) is Traced and value.level != level:
+                value = value.value
+            if type(value) is Traced:
+                return value
+        frame = frame.f_back
+    return None

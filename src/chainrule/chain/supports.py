@@ -8,15 +8,51 @@ gradient through ``np.where`` never meets the NaN of the branch not taken. A pro
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
 from chainrule.graph.operand import Operand, bind, concrete, symbolic
 from chainrule.graph.tape import dtype_of, known, shape_of
+from chainrule.graph.unusual import Unusual
 from chainrule.rules.piecewise import WHERE
 
 Support = Any
+
+_plain: ContextVar[bool] = ContextVar("plain", default=False)
+# Whether the products of a walk are taken everywhere, also where nothing can flow.
+plainly = _plain.get
+
+
+@contextmanager
+def plain_products(wanted: bool = True) -> Iterator[None]:
+    """While it is entered, derivatives are computed without supports, as other libraries do it.
+
+    Every product of the chain rule is then taken, also outside the support: a zero that a mask made
+    meets the infinite slope behind it, and their product is NaN. It shows why a gradient is NaN
+    elsewhere; compiled functions run on NumPy meanwhile.
+
+    Args:
+        wanted: ``False`` asks for supports again, inside of such a block.
+
+    Example:
+        >>> import numpy as np, chainrule as cr
+        >>> safe = cr.grad(lambda x: np.where(x > 0, np.sqrt(x), 0.0))
+        >>> with plain_products():
+        ...     print(safe(0.0))
+        nan
+        >>> print(safe(0.0))
+        0.0
+    """
+    token = _plain.set(wanted)
+    try:
+        with Unusual():
+            yield
+    finally:
+        _plain.reset(token)
 
 
 def times(value: Any, factor: Any, support: Support) -> Any:

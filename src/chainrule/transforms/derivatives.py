@@ -16,10 +16,12 @@ import numpy as np
 
 from chainrule.chain import forward, reverse
 from chainrule.errors import ArgumentsError, NotDifferentiableError
+from chainrule.graph import unusual
 from chainrule.graph.operand import Operand
 from chainrule.graph.tape import Recorder, Tape, Traced, dtype_of, running, shape_of
 from chainrule.graph.versions import refreshed
 from chainrule.transforms.absent import warn_of_absent
+from chainrule.transforms.watching import look
 from chainrule.tree import flatten, leaves, map_leaves, walk
 
 
@@ -80,7 +82,7 @@ def trace(
     return tape, result, tape.records[: len(inputs)], rebuild
 
 
-def _argument(f: Callable[..., Any], n: int) -> str:
+def argument_name(f: Callable[..., Any], n: int) -> str:
     """What the ``n``-th positional argument is called: the parameter's name where there is one."""
     try:
         parameters = list(inspect.signature(f).parameters.values())
@@ -94,7 +96,7 @@ def _leaf_name(
     f: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], place: int
 ) -> str:
     """What a leaf of the arguments is called, by its number: ``params['W']``."""
-    names = [name for n in argnums for name, _ in leaves(args[n], _argument(f, n % len(args)))]
+    names = [name for n in argnums for name, _ in leaves(args[n], argument_name(f, n % len(args)))]
     return names[place]
 
 
@@ -129,12 +131,15 @@ def value_and_grad(
         tape, result, inputs, rebuild = trace(f, args, nums, kwargs)
         out, aux = parted(f, result, has_aux)
         value, found = _scalar_gradient(f, tape, out)
-        gradients = rebuild([_gradient_of(leaf, found) for leaf in inputs])
+        leaves_found = [_gradient_of(leaf, found) for leaf in inputs]
+        gradients = rebuild(leaves_found)
         if _begun.derivatives == before + 1:  # inside another one, an absent gradient is no news
             for place, leaf in enumerate(inputs):
                 if leaf.index not in found:
                     warn_of_absent(f, _leaf_name(f, args, nums, place), leaf, tape)
         tape.records.clear()  # tape and records hold each other: large arrays would wait for gc
+        if unusual.asked:
+            look((value, *leaves_found), "grad", f, args, kwargs, nums, has_aux)
         gradient = gradients[0] if single else gradients
         if has_aux:
             return (value, map_leaves(lambda leaf: lowered(leaf, tape), aux)), gradient
@@ -215,10 +220,15 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     out, aux = parted(f, result, has_aux)
 
     def pull(cotangent: Any) -> tuple[Any, ...]:
-        return rebuild(pull_from(tape, out, cotangent, inputs))  # type: ignore[no-any-return]
+        found = pull_from(tape, out, cotangent, inputs)
+        if unusual.asked:
+            look(found, "vjp", f, primals, {}, (), has_aux, cotangent)
+        return rebuild(found)  # type: ignore[no-any-return]
 
     _kept_by(pull, tape)
     value = map_leaves(lambda leaf: lowered(leaf, tape), out)
+    if unusual.asked:
+        look(flatten(value)[0], "vjp", f, primals, {}, (), has_aux)
     if has_aux:
         return value, pull, map_leaves(lambda leaf: lowered(leaf, tape), aux)
     return value, pull
@@ -269,6 +279,8 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
     value = map_leaves(lambda leaf: lowered(leaf, tape), out)
     tangent = push_along(tape, inputs, along, out)
     tape.records.clear()
+    if unusual.asked:
+        look(flatten((value, tangent))[0], "jvp", f, tuple(primals), {}, (), False, tuple(tangents))
     return value, tangent
 
 
@@ -290,10 +302,16 @@ def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., 
 
     def push(*tangents: Any) -> Any:
         check_tangents("linearize", primals, tangents)
-        return push_along(tape, inputs, _leaves_like(tree, tangents), out)
+        tangent = push_along(tape, inputs, _leaves_like(tree, tangents), out)
+        if unusual.asked:
+            look(flatten(tangent)[0], "jvp", f, primals, {}, (), False, tangents)
+        return tangent
 
     _kept_by(push, tape)
-    return map_leaves(lambda leaf: lowered(leaf, tape), out), push
+    value = map_leaves(lambda leaf: lowered(leaf, tape), out)
+    if unusual.asked:
+        look(flatten(value)[0], "jvp", f, primals, {})
+    return value, push
 
 
 def check_tangents(transform: str, primals: Any, tangents: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from chainrule.errors import ArgumentsError
+from chainrule.graph import unusual
 from chainrule.graph.tape import dtype_of, shape_of
 from chainrule.transforms.batching import vmap
 from chainrule.transforms.derivatives import (
@@ -22,6 +23,7 @@ from chainrule.transforms.derivatives import (
     push_along,
     trace,
 )
+from chainrule.transforms.watching import look
 from chainrule.tree import flatten, map_leaves
 
 
@@ -77,6 +79,8 @@ def jacobian(
         found = map_leaves(at_leaf, out)
         passed_through = map_leaves(lambda leaf: lowered(leaf, tape), aux)
         tape.records.clear()
+        if unusual.asked:
+            look(flatten(found)[0], "jacobian", f, args, kwargs, nums, has_aux)
         return (found, passed_through) if has_aux else found
 
     return whole

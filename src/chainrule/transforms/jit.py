@@ -16,13 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chainrule.chain.modes import forward, reverse
+from chainrule.chain.modes import differentiated
+from chainrule.chain.supports import plainly
 from chainrule.errors import ArgumentsError
+from chainrule.graph import unusual
 from chainrule.graph.operand import Operand
-from chainrule.graph.places import depth_of_call, is_ours, place_of_call
+from chainrule.graph.places import depth_of_call, place_of_call
 from chainrule.graph.tape import Tape, Traced, running
 from chainrule.graph.versions import refreshed
 from chainrule.transforms.staging import sketching
+from chainrule.transforms.watching import look
 from chainrule.tree import flatten, map_leaves, structure
 
 if TYPE_CHECKING:
@@ -106,20 +109,8 @@ class _Records(list[Traced]):
         super().append(record)
 
     def _of_derivative(self) -> tuple[str, int] | None:
-        frame: types.FrameType | None = sys._getframe(2)
-        while frame is not None and is_ours(frame.f_code):
-            if frame.f_code in _WALKS:
-                value = frame.f_locals.get("record")
-                while type(value) is Traced and value.level != self.level:
-                    value = value.value
-                if type(value) is Traced and value.index in self.places:
-                    return self.places[value.index]
-            frame = frame.f_back
-        return None
-
-
-# The functions that go through the records of a computation to differentiate it.
-_WALKS = frozenset((reverse.__code__, forward.__code__))
+        record = differentiated(sys._getframe(2), self.level)
+        return None if record is None else self.places.get(record.index)
 
 
 def _recorded(
@@ -287,8 +278,21 @@ class Jitted:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The function of these arguments."""
+        if unusual.asked:
+            return self._watched(args, kwargs)
         found = self._entry(*args, **kwargs)
         return self._call(args, kwargs) if found is _MISS else found
+
+    def _watched(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The same where somebody may look at the result, or want it without supports."""
+        if plainly():  # what is compiled has supports
+            return self._f(*args, **kwargs)
+        found = self._entry(*args, **kwargs)
+        if found is _MISS:
+            found = self._call(args, kwargs)
+        leaves = (found,) if isinstance(found, float) else flatten(found)[0]
+        look(leaves, "jit", self._f, args, kwargs)
+        return found
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else types.MethodType(self, instance)
