@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from chainrule.run.llvm import pool
 from chainrule.run.llvm.emit import Emitter
 from chainrule.run.llvm.expressions import Affine, Expr, Var, load, op
 from chainrule.run.llvm.instructions import Module, Writer, number, type_of
@@ -28,8 +29,14 @@ _CHUNK = 160
 _ON_STACK = 1 << 16
 # Work below this (in additions, roughly) does not pay for a thread. The BLAS has threads of its
 # own that go on spinning for a while: beside these it takes more.
-_PARALLEL_FROM = 6_000_000
-_PARALLEL_BESIDE_BLAS = 40_000_000
+_PARALLEL_FROM = 1_000_000
+_PARALLEL_BESIDE_BLAS = 2_000_000
+# A loop is divided into so many parts for each thread, as not all threads get on alike. Where every
+# part has more than so many sums of its own, adding these up would take longer than waiting.
+_PARTS_OF_A_THREAD = 4
+_FEW_SUMS = 4096
+# A part has a multiple of so many turns.
+_FULL = 16
 # Loops with fewer turns are not divided.
 _FEW_TURNS = 32
 _ALIGNED = 64
@@ -151,7 +158,7 @@ class Code:
             around.append(loop.var.here())
             loop = loop.body[0]
         var = loop.var.here()
-        partials: list[tuple[Statement, Buffer]] = []
+        summed: list[Statement] = []
         for s in group.statements():
             if any(isinstance(i, Expr) for i in s.index):
                 return None
@@ -165,9 +172,11 @@ class Code:
                 continue
             if s.initial is None or s.target.home is not None or s.target.size > 1 << 16:
                 return None
-            shape = (self.module.target.threads, *s.target.shape)
-            partials.append((s, Buffer("p", shape, s.target.dtype, "temporary")))
-        self._partials[n] = partials
+            summed.append(s)
+        parts = _parts(self.module.target.threads, summed)
+        self._partials[n] = [
+            (s, Buffer("p", (parts, *s.target.shape), s.target.dtype, "temporary")) for s in summed
+        ]
         return var
 
     def _main(self) -> None:
@@ -263,68 +272,43 @@ class _Segment(Writer):
         self, name: str, var: Var, buffers: Sequence[Buffer],
         partials: Sequence[tuple[Statement, Buffer]],
     ) -> None:  # fmt: skip
-        """The turns of a loop divided among threads."""
+        """The turns of a loop divided among threads, in parts that whoever is free takes."""
         module = self.code.module
-        threads = module.target.threads
         self.calls += 1
-        step = -(-var.extent // threads)
-        step = -(-step // 16) * 16
-        bounds = [(low, min(low + step, var.high)) for low in range(var.low, var.high, step)]
+        parts = _parts(module.target.threads, [s for s, _ in partials])
+        step = _turns_of_a_part(var, parts)
         own = {id(s.target): p for s, p in partials}
-        count = len(buffers) + 1
-        layout = f"[{count + 2} x i64]"
-        thread = f"{name}.thread"
-        lines = [f"define internal ptr @{thread}(ptr %task) #0 {{"]
-        names = []
-        for k in range(count + 2):
-            lines.append(f"  %p{k} = getelementptr i64, ptr %task, i64 {k}")
-            kind = "ptr" if k < count else "i64"
-            lines.append(f"  %a{k} = load {kind}, ptr %p{k}")
-            names.append(f"{kind} %a{k}")
-        lines += [f"  call void @{name}({', '.join(names)})", "  ret ptr null", "}"]
-        module.functions.append("\n".join(lines))
-        module.declare("declare i32 @pthread_create(ptr, ptr, ptr, ptr)")
-        module.declare("declare i32 @pthread_join(i64, ptr)")
-        running = []
-        for n, (low, high) in reversed(list(enumerate(bounds))):
-            given = [self.status()]
-            for b in buffers:
-                partial = own.get(id(b))
-                if partial is None:
-                    given.append(self.pointer(b))
-                else:
-                    base = self.pointer(partial)
-                    offset = n * b.size * b.itemsize
-                    given.append(self.put(f"getelementptr i8, ptr {base}, i64 {offset}"))
-            if n == 0:
-                text = ", ".join([*(f"ptr {g}" for g in given), f"i64 {low}", f"i64 {high}"])
-                self.do(f"call void @{name}({text})")
-                break
-            task = self.alloca(layout)
-            handle = self.alloca("i64")
-            for k, (kind, g) in enumerate(
-                [*(("ptr", g) for g in given), ("i64", str(low)), ("i64", str(high))]
-            ):
-                place = self.put(f"getelementptr i64, ptr {task}, i64 {k}")
-                self.do(f"store {kind} {g}, ptr {place}")
-            failed = self.put(
-                f"call i32 @pthread_create(ptr {handle}, ptr null, ptr @{thread}, ptr {task})"
-            )
-            running.append((handle, task, failed))
-        for handle, task, failed in running:
-            ok, alone, after = self.label("ok"), self.label("alone"), self.label("after")
-            good = self.put(f"icmp eq i32 {failed}, 0")
-            self.do(f"br i1 {good}, label %{ok}, label %{alone}")
-            self.start(ok)
-            one = self.put(f"load i64, ptr {handle}")
-            self.put(f"call i32 @pthread_join(i64 {one}, ptr null)")
-            self.do(f"br label %{after}")
-            self.start(alone)
-            self.put(f"call ptr @{thread}(ptr {task})")
-            self.do(f"br label %{after}")
-            self.start(after)
+        given = [self.status()]
+        given += [self.pointer(own.get(id(b), b)) for b in buffers]
+        task = self.alloca(f"[{len(given)} x ptr]")
+        part = [f"define internal void @{name}.part(ptr %task, i64 %part) #0 {{"]
+        for k, g in enumerate(given):
+            place = self.put(f"getelementptr ptr, ptr {task}, i64 {k}")
+            self.do(f"store ptr {g}, ptr {place}")
+            part.append(f"  %p{k} = getelementptr ptr, ptr %task, i64 {k}")
+            part.append(f"  %a{k} = load ptr, ptr %p{k}")
+        names = [f"ptr %a{k}" for k in range(len(given))]
+        for k, b in enumerate(buffers, 1):
+            if id(b) in own:
+                part.append(f"  %o{k} = mul i64 %part, {b.size * b.itemsize}")
+                part.append(f"  %b{k} = getelementptr i8, ptr %a{k}, i64 %o{k}")
+                names[k] = f"ptr %b{k}"
+        part += [
+            f"  %from = mul i64 %part, {step}",
+            f"  %low = add i64 %from, {var.low}",
+            f"  %to = add i64 %low, {step}",
+            f"  %less = icmp slt i64 %to, {var.high}",
+            f"  %high = select i1 %less, i64 %to, i64 {var.high}",
+            f"  call void @{name}({', '.join(names)}, i64 %low, i64 %high)",
+            "  ret void",
+            "}",
+        ]
+        module.functions.append("\n".join(part))
+        module.declare(pool.DECLARATION)
+        count = -(-var.extent // step)
+        self.do(f"call void @{pool.RUN}(ptr @{name}.part, ptr {task}, i64 {count})")
         for k, (s, partial) in enumerate(partials):
-            self._merged(f"{name}.m{k}", s, partial, len(bounds))
+            self._merged(f"{name}.m{k}", s, partial, count)
 
     def _merged(self, name: str, s: Statement, partial: Buffer, parts: int) -> None:
         """What the threads have summed, one after another."""
@@ -408,6 +392,17 @@ class _Segment(Writer):
             head = f"define internal void @{self.name}({', '.join(given)}) #0"
         self.code.module.functions.append(self.whole(head))
         self.code.segments.append(self.name)
+
+
+def _parts(threads: int, summed: Sequence[Statement]) -> int:
+    """How many parts a loop is divided into, each of which has sums of its own."""
+    few = sum(s.target.size for s in summed) <= _FEW_SUMS
+    return threads * (_PARTS_OF_A_THREAD if few else 1)
+
+
+def _turns_of_a_part(var: Var, parts: int) -> int:
+    """So many that vectors are full."""
+    return -(-var.extent // (parts * _FULL)) * _FULL
 
 
 def _room(b: Buffer) -> int:

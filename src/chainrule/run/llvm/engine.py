@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from chainrule.run.llvm import cache
+from chainrule.run.llvm import cache, pool
 from chainrule.run.llvm.instructions import Module
 
 _lock = threading.RLock()
@@ -80,7 +80,11 @@ def _process() -> dict[str, int]:
     """Addresses of what code calls outside of itself, but for BLAS and elementary functions."""
     found: dict[str, int] = {}
     process: Any = ctypes.CDLL("ucrtbase" if os.name == "nt" else None)
-    names = "pthread_create", "pthread_join", "memset", "memcpy", "memmove", "realloc", "free"
+    names = (
+        "memset", "memcpy", "memmove", "realloc", "free", "sched_yield", "pthread_mutex_init",
+        "pthread_mutex_lock", "pthread_mutex_unlock", "pthread_cond_init", "pthread_cond_wait",
+        "pthread_cond_broadcast",
+    )  # fmt: skip
     for name in names:
         if hasattr(process, name):
             found[name] = ctypes.cast(getattr(process, name), ctypes.c_void_p).value or 0
@@ -162,6 +166,8 @@ class Library:
             symbols = {**_process(), **module.externals}
             if any("gemm(" in line for line in module.declarations):
                 symbols.update(blas())
+            if pool.DECLARATION in module.declarations:
+                symbols[pool.RUN] = pool.address()
             for symbol, address in symbols.items():
                 llvm.add_symbol(symbol, address)
             # The engine only loads: it needs a machine of its own, of whatever kind.
