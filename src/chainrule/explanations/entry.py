@@ -13,16 +13,16 @@ import numpy as np
 from chainrule.errors import ArgumentsError, ChainruleError, FormulaError
 from chainrule.explanations.check import check_formula, check_function
 from chainrule.explanations.explanation import Explanation
+from chainrule.explanations.folds import FOLDS, Fold
 from chainrule.explanations.outline import outline
 from chainrule.explanations.point import values_at
 from chainrule.explanations.quotients import quotients_of
 from chainrule.explanations.solution import Check, Derivative, Mode
+from chainrule.explanations.traced import explain_elements, is_traced
 from chainrule.explanations.worked import Work, derivatives_of, prepare, steps_of
 from chainrule.graph.node import PI, E, Graph, Node
 from chainrule.notation.names import text_name
 from chainrule.sources.program import Program
-
-PATHS_LISTED = 20
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -33,9 +33,10 @@ class Options:
     order: int = 1
     mode: Mode = "reverse"
     delta: float | None = None
-    paths: bool = False
+    paths: bool | int = False
     unfold: bool = False
     simplify: bool = True
+    fold: Fold = "variables"
 
 
 def explain(
@@ -46,9 +47,10 @@ def explain(
     order: int = 1,
     mode: Mode = "reverse",
     delta: float | None = None,
-    paths: bool = False,
+    paths: bool | int = False,
     unfold: bool = False,
     simplify: bool = True,
+    fold: Fold = "variables",
 ) -> Any:
     """Explain a derivative as a worked chain of local derivatives, checked before it is shown.
 
@@ -61,9 +63,12 @@ def explain(
         order: Which derivative: 1 for the first, 2 for the second, ...
         mode: ``"reverse"`` accumulates from the result back, ``"forward"`` from the variable on.
         delta: Show difference quotients for this Δ and smaller ones beside the derivatives.
-        paths: Show every path with its product and share.
+        paths: Show every path with its product and share, or so many of the largest.
         unfold: Make every operation a step, also inside ``x² + 1``.
         simplify: Simplify the answer (with SymPy, for at most two seconds).
+        fold: How far the steps of a function of arrays are folded: to the author's
+            ``"variables"``, to the ``"functions"`` that the function calls, or to
+            ``"primitives"`` (as with ``unfold``).
 
     Returns:
         For a formula, its ``Explanation``. For a function, a function with the same parameters
@@ -82,7 +87,7 @@ def explain(
         >>> answer.check.outcome
         'verified'
     """
-    options = Options(wrt, order, mode, delta, paths, unfold, simplify)
+    options = Options(wrt, order, mode, delta, paths, unfold, simplify, fold)
     _reasonable(options)
     if isinstance(source, str):
         return _explain_formula(source, at, options)
@@ -108,6 +113,10 @@ def _reasonable(options: Options) -> None:
         raise FormulaError(f"order {options.order}: at most 10 are worked out step by step")
     if options.mode not in ("reverse", "forward"):
         raise FormulaError(f"mode is 'reverse' or 'forward', not {options.mode!r}")
+    if not isinstance(options.paths, int) or options.paths < 0:
+        raise ArgumentsError(f"paths is how many paths to list, not {options.paths!r}")
+    if options.fold not in FOLDS:
+        raise FormulaError(f"fold is one of {', '.join(map(repr, FOLDS))}, not {options.fold!r}")
     if options.delta is not None and (options.delta == 0 or not np.isfinite(options.delta)):
         raise FormulaError("delta is a number other than 0")
 
@@ -196,6 +205,9 @@ def explain_program(
 
 def _first_order(program: Program, at: Mapping[str, Any] | None, options: Options) -> Explanation:
     wrt = _names_or_all(program, options)
+    plain = options.mode == "reverse" and options.order == 1 and options.delta is None
+    if at is not None and program.function is not None and is_traced(program, at, wrt, plain):
+        return _by_element(program, at, options)
     values = program.values
     if at is not None and values is None:
         values = values_at(program, at, lambda node: _in_step(program, node, wrt, options.unfold))
@@ -206,7 +218,7 @@ def _first_order(program: Program, at: Mapping[str, Any] | None, options: Option
         )
     work = prepare(program, wrt, at, values, options.mode, options.unfold)
     steps = steps_of(work)
-    derivatives = derivatives_of(work, steps, options.simplify, PATHS_LISTED)
+    derivatives = derivatives_of(work, steps, options.simplify)
     check = _checked(work, derivatives)
     return Explanation(
         title=program.title,
@@ -225,6 +237,20 @@ def _first_order(program: Program, at: Mapping[str, Any] | None, options: Option
         wrt=wrt,
         defined=_defined(program, work),
     )
+
+
+def _by_element(program: Program, at: Mapping[str, Any], options: Options) -> Explanation:
+    for option, given in (("order", options.order > 1), ("delta", options.delta is not None),
+                          ("mode", options.mode == "forward")):  # fmt: skip
+        if given:
+            raise FormulaError(
+                f"{option} is for formulas and functions of scalars; elements of arrays have a "
+                "trace of first order, from the result back"
+            )
+    explained = explain_elements(program, at, options)
+    if explained.check.outcome == "failed":
+        raise CheckFailedError(explained.check)
+    return explained
 
 
 def _defined(program: Program, work: Work) -> tuple[str, ...]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from chainrule.explanations.ledger import Ledger, Routes
 from chainrule.explanations.solution import (
     Check,
     Derivative,
     Mode,
-    Path,
     Quotients,
     Step,
 )
+from chainrule.explanations.trace import Trace
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -37,11 +40,12 @@ class Explanation:
         notes: Conventions that were used at kinks and singularities.
         quotients: Difference quotients, where they were asked for.
         higher: For a higher order, the explanation of each further derivative.
-        show_paths: Whether a page lists the paths even where there is only one.
+        show_paths: Whether a page lists the paths even where there is only one; or how many.
         wrt: The variables asked for.
         defined: The steps that a formula with several definitions names itself.
         before: For a higher order, what has been differentiated with respect to already.
         original: For a higher order, the name of the result that was differentiated first.
+        traces: For single elements of arrays, the way from the result to each of them.
     """
 
     title: str
@@ -58,22 +62,61 @@ class Explanation:
     notes: tuple[str, ...] = ()
     quotients: tuple[Quotients, ...] = ()
     higher: tuple[Explanation, ...] = ()
-    show_paths: bool = False
+    show_paths: bool | int = False
     wrt: tuple[str, ...] = ()
     defined: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
     original: str = ""
+    traces: tuple[Trace, ...] = ()
 
-    def paths(self, variable: str | None = None) -> tuple[Path, ...]:
-        """The listed paths from the result to a variable, largest contribution first.
+    def paths(self, variable: str | None = None, most: int | None = None) -> Ledger:
+        """The ledger of paths from the result to a variable.
+
+        It is a sequence of the listed paths: all of them in the order of the program, or where they
+        are more than ``most`` the largest, largest first; and it knows how many there are, what the
+        others add up to, and how far paths cancel. ``docs/paths.md`` says what a path is.
 
         Args:
-            variable: Which variable; the only one if there is only one.
+            variable: Which variable (the first one if left out), or one element of an array that
+                was asked for: ``"W1[0,1]"``.
+            most: How many paths to list; 20 if left out.
 
         Raises:
             KeyError: No derivative with respect to that variable was asked for.
+            NotDifferentiableError: The array has no such element.
+            TooManyEntriesError: The arrays are too large to be taken apart into elements.
+
+        Example:
+            >>> import chainrule as cr
+            >>> ledger = cr.explain("z = x*y; x = s^2; y = s^3", at={"s": 2.0}).paths()
+            >>> [(path.names, float(path.product)) for path in ledger]
+            [(('z', 'x', 's'), 32.0), (('z', 'y', 's'), 48.0)]
+            >>> ledger.count, ledger.total, ledger.cancellation
+            (2, 80.0, 1.0)
         """
-        return self.derivative(variable).paths
+        for derivative in self.derivatives:
+            if derivative.routes is not None and variable in (None, derivative.variable):
+                return derivative.routes.ledger(most)
+        if variable is not None:
+            for derivative in self.derivatives:
+                found = self._element(derivative, variable)
+                if found is not None:
+                    return found.ledger(most)
+        self.derivative(variable)
+        return Ledger(self.result, variable or "", (), 0)
+
+    def _element(self, derivative: Derivative, name: str) -> Routes | None:
+        """The paths to one element of an array that was asked for."""
+        from chainrule.sources.elements import chosen, element
+
+        leaf = derivative.variable
+        value: Any = self.inputs.get(leaf)
+        if derivative.routes is None or not name.startswith(f"{leaf}[") or not np.ndim(value):
+            return None
+        point = {leaf: value}
+        (named,) = chosen([name], point, lambda n: f"there is no {n} in {leaf}")
+        found = element(named, point)
+        return None if found is None else derivative.routes.at(found.index)
 
     def derivative(self, variable: str | None = None) -> Derivative:
         """The derivative with respect to ``variable`` (the first one if left out)."""

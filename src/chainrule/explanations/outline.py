@@ -44,14 +44,14 @@ class Group:
 class Outline:
     """The steps of a program in order, and the inputs they start from.
 
-    ``path_counts`` is how many paths lead from the result to each input, by name, where a long
-    middle is folded into one step and the paths through it can no longer be told apart.
+    ``groups`` are the steps before the middle of a long program was folded into one: paths run over
+    these, so that folding loses none of them.
     """
 
     inputs: tuple[Node, ...]
     steps: tuple[Group, ...]
     names: dict[int, str]
-    path_counts: dict[str, int] | None
+    groups: tuple[Group, ...]
 
 
 def outline(program: Program, wrt: Collection[str], unfold: bool = False) -> Outline:
@@ -68,9 +68,7 @@ def outline(program: Program, wrt: Collection[str], unfold: bool = False) -> Out
     roots = _roots(program, nodes, active, unfold)
     names = _names(program, [n for n in nodes if n.index in roots], inputs)
     groups = [_group(node, names, roots, active) for node in nodes if node.index in roots]
-    shortened = _shortened(groups)
-    counts = None if len(shortened) == len(groups) else _path_counts(groups, names)
-    return Outline(inputs, tuple(shortened), names, counts)
+    return Outline(inputs, tuple(_shortened(groups)), names, tuple(groups))
 
 
 def _active(nodes: list[Node], wrt: Collection[str]) -> set[int]:
@@ -251,16 +249,6 @@ def _merged(groups: list[Group]) -> Group:
         tuple(a for a in args.values() if a.index in active),
         folded=True,
     )
-
-
-def _path_counts(groups: list[Group], names: dict[int, str]) -> dict[str, int]:
-    counts = {groups[-1].root.index: 1}
-    for group in reversed(groups):
-        here = counts.get(group.root.index, 0)
-        for arg in group.active:
-            if here and flows(group, arg):
-                counts[arg.index] = counts.get(arg.index, 0) + here
-    return {names[index]: count for index, count in counts.items()}
 
 
 def flows(group: Group, arg: Node) -> bool:

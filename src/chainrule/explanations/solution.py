@@ -6,8 +6,12 @@ Everything a page shows stands here as an expression (a graph node), a number, o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from chainrule.explanations.ledger import Routes
 
 Outcome = Literal["verified", "not verifiable", "failed"]
 Mode = Literal["reverse", "forward"]
@@ -49,6 +53,7 @@ class Step:
         source: The text of that line.
         notes: Conventions that were used here.
         count: How many operations it stands for, where a long stretch is folded into one row.
+        dense: Works out the dense local Jacobian with respect to an argument, by its name.
     """
 
     name: str
@@ -61,6 +66,31 @@ class Step:
     source: str | None = None
     notes: tuple[str, ...] = ()
     count: int = 1
+    dense: Callable[[str | None], Any] | None = None
+
+    def jacobian(self, of: str | None = None) -> Any:
+        """The dense local Jacobian: the shape of the step, then the shape of the argument.
+
+        It has a number for each pair of elements, so it is worked out only when it is asked for.
+
+        Args:
+            of: The argument, by its name; the only one if there is only one.
+
+        Raises:
+            KeyError: The step does not depend on such an argument, or there is no point.
+
+        Example:
+            >>> import numpy as np, chainrule as cr
+            >>> def loss(x):
+            ...     a = np.tanh(x)
+            ...     return np.sum(a**2)
+            >>> step = cr.explain(loss, wrt="x[0]")(np.array([0.0, 1.0])).steps[0]
+            >>> step.name, step.jacobian("x").round(3).tolist()
+            ('a', [[1.0, 0.0], [0.0, 0.42]])
+        """
+        if self.dense is None:
+            raise KeyError(f"the Jacobian of {self.name} is its local derivative")
+        return self.dense(of)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,8 +101,8 @@ class Path:
         names: The steps along it, the result first, the variable last.
         factors: The local derivatives in that order.
         product: Their product's value: the path's contribution to the gradient.
-        share: The contribution as a fraction of the total; ``None`` where the total is zero or not
-            a scalar.
+        share: The contribution as a fraction of the total; ``None`` where the total is zero, not
+            finite, or not a number.
     """
 
     names: tuple[str, ...]
@@ -113,17 +143,26 @@ class Derivative:
         value: Its value; ``None`` without a point.
         expression: The answer as an expression of the inputs, simplified where that worked.
         lines: The derivation from the product of local derivatives to the answer.
-        paths: The paths that are listed; ``path_count`` is how many there are.
         remark: Said about the answer: why it is not simplified, for example.
+        routes: The paths from the result to the variable, worked out when they are asked for.
     """
 
     variable: str
     value: Any
     expression: Any
     lines: tuple[Line, ...] = ()
-    paths: tuple[Path, ...] = ()
-    path_count: int = 0
     remark: str | None = None
+    routes: Routes | None = None
+
+    @property
+    def path_count(self) -> int:
+        """How many paths there are, exactly."""
+        return 0 if self.routes is None else self.routes.count
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The paths that are listed: all, or the largest."""
+        return () if self.routes is None else self.routes.ledger().listed
 
 
 @dataclass(frozen=True, slots=True)

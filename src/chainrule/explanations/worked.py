@@ -14,11 +14,11 @@ import numpy as np
 
 from chainrule.chain import forward, reverse
 from chainrule.explanations.conventions import Remark, isolated_branches, remarks
+from chainrule.explanations.ledger import Routes, unbranched
 from chainrule.explanations.local import step_partials, step_value, unchanged
 from chainrule.explanations.outline import Group, Outline, flows, outline
-from chainrule.explanations.paths import as_path, count_paths, largest_paths
 from chainrule.explanations.simplify import simplified
-from chainrule.explanations.solution import Derivative, Line, Mode, Partial, Step
+from chainrule.explanations.solution import Derivative, Line, Mode, Partial, Path, Step
 from chainrule.graph.node import PI, Graph, Node, ancestors
 from chainrule.graph.rational import rational
 from chainrule.graph.rewriting import exact, tidy
@@ -28,6 +28,8 @@ from chainrule.sources.program import Program
 
 # A derivation writes the sum over paths out for up to this many paths.
 PATHS_WRITTEN_OUT = 4
+# A sum over more paths than this has no short form that could be found in time.
+PATHS_SIMPLIFIED = 10_000
 # Steps of more operations than this have numbers but no expressions.
 LARGEST_STEP = 1000
 
@@ -264,42 +266,57 @@ def _remarks(
     return (*remarks(program, values, active), *isolated_branches(program, at, wrt))
 
 
-def derivatives_of(
-    work: Work, steps: Sequence[Step], simplify: bool, most: int
-) -> tuple[Derivative, ...]:
+def derivatives_of(work: Work, steps: Sequence[Step], simplify: bool) -> tuple[Derivative, ...]:
     """The derivative with respect to each variable, derived line by line."""
-    edges = {s.name: s.partials for s in steps}
-    counts = work.outline.path_counts or count_paths(work.outline, edges, work.result)
     substitution = _substitution(work)
     return tuple(
-        _derivative(work, edges, counts.get(v, 0), substitution, v, simplify, most)
-        for v in work.wrt
+        _derivative(work, routes_of(work, steps, v), substitution, v, simplify) for v in work.wrt
     )
+
+
+def routes_of(work: Work, steps: Sequence[Step], variable: str) -> Routes | None:
+    """The paths to a variable, over the steps that are shown unless folding hides some of them."""
+    start = work.program.graph.inputs.get(variable)
+    if start is None:
+        return None
+    shown, full = work.outline.steps, work.outline.groups
+    folded = any(g.folded for g in shown) and not unbranched(full, start)
+    local = {s.name: s.partials for s in steps}
+    if folded:
+        for group in shown:
+            if group.folded:
+                local.pop(group.name)
+    return Routes(
+        full if folded else shown, work.outline.names, work.values, start, work.program.output,
+        (), local,
+    )  # fmt: skip
 
 
 def _derivative(
     work: Work,
-    edges: Mapping[str, Sequence[Partial]],
-    count: int,
+    routes: Routes | None,
     substitution: Mapping[str, Any] | None,
     variable: str,
     simplify: bool,
-    most: int,
 ) -> Derivative:
     value = _gradient(work, variable)
-    total = float(value) if value is not None and np.ndim(value) == 0 else None
-    listed = largest_paths(work.outline, edges, work.result, variable, count, most)
-    paths = tuple(as_path(p, work.result, total) for p in listed)
     full = None if work.gradient is None else work.gradient[variable]
-    answer, remark = simplified(full) if simplify and full is not None else (full, None)
+    few: Sequence[Path] = ()  # all of them, if they are few
+    answer, remark = full, None
+    if full is not None and routes is not None:
+        if routes.count <= PATHS_WRITTEN_OUT:
+            few = routes.ledger().listed
+        if simplify and routes.count > PATHS_SIMPLIFIED:
+            remark = f"not simplified: it is a sum over {routes.count:,} paths"
+    if simplify and full is not None and remark is None:
+        answer, remark = simplified(full)
     lines: list[Line] = []
-    written = all(f.expression is not None for p in paths for f in p.factors)
-    if 0 < len(paths) <= PATHS_WRITTEN_OUT and written:
-        lines = _lines(paths, substitution)
+    if few and all(p.factors and p.expression is not None for p in few):
+        lines = _lines(few, substitution)
     if answer is not None:
         reason = "simplify" if simplify and remark is None else "the answer"
         lines.append(Line(reason, ((answer,),), closed=True))
-    return Derivative(variable, value, answer, tuple(lines), paths, count, remark)
+    return Derivative(variable, value, answer, tuple(lines), remark, routes)
 
 
 def _lines(paths: Sequence[Any], substitution: Mapping[str, Any] | None) -> list[Line]:

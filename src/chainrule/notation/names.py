@@ -21,7 +21,12 @@ def text_name(name: str) -> str:
 
     >>> text_name("u12"), text_name("alpha"), text_name("x_max"), text_name("hs[0]")
     ('u₁₂', 'α', 'x_max', 'hs[0]')
+    >>> text_name("W1[0,0]")
+    'W₁[0,0]'
     """
+    base, bracket, index = name.partition("[")
+    if base and bracket:
+        return text_name(base) + bracket + index
     numbered = _NUMBERED.fullmatch(name)
     if numbered:
         return text_name(numbered[1]) + numbered[2].translate(_SUBSCRIPTS)
@@ -34,6 +39,9 @@ def latex_name(name: str) -> str:
     >>> latex_name("u12"), latex_name("alpha"), latex_name("x_max"), latex_name("loss")
     ('u_{12}', '\\alpha', 'x_{\\mathrm{max}}', '\\mathrm{loss}')
     """
+    base, bracket, index = name.partition("[")
+    if base and bracket and name.endswith("]"):
+        return f"{latex_name(base)}[{_escaped(index)}"
     numbered = _NUMBERED.fullmatch(name)
     if numbered:
         return f"{latex_name(numbered[1])}_{{{numbered[2]}}}"

@@ -21,6 +21,9 @@ def as_dict(explanation: Explanation) -> dict[str, Any]:
 
     Numbers that JSON cannot hold become the strings ``"inf"``, ``"-inf"`` and ``"nan"``.
     """
+    from chainrule.render.ledger import listed, totals
+
+    ledgers = {text_name(d.variable): listed(explanation, d) for d in explanation.derivatives}
     answers = {text_name(d.variable): _derivative(explanation, d) for d in explanation.derivatives}
     data: dict[str, Any] = {
         "schema": SCHEMA,
@@ -32,10 +35,11 @@ def as_dict(explanation: Explanation) -> dict[str, Any]:
         "value": number(explanation.value),
         "steps": [_step(s) for s in explanation.steps],
         "paths": [
-            {"variable": text_name(d.variable), **_path(p)}
-            for d in explanation.derivatives
-            for p in d.paths
+            {"variable": name, **path_data(p)}
+            for name, ledger in ledgers.items()
+            for p in ledger or ()
         ],
+        "ledgers": [totals(ledger) for ledger in ledgers.values() if ledger is not None],
         "check": {
             "outcome": explanation.check.outcome,
             "says": explanation.check.says,
@@ -96,8 +100,13 @@ def _derivative(explanation: Explanation, d: Derivative) -> dict[str, Any]:
         **_math(d.expression),
         "simplified": d.remark is None,
         "lines": [_line(explanation, line) for line in d.lines],
-        "path_count": d.path_count,
+        "path_count": path_count(d),
     }
+
+
+def path_count(d: Derivative) -> int | None:
+    """How many paths there are; ``None`` where finding out would take long."""
+    return d.path_count if d.routes is None or d.routes.small() else None
 
 
 def _line(explanation: Explanation, line: Line) -> dict[str, str]:
@@ -136,7 +145,8 @@ def _partial(partial: Partial) -> dict[str, Any]:
     return data if partial.structure is None else {**data, "structure": partial.structure}
 
 
-def _path(path: Path) -> dict[str, Any]:
+def path_data(path: Path) -> dict[str, Any]:
+    """A path with its factors and its product."""
     return {
         "names": [text_name(n) for n in path.names],
         "factors": [_partial(f) for f in path.factors],

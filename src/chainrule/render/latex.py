@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chainrule.explanations.explanation import Explanation
+from chainrule.explanations.ledger import Ledger
 from chainrule.explanations.solution import Step
 from chainrule.notation.expression import latex
 from chainrule.notation.names import latex_name
+from chainrule.render.ledger import shown
 from chainrule.render.phrases import (
     TEX,
     accumulation,
@@ -36,6 +38,9 @@ def _blocks(explanation: Explanation) -> Iterator[str]:
         yield _align(accumulation_rows(explanation))
     for derivative in explanation.derivatives:
         yield _align(answer_rows(explanation, derivative.variable))
+        ledger = shown(explanation, derivative)
+        if isinstance(ledger, Ledger):
+            yield ledger.to_latex()
     yield f"% {verdict(explanation.check)[1]}"
     for further in explanation.higher:
         yield from _blocks(further)

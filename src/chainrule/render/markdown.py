@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chainrule.explanations.explanation import Explanation
+from chainrule.explanations.ledger import Ledger
 from chainrule.notation.expression import latex
 from chainrule.notation.names import latex_name
 from chainrule.render.latex import MAX_ROWS, answer_rows
+from chainrule.render.ledger import shown
 from chainrule.render.phrases import TEX, accumulation, edge_symbol, given, verdict
 
 
@@ -28,6 +30,9 @@ def _blocks(explanation: Explanation) -> Iterator[str]:
     for derivative in explanation.derivatives:
         rows = " \\\\\n".join(answer_rows(explanation, derivative.variable))
         yield f"$$\\begin{{aligned}}\n{rows}\n\\end{{aligned}}$$"
+        ledger = shown(explanation, derivative)
+        if isinstance(ledger, Ledger):
+            yield ledger.to_markdown()
     if explanation.notes:
         yield "\n".join(f"- {note}" for note in explanation.notes)
     mark, says = verdict(explanation.check)

@@ -18,6 +18,7 @@ from chainrule.explanations.solution import Derivative, Partial, Quotients, Step
 from chainrule.notation.expression import text
 from chainrule.notation.names import text_name
 from chainrule.notation.numbers import text_value
+from chainrule.render.ledger import section, shown
 from chainrule.render.phrases import (
     PLAIN,
     accumulation,
@@ -30,18 +31,22 @@ from chainrule.render.phrases import (
 
 # Longer solutions show this many steps from either end.
 SHOWN_AT_EACH_END = 15
-MAX_CELL = 600
 MAX_LINE = 1200
 
 
 def as_text(explanation: Explanation, width: int = 100, color: bool = False) -> str:
     """The page as a string of lines at most ``width`` columns wide."""
+    return printed(page(explanation), width, color)
+
+
+def printed(shown: RenderableType, width: int, color: bool) -> str:
+    """What is shown, as a string of lines at most ``width`` columns wide."""
     out = io.StringIO()
     console = Console(
         file=out, width=width, force_terminal=color, no_color=not color, legacy_windows=False,
         color_system="truecolor" if color else None, markup=False, emoji=False,
     )  # fmt: skip
-    console.print(page(explanation))
+    console.print(shown)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 
@@ -228,8 +233,12 @@ def _answers(explanation: Explanation) -> Iterator[RenderableType]:
         if derivative.remark:
             yield Text(f"  {derivative.remark}", style="yellow")
         yield Text()
-        if explanation.show_paths or derivative.path_count > 1:
-            yield from _paths(explanation, derivative)
+        ledger = shown(explanation, derivative)
+        if isinstance(ledger, str):
+            yield _marked("!", ledger, "yellow")
+        elif ledger is not None:
+            yield from section(ledger, bool(explanation.show_paths))
+            yield Text()
 
 
 def _derivation_table(explanation: Explanation, derivative: Derivative) -> Table:
@@ -261,44 +270,6 @@ def _cut(line: str) -> str:
 def _full_value(value: Any) -> str:
     """A number, or an array as NumPy prints it."""
     return PLAIN.value(value) if np.ndim(value) == 0 else np.array2string(np.asarray(value))
-
-
-def _paths(explanation: Explanation, derivative: Derivative) -> Iterator[RenderableType]:
-    count = derivative.path_count
-    listed = derivative.paths
-    words = "1 path" if count == 1 else f"{count:,} paths"
-    shown = "" if len(listed) == count else f", the {len(listed)} largest shown"
-    yield _heading(
-        f"{words} from {text_name(explanation.result)} to {text_name(derivative.variable)}{shown}"
-    )
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", border_style="dim", padding=(0, 1))
-    numeric = any(p.product is not None for p in listed)
-    table.add_column("path", style="cyan")
-    table.add_column("factors", overflow="fold")
-    table.add_column("product", overflow="fold")
-    if numeric:
-        table.add_column("value", justify="right", overflow="fold")
-        table.add_column("share", justify="right")
-    for path in listed:
-        names = " ← ".join(map(text_name, path.names))
-        factors = " · ".join(
-            PLAIN.factor(f.expression, len(path.factors) == 1)
-            if f.expression is not None
-            else edge_symbol(explanation, f, PLAIN)
-            for f in path.factors
-        )
-        product = "" if path.expression is None else text(path.expression)
-        cells = [names[:MAX_CELL], factors[:MAX_CELL], product[:MAX_CELL]]
-        if numeric:
-            cells.append("" if path.product is None else PLAIN.value(path.product))
-            cells.append("" if path.share is None else f"{100 * path.share:.4g} %")
-        table.add_row(*cells)
-    if numeric and len(listed) > 1:
-        total = sum(p.product for p in listed if p.product is not None)
-        share = "100 %" if len(listed) == count else ""
-        table.add_section()
-        table.add_row("sum", "", "", PLAIN.value(total), share)
-    yield Padding(table, (0, 0, 0, 1))
 
 
 def _quotients(explanation: Explanation, quotients: Quotients) -> Iterator[RenderableType]:
