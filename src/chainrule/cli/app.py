@@ -80,6 +80,9 @@ def explain_command(
         float | None, typer.Option(help="Show difference quotients for this Δ and smaller ones.")
     ] = None,
     paths: Annotated[bool, typer.Option("--paths", help="Show every path and its share.")] = False,
+    most: Annotated[
+        int | None, typer.Option(min=1, help="Of many paths, show so many of the largest.")
+    ] = None,
     unfold: Annotated[
         bool, typer.Option("--unfold", help="Make every operation a step of its own.")
     ] = False,
@@ -89,7 +92,7 @@ def explain_command(
     """Explain a derivative, step by step, checked before it is shown."""
     options: dict[str, Any] = {
         "wrt": wrt, "order": order, "mode": mode.value, "delta": delta,
-        "paths": paths, "unfold": unfold, "simplify": simplify,
+        "paths": most or paths, "unfold": unfold, "simplify": simplify,
     }  # fmt: skip
     try:
         given = point(at or [])
