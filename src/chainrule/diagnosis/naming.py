@@ -1,0 +1,127 @@
+"""What records are called in a diagnosis: the user's variables, leaves of arguments, operations."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from chainrule.diagnosis.run import Run
+from chainrule.graph.tape import Traced
+from chainrule.notation.numbers import text_value
+from chainrule.sources.names import Place
+
+_SIGNS = {"add": "+", "subtract": "−", "multiply": "·", "divide": "/", "matmul": "@", "power": "**"}
+_GREEK = {"sigmoid": "σ", "expit": "σ"}
+_NOWHERE = Place()
+
+
+def number(value: Any) -> str:
+    """A number to two digits: a diagnosis is about decades.
+
+    >>> number(1.1253e-7), number(16.0), number(0.25)
+    ('1.1×10⁻⁷', '16', '0.25')
+    """
+    return text_value(float(value), 2)
+
+
+class Names:
+    """The names of a run's values. A variable assigned several times is ``h[1]``, ``h[2]``."""
+
+    def __init__(self, here: Run) -> None:
+        self.records = here.tape.records
+        self.places = here.places
+        self._leaves = {x.index: name for name, x in here.inputs.items()}
+        self._names: dict[int, str] = {}
+        named: dict[str, list[int]] = defaultdict(list)
+        for index, place in here.places.items():
+            if place.name is not None:
+                named[place.name].append(index)
+        for name, members in named.items():
+            several = len(members) > 1 or name in self._leaves.values()
+            for i, index in enumerate(members):
+                self._names[index] = f"{name}{_subscript(i + 1)}" if several else name
+        output = here.output
+        if isinstance(output, Traced):
+            self._names.setdefault(output.index, here.function)
+
+    def place(self, index: int) -> Place:
+        """Where a record was written."""
+        return self.places.get(index, _NOWHERE)
+
+    def own(self, index: int) -> str | None:
+        """The user's name of a value; ``None`` if it has none."""
+        return self._leaves.get(index) or self._names.get(index)
+
+    def of(self, index: int) -> str:
+        """The user's name of a value, or what made it."""
+        return self.own(index) or self.operation(index)
+
+    def function(self, index: int) -> str:
+        """The name of an operation, as in ``tanh′``."""
+        op = self.records[index].op
+        assert op is not None
+        return _GREEK.get(op.name, op.name)
+
+    def operation(self, index: int) -> str:
+        """An operation with its arguments: ``tanh(z)``, ``W @ h``."""
+        record = self.records[index]
+        if record.op is None:
+            return self.own(index) or "a constant"
+        args = [self.argument(index, i) for i in range(len(record.args))]
+        sign = _SIGNS.get(record.op.name)
+        if sign is not None and len(args) == 2:
+            return f"{args[0]} {sign} {args[1]}"
+        return f"{self.function(index)}({', '.join(args[:3])}{', …' if len(args) > 3 else ''})"
+
+    def slope_at(self, index: int, x: Any) -> str:
+        """The slope of an operation, in words: ``tanh′(20)``."""
+        if self.function(index) in _SIGNS:
+            return f"the slope of {self.operation(index)} at {number(x)}"
+        return f"{self.function(index)}′({number(x)})"
+
+    def argument(self, index: int, position: int) -> str:
+        """An argument of an operation by name, ``…`` where it is an expression."""
+        arg = self.records[index].args[position]
+        if isinstance(arg, Traced):
+            return self.own(arg.index) or "…"
+        return number(arg) if np.ndim(arg) == 0 and np.asarray(arg).dtype.kind in "fiu" else "…"
+
+    def slope_of(self, steep: Sequence[int], inside: Sequence[int]) -> tuple[str, int | None]:
+        """What elementwise operations in a row are together, and the value that they are at.
+
+        Args:
+            steep: Those whose factor is a slope.
+            inside: All of them, in order.
+
+        Returns:
+            ``σ′`` or ``tanh′`` and the record of the argument; ``("", None)`` where they have no
+            name together.
+        """
+        calls = {(self.place(i).call, self.place(i).function) for i in steep}
+        if len(steep) == 1 and self.function(steep[0]) not in _SIGNS:
+            return f"{self.function(steep[0])}′", self._argument_of(steep[0], inside)
+        call, function = next(iter(calls), (-1, None))
+        name = (function or "<").rsplit(".", 1)[-1]
+        if not steep or len(calls) > 1 or call <= 0 or name.startswith("<"):
+            return "", None
+        members = [i for i in inside if self.place(i).call == call]
+        return f"{_GREEK.get(name, name)}′", self._argument_of(members[0], inside)
+
+    def _argument_of(self, index: int, inside: Sequence[int]) -> int | None:
+        args = [a.index for a in self.records[index].args if isinstance(a, Traced)]
+        return next((a for a in args if a not in inside), args[0] if args else None)
+
+
+def line_of(place: Place) -> str:
+    """``net.py:14``; empty where there is no line."""
+    if place.file is None or place.line is None:
+        return ""
+    return f"{os.path.basename(place.file)}:{place.line}"
+
+
+def _subscript(n: int) -> str:
+    return str(n).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉"))
