@@ -40,14 +40,16 @@ class Region:
     members: tuple[Node, ...]
     stops: Mapping[int, str]
 
-    def elements(self, result: tuple[int, ...]) -> int:
-        """How many elements of the arguments go into each of the result's."""
+    def elements(self, axes: tuple[int, ...] | None, result: tuple[int, ...]) -> int:
+        """How many elements of the arguments go into each sum over the axes, or into the root."""
         shapes = [shape_of(a.value) for a in self.arguments if a.value is not None]
         try:
-            size = math.prod(np.broadcast_shapes(*shapes))
+            shape = np.broadcast_shapes(*shapes)
         except ValueError:
             return 1
-        return max(size // max(math.prod(result), 1), 1)
+        if axes is not None and result:
+            return math.prod([shape[a] for a in axes if a < len(shape)]) or 1
+        return max(math.prod(shape) // max(math.prod(result), 1), 1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +60,13 @@ class Claim:
     spelled: Spelled
     bound: Binding
     scale: float
+
+    @property
+    def summed(self) -> bool:
+        """Whether the root is a sum of what the row defines for each element."""
+        row = self.spelled.row
+        whole = row.total and row.function.elementwise and self.root.op is not None
+        return self.spelled.summed or (whole and AXES in self.bound)
 
     @property
     def axes(self) -> tuple[int, ...] | None:
@@ -101,7 +110,7 @@ class Claim:
         elif function.axes:
             options["axis"] = self.axes
         found = function.evaluate(*[values.get(n, self.bound.get(n)) for n in names], **options)
-        if self.spelled.summed:
+        if self.summed:
             axes = self.bound.get(SUM_AXES)
             whole = axes is None or len(axes) == np.ndim(found)
             found = np.sum(found, axis=None if whole else axes)
@@ -223,6 +232,8 @@ def _agree(value: Any, defined: Any) -> bool:
             except ValueError:
                 return False
     relative, absolute = (1e-3, 1e-5) if value.dtype.itemsize < 8 else (1e-7, 1e-10)
+    if (np.abs(value - defined) <= absolute + relative * np.abs(defined)).all():
+        return True
     return bool(np.allclose(value, defined, rtol=relative, atol=absolute, equal_nan=True))
 
 

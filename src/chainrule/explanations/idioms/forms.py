@@ -48,6 +48,9 @@ class Forms:
         # How a sum or product was put together before parts that are sums or products themselves
         # were taken apart: as it was written.
         self.written: dict[int, Key] = {}
+        # The number in front of a class in the first node of it: −1 of y − 1 for 1 − y.
+        self.natural: dict[int, float] = {}
+        self._functions: dict[tuple[int, int], frozenset[str]] = {}
 
     def intern(self, key: Key) -> int:
         """The class of a key."""
@@ -60,6 +63,20 @@ class Forms:
     def app(self, name: str, facts: Any, *terms: Term) -> int:
         """A function of terms; ``facts`` are its other arguments."""
         return self.intern(("app", name, facts, terms))
+
+    def functions(self, cls: int, depth: int) -> frozenset[str]:
+        """The functions and sums (``red``) that a class is made of, to some depth."""
+        asked = cls, depth
+        found = self._functions.get(asked)
+        if found is None:
+            key = self.keys[cls]
+            kind = key[0]
+            own = {key[1]} if kind == "app" else {kind} if kind == "red" else set()
+            if depth:
+                for inner in _parts(key):
+                    own |= self.functions(inner, depth - 1)
+            found = self._functions[asked] = frozenset(own)
+        return found
 
     def factors(self, cls: int) -> tuple[tuple[int, float], ...]:
         """A class as a product."""
@@ -119,6 +136,14 @@ class Forms:
         return self.product([((1.0, base), factor)]) if factor else (1.0, ONE)
 
 
+def _parts(key: Key) -> list[int]:
+    """The classes right inside of a class."""
+    kind = key[0]
+    if kind == "app":
+        return [cls for _, cls in key[3]]
+    return [cls for cls, _ in key[-1]] if kind in ("mul", "add") else key[2:3] if kind == "red" else []
+
+
 def _tidied(number: float) -> float:
     """A number whose last bits do not depend on the order of arithmetic."""
     return number if number.is_integer() else float(f"{number:.12g}")
@@ -163,6 +188,7 @@ class Normalised:
         else:
             term = self._applied(op.name, node)
         self.terms[node.index] = term
+        forms.natural.setdefault(term[1], term[0])
         return term
 
     def _applied(self, name: str, node: Node) -> Term:
@@ -185,6 +211,10 @@ class Normalised:
             return power if name == "exp" else forms.total([power, (-1.0, ONE)])
         if name == "log1p":
             return 1.0, forms.app("log", None, forms.total([(1.0, ONE), self.term(args[0])]))
+        if name == "std":
+            facts = _facts(node.attrs, len(self._shape_of(args[0])))
+            variance = forms.app("var", facts, self.term(args[0]))
+            return forms.product([((1.0, variance), 0.5)])
         if name in ("sum", "mean"):
             return self._reduced(node, name == "mean")
         if name in ("matmul", "vecdot") and all(len(self._shape_of(a)) == 1 for a in args):

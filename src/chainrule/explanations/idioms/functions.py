@@ -90,5 +90,9 @@ RMS_NORMALISED = _function(
     lambda x, eps=0.0, axis=None: x / np.sqrt(np.mean(x * x, axis=axis, keepdims=True) + eps),
     "rms norm", "rms\\ norm", axes=True,
 )  # fmt: skip
+# A sum over the axes of an idiom, in derivations.
+TOTAL = Primitive(
+    "total", lambda x: np.sum(x), (), Notation("Σ", r"\textstyle\sum"), elementwise=False
+)
 # One element out of each row: what an index of labels does. What it picks is the program's matter.
 PICK = _function("pick", lambda x: x, "pick", "pick")

@@ -48,6 +48,7 @@ class Idiom:
         summed: Whether the root is the sum over elements (of a loss that is defined for one).
         elements: How many values go into the root, if it is a sum of them.
         inner: For each argument that is an idiom (or a primitive of that name) itself: its name.
+        behind: The node of that inner idiom's own argument, if it has one.
     """
 
     row: Row
@@ -61,6 +62,7 @@ class Idiom:
     summed: bool
     elements: int
     inner: Mapping[str, str]
+    behind: Mapping[str, Node]
 
     @property
     def name(self) -> str:

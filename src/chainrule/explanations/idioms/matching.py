@@ -21,6 +21,8 @@ AXES = "<axes>"
 SUM_AXES = "<axes of the sum>"
 # The variable that stands for truth values.
 CONDITION = "condition"
+# No pattern is deeper than this.
+_DEPTH = 7
 _CLOSE = 1e-6  # numbers may have been written, or kept, in single precision
 
 
@@ -34,13 +36,15 @@ class Pattern:
         names: The variable that a class stands for, by class.
         numbers: Those of the variables that stand for numbers in front of something.
         summed: Whether the outermost sum is over axes of its own.
+        functions: The functions (and sums) in it: an instance has them all.
     """
 
     forms: Forms
     term: Term
     names: Mapping[int, str]
     numbers: frozenset[str]
-    summed: bool = False
+    summed: bool
+    functions: frozenset[str]
 
     @property
     def head(self) -> tuple[Any, ...]:
@@ -62,13 +66,18 @@ def pattern(
     for node in nodes:
         normal.take(node)
     names = {normal.terms[n.index][1]: n.name for n in nodes if n.op is None}
-    return Pattern(normal.forms, normal.term(written), names, numbers, summed)
+    term = normal.term(written)
+    functions = normal.forms.functions(term[1], _DEPTH)
+    return Pattern(normal.forms, term, names, numbers, summed, functions)
 
 
 def matches(pattern: Pattern, forms: Forms, term: Term) -> Iterator[tuple[float, Binding]]:
     """Every way in which ``term`` is a number times an instance of the pattern."""
+    if not pattern.functions <= forms.functions(term[1], _DEPTH):
+        return
     search = _Search(pattern, forms)
-    for ratio, bound in search.classes(pattern.term[1], term[1], {}):
+    same = pattern.term[0] / term[0] if term[0] else None
+    for ratio, bound in search.classes(pattern.term[1], term[1], {}, same):
         yield term[0] * ratio / pattern.term[0], bound
 
 
@@ -93,7 +102,8 @@ class _Search:
                 yield bound
             return
         number, p = self._numbered(p)
-        for ratio, found in self.classes(p[1], q[1], bound):
+        same = p[0] / q[0] if q[0] and number is None else None
+        for ratio, found in self.classes(p[1], q[1], bound, same):
             # The value of q's class is ratio times that of p's.
             yield from self._same(p[0], q[0] * ratio, number, found)
 
@@ -133,14 +143,21 @@ class _Search:
         factor, cls = self.mine.product([((1.0, base), power) for base, power in rest])
         return number, (p[0] * factor, cls)
 
-    def classes(self, p: int, q: int, bound: Binding) -> Iterator[tuple[float, Binding]]:
-        """Ratios and bindings with which the class ``q`` is a ratio times the class ``p``."""
+    def classes(
+        self, p: int, q: int, bound: Binding, same: float | None = None
+    ) -> Iterator[tuple[float, Binding]]:
+        """Ratios and bindings with which the class ``q`` is a ratio times the class ``p``.
+
+        ``same`` is the ratio that would make the whole terms equal: where the numbers within are
+        free, it is not found otherwise.
+        """
         name = self.pattern.names.get(p)
         if name is not None:
             known = bound.get(name)
             if known is None:
                 if name != CONDITION or self._is_condition(q):
-                    yield 1.0, {**bound, name: (1.0, q)}
+                    natural = self.theirs.natural.get(q) or 1.0
+                    yield 1.0 / natural, {**bound, name: (natural, q)}
             elif known[1] == q:
                 yield 1.0 / known[0], bound
             return
@@ -149,7 +166,7 @@ class _Search:
                 yield 1.0, bound
             return
         for key in self._views(q):
-            yield from self._keys(self.mine.keys[p], key, p, q, bound)
+            yield from self._keys(self.mine.keys[p], key, p, q, bound, same)
 
     def _views(self, q: int) -> Iterator[Key]:
         """A class with its sums and products taken apart, and as it was written."""
@@ -159,13 +176,13 @@ class _Search:
             yield written
 
     def _keys(
-        self, mine: Key, theirs: Key, p: int, q: int, bound: Binding
+        self, mine: Key, theirs: Key, p: int, q: int, bound: Binding, same: float | None
     ) -> Iterator[tuple[float, Binding]]:
         kind = mine[0]
         if kind == "mul" or theirs[0] == "mul":
             ours = self.mine.factors(p)
             others = theirs[1] if theirs[0] == "mul" else ((q, 1.0),)
-            if len(ours) == len(others) and (len(ours) > 1 or kind == theirs[0] or _exp(mine)):
+            if len(ours) == len(others):
                 yield from self._products(list(ours), list(others), 1.0, bound)
             elif len(ours) < len(others):
                 yield from self._absorbed(list(ours), list(others), bound)
@@ -178,7 +195,7 @@ class _Search:
             for axes in self._axes(name, theirs[1], bound):
                 yield from self.classes(mine[2], theirs[2], axes)
         elif kind == "add":
-            yield from self._sums(mine, theirs, bound)
+            yield from self._sums(mine, theirs, bound, same)
 
     def _axes(self, name: str, axes: Any, bound: Binding) -> Iterator[Binding]:
         """All reductions of a pattern are over the same axes."""
@@ -249,19 +266,18 @@ class _Search:
                 for ratio, found in self._products(ours[:i] + ours[i + 1 :], rest, 1.0, bound):
                     yield ratio * known[0] ** -power, found
 
-    def _sums(self, mine: Key, theirs: Key, bound: Binding) -> Iterator[tuple[float, Binding]]:
-        if bool(mine[1]) != bool(theirs[1]) and not self._has_number(mine):
+    def _sums(
+        self, mine: Key, theirs: Key, bound: Binding, same: float | None
+    ) -> Iterator[tuple[float, Binding]]:
+        free = any(self._numbered((1.0, cls))[0] is not None for cls, _ in mine[2])
+        if bool(mine[1]) != bool(theirs[1]) and not free:
             return
-        ratio = theirs[1] / mine[1] if mine[1] and theirs[1] else None
-        others = list(theirs[2])
-        ours = list(mine[2])
+        ratio = theirs[1] / mine[1] if mine[1] and theirs[1] else same if free else None
+        ours, others = list(mine[2]), list(theirs[2])
         if theirs[1] and not mine[1]:
             others.append((ONE, theirs[1]))
         if len(ours) == len(others):
             yield from self._parts(ours, others, ratio, bound)
-
-    def _has_number(self, mine: Key) -> bool:
-        return any(self._numbered((1.0, cls))[0] is not None for cls, _ in mine[2])
 
     def _parts(
         self,
@@ -285,8 +301,9 @@ class _Search:
                     yield from self._parts(rest, left, ratio, found)
             elif cls in self.pattern.names and self.pattern.names[cls] not in bound:
                 # The sign of a variable is not known yet: rather none at all.
-                given = factor / share
-                for found in self.terms((share, cls), (share, other), bound):
+                natural = self.theirs.natural.get(other) or 1.0
+                given = factor / (share * natural)
+                for found in self.terms((share, cls), (share * natural, other), bound):
                     yield from self._parts(rest, left, given, found)
             else:
                 for inner, found in self.classes(cls, other, bound):
@@ -296,8 +313,10 @@ class _Search:
         """What says most is matched first: functions, then known variables, then unknown ones."""
         name = self.pattern.names.get(cls)
         if name is not None:
-            return 1 if name in bound else 0
+            return -2 if name in self.pattern.numbers else 1 if name in bound else 0
         key = self.mine.keys[cls]
+        if key[0] == "mul" and self._numbered((1.0, cls))[0] is not None:
+            return -1
         if key[0] == "app" and key[1] != "exp":
             return 4
         return 3 if key[0] in ("app", "red", "add") else 2

@@ -16,7 +16,7 @@ import numpy as np
 from chainrule.explanations.idioms.evidence import Claim, Region, Witness, holds
 from chainrule.explanations.idioms.forms import ONE, Normalised, Term, normalised
 from chainrule.explanations.idioms.idiom import Argument, Idiom
-from chainrule.explanations.idioms.matching import Binding, head, matches
+from chainrule.explanations.idioms.matching import AXES, Binding, head, matches
 from chainrule.explanations.idioms.table import Spelled, patterns
 from chainrule.graph.node import Node, ancestors
 from chainrule.sources.program import Program
@@ -114,7 +114,7 @@ class _Recognition:
         region = self._region(node, spelled, bound)
         if region is None:
             return False
-        elements = region.elements(self.normal.shape(node))
+        elements = region.elements(bound.get(AXES), self.normal.shape(node))
         left = row.scale(scale, bound, elements)
         if left is None or not math.isfinite(left):
             return False
@@ -127,14 +127,14 @@ class _Recognition:
         numbers = {n: bound[n] for n in spelled.arguments if n in spelled.pattern.numbers}
         self.idioms[node.index] = Idiom(
             row, node, claim.arguments(region), members, private, numbers,
-            claim.axes, left, spelled.summed, elements, self._inner(region.arguments),
+            claim.axes, left, claim.summed, elements, *self._inner(region.arguments),
         )  # fmt: skip
-        if spelled.summed:
+        if claim.summed:
             term = self.normal.terms[node.index]
             self.known.setdefault(term[1], (spelled, scale / term[0], bound))
         elif row.known:
             self._rewrite(node, claim, left)
-        return row.known and not spelled.summed
+        return row.known and not claim.summed
 
     def _rewrite(self, node: Node, claim: Claim, left: float) -> None:
         """What is computed of the node sees the function of its arguments."""
@@ -196,16 +196,27 @@ class _Recognition:
             return Argument(name, None, 1.0, _times(term[0], self.normal.arrays[term[1]]))
         return Argument(name, None, 1.0, np.float64(term[0])) if term[1] == ONE else None
 
-    def _inner(self, arguments: Sequence[Argument]) -> dict[str, str]:
-        """Which arguments are idioms, or rows of the book, themselves."""
-        found = {}
+    def _inner(self, arguments: Sequence[Argument]) -> tuple[dict[str, str], dict[str, Node]]:
+        """Which arguments are idioms, or rows of the book, themselves; and what these are of."""
+        found, behind = {}, {}
         for a in arguments:
             if a.node is not None and a.node.op is not None and a.factor == 1.0:
                 factor, cls = self.normal.terms[a.node.index]
                 key = self.normal.forms.keys[cls]
                 if key[0] == "app" and factor == 1.0:
                     found[a.role] = key[1]
-        return found
+                    further = self._argument_of(a.node)
+                    if further is not None:
+                        behind[a.role] = further
+        return found, behind
+
+    def _argument_of(self, node: Node) -> Node | None:
+        """The node that a function of one argument is of."""
+        idiom = self.idioms.get(node.index)
+        if idiom is not None:
+            return idiom.arguments[0].node if idiom.arguments[0].factor == 1.0 else None
+        moving = [a for a in node.args if type(a) is Node]
+        return moving[0] if len(moving) == 1 else None
 
 
 _MULTIPLES = frozenset(("negative", "multiply", "divide"))

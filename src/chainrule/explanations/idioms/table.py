@@ -59,6 +59,12 @@ def mean_square(scale: float, _bound: dict[str, Any], n: int) -> float | None:
     return 1.0 if math.isclose(scale * scale * n, 1.0, rel_tol=1e-6) else None
 
 
+def of_mean_square(scale: float, bound: dict[str, Any], n: int) -> float | None:
+    """A quotient by the root of Σx² + n·ε, times √n: by that of the mean square and ε."""
+    bound["eps"] /= n
+    return 1.0 if math.isclose(scale * scale, n, rel_tol=1e-6) else None
+
+
 def as_inside(scale: float, bound: dict[str, Any], _n: int) -> float | None:
     """The same number in front as the one called ``k`` inside."""
     return 1.0 if math.isclose(scale, bound["k"], rel_tol=1e-6) else None
@@ -115,6 +121,7 @@ TABLE: tuple[Row, ...] = (
         lambda z: np.sinh(z) / np.cosh(z),
         lambda z: 2 * sigma(2 * z) - 1,
         lambda z: 1 - 2 / (1 + np.exp(2 * z)),
+        lambda z: 2 / (1 + np.exp(-2 * z)) - 1,
     )),
     Row(f.RELU, "the rectified linear unit", (
         lambda z: np.maximum(z, 0.0),
@@ -199,8 +206,8 @@ TABLE: tuple[Row, ...] = (
         lambda x, k: (x - k * np.sum(x)) / np.sqrt(var(x)),
     )),
     Row(f.RMS_NORMALISED, "divided by its root mean square", (
-        lambda x, k, eps: x / np.sqrt(k * np.sum(x**2) + eps),
-    )),
+        lambda x, eps: x / np.sqrt(np.sum(x**2) + eps),
+    ), scale=of_mean_square),
     Row(f.HUBER, "the Huber loss", (
         lambda condition, d, delta, k: np.where(condition, 0.5 * d**2, delta * abs(d) + k),
         lambda condition, d, delta, k: np.where(condition, delta * abs(d) + k, 0.5 * d**2),
