@@ -28,10 +28,17 @@ from chainrule.tree import register_pytree_node
 
 if TYPE_CHECKING:
     from chainrule.checking.entry import check
+    from chainrule.diagnosis.diagnose import diagnose
+    from chainrule.diagnosis.why import why
     from chainrule.explanations.entry import explain
 
 # Loaded when they are first asked for: computing does not need them.
-_LATER = {"check": "chainrule.checking.entry", "explain": "chainrule.explanations.entry"}
+_LATER = {
+    "check": "chainrule.checking.entry",
+    "diagnose": "chainrule.diagnosis.diagnose",
+    "explain": "chainrule.explanations.entry",
+    "why": "chainrule.diagnosis.why",
+}
 
 # What people look for who come from other libraries, and what they want.
 _ELSEWHERE = {
@@ -59,6 +66,7 @@ __all__ = [
     "checkpoint",
     "cond",
     "custom_rule",
+    "diagnose",
     "explain",
     "fori_loop",
     "grad",
@@ -76,6 +84,7 @@ __all__ = [
     "vjp",
     "vmap",
     "while_loop",
+    "why",
 ]
 
 

@@ -18,6 +18,7 @@ from chainrule.cli.arguments import (
     looks_like_function,
     point,
 )
+from chainrule.cli.why import register as register_why
 from chainrule.errors import ChainruleError
 from chainrule.explanations.entry import CheckFailedError, explain
 
@@ -242,3 +243,6 @@ def _fail(message: str, code: int) -> NoReturn:
     console.print("error:", style="bold red", end=" ", markup=False)
     console.print(message, markup=False)
     raise typer.Exit(code)
+
+
+register_why(app, _fail, _write)

@@ -257,17 +257,21 @@ class Budget:
         seed = np.random.default_rng(0).standard_normal(value.shape).astype(value.dtype)
         return Budget(self.records, self.records[source], {index}, self._places, seed)
 
-    def inside(self, index: int, source: int) -> list[int]:
-        """The operations that lie on some path from ``source`` to a record, ``source`` included."""
-        found: set[int] = set()
-        waiting = [index]
+    def edges_of(self, index: int, item: Item) -> list[Arrival]:
+        """The edges on the elementwise way that a term of a record's budget stands for."""
+        first = [
+            a for a in self.arrivals[index]
+            if len(self.items[index]) == 1 or a.source == item.through
+        ]  # fmt: skip
+        found, seen = list(first), {a.source for a in first}
+        waiting = [a.source for a in first if a.source != item.source]
         while waiting:
             for arrival in self.arrivals[waiting.pop()]:
-                if arrival.source >= index and arrival.source not in found:
-                    found.add(arrival.source)
-                    if arrival.source < source:
-                        waiting.append(arrival.source)
-        return sorted(found)
+                found.append(arrival)
+                if arrival.source not in seen and arrival.source != item.source:
+                    waiting.append(arrival.source)
+                seen.add(arrival.source)
+        return found
 
     def dominators(self, index: int) -> list[int]:
         """The records that every path from the loss to this one passes, both ends included."""

@@ -516,15 +516,13 @@ def _most(budget: Budget, at: int, item: Item, part: str, sign: int) -> int:
     """Of elementwise operations in a row, the one whose own factor counts most."""
     best, size = item.through, -math.inf
     depends = budget.active.__contains__
-    inside = set(budget.inside(at, item.source)) | {at}
-    for index in sorted(inside):
-        for arrival in budget.arrivals[index]:
-            record = budget.records[arrival.source]
-            if arrival.source in inside and kind_of(record, arrival.position, depends) == part:
-                own = np.abs(local(record, arrival.position, depends).product)
-                log = sign * math.log10(max(float(np.mean(own)), 1e-320))
-                if log > size:
-                    best, size = arrival.source, log
+    for edge in budget.edges_of(at, item):
+        record = budget.records[edge.source]
+        if kind_of(record, edge.position, depends) == part:
+            own = np.abs(local(record, edge.position, depends).product)
+            log = sign * math.log10(max(float(np.mean(own)), 1e-320))
+            if log > size:
+                best, size = edge.source, log
     return best
 
 
@@ -564,15 +562,11 @@ def slope_says(budget: Budget, names: Names, at: int, item: Item) -> str:
     """``σ′(16) = 1.1·10⁻⁷`` for where most of the gradient arrives."""
     assert item.diagonal is not None
     depends = budget.active.__contains__
-    inside = [i for i in budget.inside(at, item.source) if i > at]
-    among = {*inside, at}
-    steep = [
-        i for i in inside
-        if any(
-            kind_of(budget.records[i], a.position, depends) == "slope"
-            for b in among for a in budget.arrivals[b] if a.source == i
-        )
-    ]  # fmt: skip
+    edges = budget.edges_of(at, item)
+    inside = sorted({e.source for e in edges})
+    steep = sorted(
+        {e.source for e in edges if kind_of(budget.records[e.source], e.position, depends) == "slope"}
+    )
     name, argument = names.slope_of(steep, inside) if steep else ("", None)
     g = np.abs(wide(budget.cotangents[item.source]))
     slope = np.broadcast_to(np.abs(item.diagonal.slope), g.shape)

@@ -263,7 +263,8 @@ def edge_parts(
             return diagonal_parts(local(record, position, depends), cotangent, shape, log_c)
         repeated = wide(spread(cotangent, *values_of(record), **record.attrs))
         parts = diagonal_parts(local(record, position, depends), repeated, shape, log_c)
-        parts[AT["terms"]] += _log_norm(repeated) - log_g
+        # Every result reaches many elements: what counts is the length of its row of slopes.
+        parts[AT["mask" if isinstance(edge, Mask) else "slope"]] += _log_norm(repeated) - log_g
         return parts
     if op.joint is None and isinstance(edge, Bilinear):
         return _bilinear_parts(record, position, cotangent, log_g, log_c)
