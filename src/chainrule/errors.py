@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from chainrule.diagnosis.report import BadValues
+
 
 class ChainruleError(Exception):
     """Base class of every error that chainrule raises on purpose."""
@@ -70,3 +75,15 @@ class ArgumentsError(ChainruleError, TypeError):
 
 class TraceError(ChainruleError, TypeError):
     """A traced value was used in a way that would lose its gradient."""
+
+
+class BadValueError(ChainruleError, FloatingPointError):
+    """A result has a NaN or an infinity, inside of ``nan_guard``.
+
+    Attributes:
+        report: Where it was born, as data.
+    """
+
+    def __init__(self, report: BadValues) -> None:
+        super().__init__(f"\n{report}")
+        self.report = report

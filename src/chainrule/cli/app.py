@@ -18,6 +18,7 @@ from chainrule.cli.arguments import (
     looks_like_function,
     point,
 )
+from chainrule.cli.nan import register as register_nan
 from chainrule.cli.why import register as register_why
 from chainrule.errors import ChainruleError
 from chainrule.explanations.entry import CheckFailedError, explain
@@ -33,6 +34,14 @@ class Mode(StrEnum):
 
     reverse = "reverse"
     forward = "forward"
+
+
+class Fold(StrEnum):
+    """How far the steps of a function of arrays are folded."""
+
+    variables = "variables"
+    functions = "functions"
+    primitives = "primitives"
 
 
 class Format(StrEnum):
@@ -70,10 +79,14 @@ def explain_command(
         str, typer.Argument(help='A formula, "sin(ln(x^2+1))", or a function, file.py:f.')
     ],
     at: Annotated[
-        list[str] | None, typer.Option(help="The point: x=1 or x=1,y=pi/2; arrays as x=[1,2].")
+        list[str] | None,
+        typer.Option(
+            help="The point: x=1,y=pi/2; a function's arrays as x=[1,2], W=W.npy, W=normal(3,4)."
+        ),
     ] = None,
     wrt: Annotated[
-        str | None, typer.Option(help="Variables to differentiate with respect to.")
+        str | None,
+        typer.Option(help="Variables to differentiate with respect to; also elements, W1[0,0]."),
     ] = None,
     order: Annotated[int, typer.Option(help="Which derivative: 1, 2, ...")] = 1,
     mode: Annotated[Mode, typer.Option(help="Accumulate backward or forward.")] = Mode.reverse,
@@ -87,17 +100,21 @@ def explain_command(
     unfold: Annotated[
         bool, typer.Option("--unfold", help="Make every operation a step of its own.")
     ] = False,
+    fold: Annotated[
+        Fold, typer.Option(help="What is one step of a function of arrays.")
+    ] = Fold.variables,
     simplify: Annotated[bool, typer.Option(help="Simplify the answer.")] = True,
     form: Annotated[Format, typer.Option("--format", help="What to print.")] = Format.text,
 ) -> None:
     """Explain a derivative, step by step, checked before it is shown."""
     options: dict[str, Any] = {
         "wrt": wrt, "order": order, "mode": mode.value, "delta": delta,
-        "paths": most or paths, "unfold": unfold, "simplify": simplify,
+        "paths": most or paths, "unfold": unfold, "simplify": simplify, "fold": fold.value,
     }  # fmt: skip
     try:
-        given = point(at or [])
-        if looks_like_function(source):
+        function = looks_like_function(source)
+        given = point(at or [], array_reader(0) if function else None)
+        if function:
             with contextlib.redirect_stdout(sys.stderr):  # what the user's code prints
                 explanation = explain(loaded_function(source), **options)(**given)
         else:
@@ -246,3 +263,4 @@ def _fail(message: str, code: int) -> NoReturn:
 
 
 register_why(app, _fail, _write)
+register_nan(app, _fail, _write)
