@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from chainrule.chain.edges import factor
+from chainrule.explanations.conventions import Remark
 from chainrule.explanations.solution import Check, Derivative
 from chainrule.explanations.worked import Work
 from chainrule.graph.held import Held
@@ -25,6 +26,7 @@ from chainrule.graph.primitive import Mask, Scale
 from chainrule.run.interpreter import evaluate_all
 from chainrule.run.precise import NotReal, Precisely, evaluate_precisely
 from chainrule.run.rounding import EPS, error_bounds
+from chainrule.sources.elements import Element
 
 DIGITS = 50
 # Relative difference up to which two derivatives count as the same function's.
@@ -69,7 +71,7 @@ def _at_the_point(mp: Any, work: Work, derivatives: Sequence[Derivative]) -> Che
     assert work.at is not None
     for d in derivatives:
         if not np.isfinite(d.value):
-            return Check("not verifiable", _why(work, f"∂/∂{d.variable} is {_word(d.value)} here"))
+            return Check("not verifiable", _why(work.remarks, f"∂/∂{d.variable} is {_word(d.value)} here"))
     point = {n: mp.mpf(float(v)) for n, v in work.at.items()}
     try:
         verdict = _verdict(work, derivatives, *_look(mp, work, derivatives, point))
@@ -78,7 +80,7 @@ def _at_the_point(mp: Any, work: Work, derivatives: Sequence[Derivative]) -> Che
             verdict = _verdict(work, derivatives, *look)
     except NotReal as reason:
         why = f"{reason}, so there are no difference quotients from both sides"
-        return Check("not verifiable", _why(work, why))
+        return Check("not verifiable", _why(work.remarks, why))
     return verdict
 
 
@@ -202,12 +204,12 @@ def _judged(work: Work, c: Comparison) -> Check | None:
     """A verdict if this comparison already decides."""
     if c.sides_differ:
         why = f"difference quotients from the left and the right of {c.variable} differ"
-        return Check("not verifiable", _why(work, why), expected=c.theirs)
+        return Check("not verifiable", _why(work.remarks, why), expected=c.theirs)
     if c.agrees:
         return None
     if any(r.singular for r in work.remarks):
         why = f"difference quotients give {c.theirs:.10g} where {c.ours:.10g} was used"
-        return Check("not verifiable", _why(work, why), c.error, c.theirs)
+        return Check("not verifiable", _why(work.remarks, why), c.error, c.theirs)
     return Check(
         "failed",
         f"∂/∂{c.variable} came out as {c.ours:.17g}, but difference quotients give {c.theirs:.17g}",
@@ -216,8 +218,8 @@ def _judged(work: Work, c: Comparison) -> Check | None:
     )
 
 
-def _why(work: Work, reason: str) -> str:
-    said = "; ".join(dict.fromkeys(r.says for r in work.remarks if r.singular))
+def _why(remarks: Sequence[Remark], reason: str) -> str:
+    said = "; ".join(dict.fromkeys(r.says for r in remarks if r.singular))
     return f"{reason} ({said})" if said else reason
 
 
@@ -369,7 +371,7 @@ def check_function(
     """Check against the function itself, called at displaced points, in float64."""
     for d in derivatives:
         if not np.all(np.isfinite(d.value)):
-            return Check("not verifiable", _why(work, f"∂/∂{d.variable} is not finite here"))
+            return Check("not verifiable", _why(work.remarks, f"∂/∂{d.variable} is not finite here"))
     rng = np.random.default_rng(0)
     worst = 0.0
     held = Held()
@@ -386,13 +388,11 @@ def check_function(
         ours = float(np.sum(np.asarray(d.value) * direction))
         with np.errstate(all="ignore"):
             estimate = _directional(measured, at, d.variable, x, direction)
-        verdict, error = _compare_float(work, d.variable, ours, estimate)
+        verdict, error = _compare_float(work.remarks, d.variable, ours, estimate)
         if verdict is not None:
             return verdict
         worst = max(worst, error)
-    parts = ", with what stop_gradient gives held," if held.values else ","
-    what = f"difference quotients of the function itself{parts} extrapolated to step 0, agree"
-    return Check("verified", what, worst)
+    return Check("verified", _what(held), worst)
 
 
 @dataclass(slots=True, eq=False)
@@ -406,12 +406,14 @@ class Estimate:
     side_error: float
 
 
-def _directional(f: Any, at: Mapping[str, Any], name: str, x: Any, direction: Any) -> Estimate:
+def _directional(
+    f: Any, at: Mapping[str, Any], name: str, x: Any, direction: Any, size: float | None = None
+) -> Estimate:
     """Difference quotients along a direction with steps halved, extrapolated to zero (Ridders).
 
     C. J. F. Ridders, "Accurate computation of F'(x) and F'(x)F''(x)", Adv. Eng. Software 4 (1982).
     """
-    scale = 1e-2 * max(1.0, float(np.max(np.abs(x), initial=0.0)))
+    scale = 1e-2 * (max(1.0, float(np.max(np.abs(x), initial=0.0))) if size is None else size)
 
     @functools.cache
     def moved(t: float) -> float:
@@ -442,19 +444,110 @@ def _extrapolated(
 
 
 def _compare_float(
-    work: Work, variable: str, ours: float, estimate: Estimate
+    remarks: Sequence[Remark], variable: str, ours: float, estimate: Estimate, rough: float = 0.0
 ) -> tuple[Check | None, float]:
     scale = max(abs(ours), abs(estimate.both), 1e-8)
     error = abs(ours - estimate.both) / scale
     uncertain = estimate.error / scale
     if not np.isfinite(estimate.both) or uncertain > 1e-3:
         why = "difference quotients do not settle here"
-        return Check("not verifiable", _why(work, why)), error
+        return Check("not verifiable", _why(remarks, why)), error
     if abs(estimate.left - estimate.right) > 1e-3 * scale + 20 * estimate.side_error:
         why = f"difference quotients from the left and the right of {variable} differ"
-        return Check("not verifiable", _why(work, why), error, estimate.both), error
-    if error <= max(10 * uncertain, 1e-7):
+        return Check("not verifiable", _why(remarks, why), error, estimate.both), error
+    if error <= max(10 * uncertain, 1e-7, rough):
         return None, error
-    outcome = "not verifiable" if any(r.singular for r in work.remarks) else "failed"
+    outcome = "not verifiable" if any(r.singular for r in remarks) else "failed"
     says = f"difference quotients give {estimate.both:.10g} where {ours:.10g} was used"
-    return Check(outcome, _why(work, says), error, estimate.both), error  # type: ignore[arg-type]
+    return Check(outcome, _why(remarks, says), error, estimate.both), error  # type: ignore[arg-type]
+
+
+# A program of more numbers than this is called twice for a check, and more often only in doubt.
+SMALL = 20_000
+_QUICK = 1e-6
+
+
+def check_element(
+    f: Callable[[Mapping[str, Any]], Any],
+    at: Mapping[str, Any],
+    element: Element,
+    ours: float,
+    size: int,
+    remarks: Callable[[bool], Sequence[Remark]],
+) -> Check:
+    """Check one element of a gradient against the function itself, moved along this element alone.
+
+    Numbers of less precision are taken as float64: quotients of float32 would say little.
+
+    Args:
+        f: The function of its inputs by name.
+        at: The point.
+        element: The element that the derivative is with respect to.
+        ours: The derivative.
+        size: How many numbers the function computes.
+        remarks: What is known of the point; told whether it may take more runs to find out.
+    """
+    if not np.isfinite(ours):
+        why = f"∂/∂{element.name} is {_word(ours)} here"
+        return Check("not verifiable", _why(remarks(False), why))
+    single = any(np.asarray(v).dtype.itemsize < 8 for v in at.values())
+    point = {n: np.asarray(v, dtype=np.float64)[()] for n, v in at.items()}
+    x = np.asarray(point[element.leaf])
+    direction = np.zeros(x.shape)
+    direction[element.index] = 1.0
+    here = abs(float(x[element.index]))
+    held = Held()
+
+    def measured(moved: Mapping[str, Any]) -> Any:
+        with held.during_call():
+            return f(moved)
+
+    rough = 1e-4 if single else 0.0  # what rounding in float32 may have taken from ours
+    if size > SMALL:
+        check = _quickly(measured, point, element, ours, held, rough)
+        if check is not None:
+            return check
+    if not held.values:
+        held = Held()
+    with np.errstate(all="ignore"):
+        measured(point)
+        moving = np.float64(1.0) if not x.shape else direction
+        estimate = _directional(measured, point, element.leaf, x, moving[()], max(1.0, here))
+    known = remarks(size <= SMALL)
+    verdict, error = _compare_float(known, element.name, ours, estimate, rough)
+    if verdict is not None and size > SMALL:
+        verdict, error = _compare_float(remarks(True), element.name, ours, estimate, rough)
+    if verdict is not None:
+        return verdict
+    return Check("verified", _what(held), error)
+
+
+def _what(held: Held) -> str:
+    parts = ", with what stop_gradient gives held," if held.values else ","
+    return f"difference quotients of the function itself{parts} extrapolated to step 0, agree"
+
+
+def _quickly(
+    f: Any, point: Mapping[str, Any], element: Element, ours: float, held: Held, rough: float
+) -> Check | None:
+    """A verdict from two calls, if they agree with our derivative; ``None`` in any doubt."""
+    x = np.asarray(point[element.leaf])
+    h = EPS ** (1 / 3) * max(1.0, abs(float(x[element.index])))
+    found = []
+    for sign in (1, -1):
+        moved = np.array(x)
+        moved[element.index] += sign * h
+        with np.errstate(all="ignore"):
+            found.append((float(f({**point, element.leaf: moved[()]})), moved[element.index]))
+    if held.values:
+        return None  # they have to be those at the point
+    (above, right), (below, left) = found
+    theirs = (above - below) / float(right - left)
+    rounding = 8 * EPS * max(abs(above), abs(below)) / h
+    size = max(abs(ours), abs(theirs))
+    difference = abs(ours - theirs)
+    # Where rounding could hide the whole derivative, two calls prove nothing.
+    if not difference <= max(_QUICK, rough) * size + rounding or (size and rounding > 1e-2 * size):
+        return None
+    says = "difference quotients of the function itself, moved along this element, agree"
+    return Check("verified", says, difference / size if size else 0.0)

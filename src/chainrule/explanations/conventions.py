@@ -12,6 +12,7 @@ from chainrule.explanations.point import arguments, needed, somewhere
 from chainrule.graph.node import Node
 from chainrule.graph.primitive import Flat
 from chainrule.run.interpreter import evaluate_all
+from chainrule.sources.elements import element
 from chainrule.sources.program import Program
 
 
@@ -49,19 +50,63 @@ def _at_node(node: Node, values: Mapping[int, Any]) -> list[Remark]:
     return found
 
 
+def remarks_at(
+    nodes: Sequence[Node], values: Mapping[int, Any], masks: Mapping[int, Any],
+    adjoints: Mapping[int, Any],
+) -> list[Remark]:  # fmt: skip
+    """What has to be said where elements move and the result depends on them; elsewhere it is idle.
+
+    Args:
+        nodes: The computation in order.
+        values: The value of every node.
+        masks: Which elements of a node move, by its index.
+        adjoints: The derivative of the result with respect to a node, by its index.
+    """
+    found = []
+    with np.errstate(all="ignore"):
+        for node in nodes:
+            op = node.op
+            if op is None or node.index not in masks or not op.recorded:
+                continue
+            matters = masks[node.index] & (np.asarray(adjoints.get(node.index, 0.0)) != 0)
+            if not np.any(matters):
+                continue
+            args = arguments(node, values)
+            for c in op.conventions:
+                there = np.asarray(c.at(*args))
+                if somewhere(there & matters if op.elementwise else there):
+                    found.append(Remark(node.index, f"{op.name} at {c.where}: {c.says}", True))
+            edge = op.edges[0]
+            if isinstance(edge, Flat) and op.name != "where":
+                found.append(Remark(node.index, f"{op.name} is {edge.because}", False))
+    return found
+
+
 def isolated_branches(program: Program, at: Mapping[str, Any], wrt: Sequence[str]) -> list[Remark]:
-    """Branches that are taken at this point but not on both sides of it."""
+    """Branches that are taken at this point but not on both sides of it.
+
+    ``wrt`` are inputs, or elements of them.
+    """
     choose = program.branches or (lambda point: _branches(program, point))
     here = choose(at)
     found = []
     for name in wrt if here else ():
-        step = 1e-7 * np.where(at[name] == 0, 1.0, np.abs(at[name]))[()]
-        left, right = choose({**at, name: at[name] - step}), choose({**at, name: at[name] + step})
+        left, right = (choose(_beside(at, name, sign)) for sign in (-1, 1))
         for i, choice in here.items():
             same = [i in side and np.array_equal(side[i], choice) for side in (left, right)]
             if not all(same):
-                found.append(_branch_remark(i, any(same), name, at[name]))
+                found.append(_branch_remark(i, any(same), name, at.get(name)))
     return found
+
+
+def _beside(at: Mapping[str, Any], name: str, sign: int) -> dict[str, Any]:
+    """The point with an input, or one element of it, moved a little to one side."""
+    place = element(name, at)
+    leaf = name if place is None else place.leaf
+    value = np.array(at[leaf], dtype=float)
+    index = ... if place is None or not place.index else place.index
+    value[index] += sign * 1e-7 * np.where(value[index] == 0, 1.0, np.abs(value[index]))
+    return {**at, leaf: value[()]}
 
 
 def _branches(program: Program, at: Mapping[str, Any]) -> dict[int, Any]:
@@ -78,7 +123,8 @@ def _branches(program: Program, at: Mapping[str, Any]) -> dict[int, Any]:
 
 
 def _branch_remark(index: int, one_side: bool, name: str, value: Any) -> Remark:
-    where = f"{name} = {value:g}" if np.ndim(value) == 0 else f"this {name}"
+    numeric = np.ndim(value) == 0 and isinstance(value, float)
+    where = f"{name} = {value:g}" if numeric else f"this {name}"
     says = (
         f"branch: {where} is the end of a branch; the derivative of the branch taken was used"
         if one_side

@@ -60,7 +60,7 @@ def simplified(expression: Any, seconds: float = 1.0) -> tuple[Any, str | None]:
 
     best: list[Any] = []
     try:
-        _bounded(lambda: _simplify(sp, expression, best), seconds)
+        bounded(lambda: _simplify(sp, expression, best), seconds)
     except TooLong:
         if not best:
             return expression, f"not simplified: it would have taken more than {seconds:g} s"
@@ -95,7 +95,7 @@ def _stop(worker: threading.Thread) -> None:
         sys.unraisablehook = report
 
 
-def _bounded(work: Callable[[], Any], seconds: float) -> None:
+def bounded(work: Callable[[], Any], seconds: float) -> None:
     """Run ``work`` in a thread that is told to stop when its time is over.
 
     SymPy is not made for several threads: while one that was stopped is still busy, none is begun.
@@ -139,8 +139,8 @@ _FORMS: tuple[Callable[[Any, Any], Any], ...] = (
     lambda _sp, e: e,
     lambda sp, e: sp.powsimp(e),
     lambda sp, e: sp.factor_terms(e),
-    lambda sp, e: sp.cancel(e) if _tame(sp, e) else e,
-    lambda sp, e: sp.factor(e) if _tame(sp, e) else e,
+    lambda sp, e: sp.cancel(e) if tame(sp, e) else e,
+    lambda sp, e: sp.factor(e) if tame(sp, e) else e,
     lambda sp, e: sp.trigsimp(e),
 )
 
@@ -194,7 +194,7 @@ def _assembled(sp: Any, branches: Any, shorter: dict[Any, Any], graph: Graph, de
     return graph.apply(BOOK["where"], (test, *sides))
 
 
-def _tame(sp: Any, expression: Any) -> bool:
+def tame(sp: Any, expression: Any) -> bool:
     """No power so high that writing it out would fill the memory."""
     return all(
         not p.exp.is_Rational or abs(p.exp) <= _MAX_EXPONENT for p in expression.atoms(sp.Pow)

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from chainrule.graph.node import PI, E, Node, ancestors
-from chainrule.notation.names import latex_name, text_name
+from chainrule.notation.names import escaped, latex_name, text_name
 from chainrule.notation.numbers import latex_number, proper_fraction, text_number
 from chainrule.rules.batching import ARRAY
 
@@ -211,8 +211,9 @@ def _index_part(part: Any) -> str:
 
 def _comparison(node: Node, args: list[Piece], style: Style) -> Piece:
     left, right = (_within(a, SUM, style) for a in args)
-    sign = node.op.notation.latex if style is LATEX else node.op.notation.text  # type: ignore[union-attr]
-    if sign == "=" and style is TEXT:
+    assert node.op is not None
+    sign = node.op.notation.latex if isinstance(style, Latex) else node.op.notation.text
+    if sign == "=" and isinstance(style, Text):
         sign = "=="  # as it is typed: a single one defines a name
     return Piece(f"{left.s} {sign} {right.s}", COMPARISON)
 
@@ -361,5 +362,33 @@ class Latex:
         return Piece(f"{inner}_{{[{index}]}}", ATOM)
 
 
+class Code(Text):
+    """Unicode text with the names of a program as they are typed: ``W1[0,0]`` and not W₁."""
+
+    def name(self, name: str) -> str:
+        """The name itself."""
+        return {E: "e", PI: "π"}.get(name, name)
+
+
+class LatexCode(Latex):
+    """LaTeX with elements of a program's arrays."""
+
+    def name(self, name: str) -> str:
+        """The name with subscripts, and what stands in brackets behind it as it is typed."""
+        stem, bracket, index = name.partition("[")
+        if not bracket:
+            return latex_name(name) if name.isidentifier() else super().name(name)
+        if "'" in index or not stem.isidentifier():
+            leaf, last, place = name.rpartition("']")
+            return rf"\texttt{{{escaped(leaf + last)}}}{place}" if last else _typed(name)
+        return latex_name(stem) + bracket + index
+
+
+def _typed(name: str) -> str:
+    return rf"\texttt{{{escaped(name)}}}"
+
+
 TEXT = Text()
 LATEX = Latex()
+CODE = Code()
+LATEX_CODE = LatexCode()

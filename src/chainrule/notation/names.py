@@ -41,19 +41,20 @@ def latex_name(name: str) -> str:
     """
     base, bracket, index = name.partition("[")
     if base and bracket and name.endswith("]"):
-        return f"{latex_name(base)}[{_escaped(index)}"
+        return f"{latex_name(base)}[{escaped(index)}"
     numbered = _NUMBERED.fullmatch(name)
     if numbered:
         return f"{latex_name(numbered[1])}_{{{numbered[2]}}}"
     stem, underscore, subscript = name.partition("_")
     if underscore and stem and subscript:
-        inner = subscript if len(subscript) == 1 else rf"\mathrm{{{_escaped(subscript)}}}"
+        inner = subscript if len(subscript) == 1 else rf"\mathrm{{{escaped(subscript)}}}"
         return f"{latex_name(stem)}_{{{inner}}}"
     greek = _FROM_GREEK.get(name, name)
     if greek in GREEK:
         return rf"\{greek}"
-    return name if len(name) == 1 and name.isalpha() else rf"\mathrm{{{_escaped(name)}}}"
+    return name if len(name) == 1 and name.isalpha() else rf"\mathrm{{{escaped(name)}}}"
 
 
-def _escaped(name: str) -> str:
+def escaped(name: str) -> str:
+    """The name with the signs escaped that mean something to LaTeX."""
     return re.sub(r"([_#%&${}])", r"\\\1", name)

@@ -11,7 +11,9 @@ from chainrule.explanations.explanation import Explanation
 from chainrule.explanations.solution import Derivative, Line, Partial, Path, Quotients, Step
 from chainrule.notation.expression import latex, text
 from chainrule.notation.names import text_name
-from chainrule.render.phrases import PLAIN, TEX, line_text
+from chainrule.explanations.trace import Trace, TraceRow
+from chainrule.render.phrases import PLAIN, PLAIN_CODE, TEX, TEX_CODE, line_text
+from chainrule.render.trace import Cells, rows
 
 SCHEMA = 1
 
@@ -53,6 +55,8 @@ def as_dict(explanation: Explanation) -> dict[str, Any]:
         data["derivative"] = next(iter(answers.values()))
     else:
         data["gradient"] = answers
+    if explanation.traces:
+        data["traces"] = [trace_data(t) for t in explanation.traces]
     if explanation.quotients:
         data["quotients"] = [_quotients(q) for q in explanation.quotients]
     if explanation.higher:
@@ -172,3 +176,57 @@ def _quotients(q: Quotients) -> dict[str, Any]:
         "direct": [number(x) for x in q.direct],
         "limit": number(q.limit),
     }  # fmt: skip
+
+
+def trace_data(trace: Trace) -> dict[str, Any]:
+    """A gradient trace: its rows in order, and the gradient of the whole array."""
+    return {
+        "variable": trace.variable,
+        "input": trace.element.leaf,
+        "index": list(trace.element.index),
+        "result": trace.result,
+        "rows": [
+            _trace_row(row, plain, tex)
+            for (row, plain), (_, tex) in zip(
+                rows(trace, PLAIN_CODE), rows(trace, TEX_CODE), strict=True
+            )
+        ],
+        "value": number(trace.value),
+        "gradient": number(trace.gradient),
+    }
+
+
+def _trace_row(row: TraceRow, plain: Cells, tex: Cells) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        "kind": "accumulated" if row.total else "local",
+        "symbol": plain.symbol,
+        "step": row.step,
+        "of": row.of,
+        "expression": {"text": plain.expression, "latex": tex.expression},
+        "values": {"text": plain.values, "latex": tex.values},
+        "result": number(row.value),
+        "terms": row.terms,
+    }
+    if row.structure is not None:
+        data["structure"] = row.structure
+    if row.letters:
+        data["letters"] = {c: [first, behind] for c, (first, behind) in row.letters.items()}
+    if row.addends:
+        data["addends"] = [
+            {
+                "step": a.step,
+                "of": a.of,
+                "adjoint": number(a.adjoint),
+                "slope": number(a.slope),
+                "value": number(a.value),
+            }
+            for a in row.addends
+        ]
+    if row.largest:
+        data["largest"] = [
+            {"at": list(t.place), "adjoint": number(t.adjoint), "slope": number(t.slope)}
+            for t in row.largest
+        ]
+    if row.line is not None:
+        data["line"] = row.line
+    return data

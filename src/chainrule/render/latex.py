@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from chainrule.explanations.explanation import Explanation
 from chainrule.explanations.ledger import Ledger
 from chainrule.explanations.solution import Step
+from chainrule.explanations.trace import Trace
 from chainrule.notation.expression import latex
 from chainrule.notation.names import latex_name
 from chainrule.render.ledger import shown
 from chainrule.render.phrases import (
     TEX,
+    TEX_CODE,
     accumulation,
     answer_symbol,
     derivation,
@@ -19,6 +23,7 @@ from chainrule.render.phrases import (
     given,
     verdict,
 )
+from chainrule.render.trace import SHORT, rows
 
 MAX_ROWS = 60
 
@@ -31,9 +36,13 @@ def as_latex(explanation: Explanation) -> str:
 def _blocks(explanation: Explanation) -> Iterator[str]:
     at = given(explanation, TEX)
     written = "" if explanation.expression is None else f" = {latex(explanation.expression)}"
+    if explanation.traces:
+        written = f" = {TEX.value(explanation.value)}"
     point = rf" \qquad \text{{at }} {at}" if at else ""
     yield rf"\[ {latex_name(explanation.result)}{written}{point} \]"
-    if explanation.steps:
+    for trace in explanation.traces:
+        yield _align(trace_rows(trace))
+    if explanation.steps and not explanation.traces:
         yield _align(step_rows(explanation))
         yield _align(accumulation_rows(explanation))
     for derivative in explanation.derivatives:
@@ -49,6 +58,19 @@ def _blocks(explanation: Explanation) -> Iterator[str]:
 def _align(rows: list[str]) -> str:
     body = " \\\\\n".join(rows)
     return f"\\begin{{align*}}\n{body}\n\\end{{align*}}"
+
+
+def trace_rows(trace: Trace) -> list[str]:
+    """A row for each local derivative, and for what has been accumulated after it."""
+    found = []
+    for row, cells in rows(trace, TEX_CODE, SHORT):
+        values = f" = {cells.values}" if cells.values and row.numbers is not None else ""
+        if row.total and not row.largest:
+            values = f" = {cells.values}" if not np.ndim(row.value) else ""
+        note = rf" \qquad ({cells.values})" if cells.values and not values else ""
+        result = f" = {cells.result}" if cells.result and not np.ndim(row.value) else note
+        found.append(f"{cells.symbol} &= {cells.expression}{values}{result}")
+    return found[:MAX_ROWS]
 
 
 def step_rows(explanation: Explanation) -> list[str]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chainrule.explanations.explanation import Explanation
+from chainrule.explanations.trace import Trace
 from chainrule.explanations.ledger import Ledger
 from chainrule.notation.expression import latex
 from chainrule.notation.names import latex_name
 from chainrule.render.latex import MAX_ROWS, answer_rows
 from chainrule.render.ledger import shown
-from chainrule.render.phrases import TEX, accumulation, edge_symbol, given, verdict
+from chainrule.render.phrases import TEX, TEX_CODE, accumulation, edge_symbol, given, verdict
+from chainrule.render.trace import SHORT, rows
 
 
 def as_markdown(explanation: Explanation) -> str:
@@ -24,7 +26,9 @@ def _blocks(explanation: Explanation) -> Iterator[str]:
     yield f"$${latex_name(explanation.result)}{written}$$" + (f"\n\nat ${at}$" if at else "")
     if explanation.readings:
         yield "\n".join(f"- {reading}" for reading in explanation.readings)
-    if explanation.steps:
+    for trace in explanation.traces:
+        yield _trace_table(trace)
+    if explanation.steps and not explanation.traces:
         yield _step_table(explanation)
         yield _accumulation_table(explanation)
     for derivative in explanation.derivatives:
@@ -48,6 +52,14 @@ def _row(cells: list[str]) -> str:
 
 def _table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join([_row(header), "|" + " --- |" * len(header), *map(_row, rows)])
+
+
+def _trace_table(trace: Trace) -> str:
+    found = []
+    for _, cells in list(rows(trace, TEX_CODE, SHORT))[:MAX_ROWS]:
+        texts = (cells.symbol, cells.expression, cells.values, cells.result)
+        found.append([f"${c}$" if c else "" for c in texts])
+    return _table(["step", "expression", "values", "result"], found)
 
 
 def _step_table(explanation: Explanation) -> str:

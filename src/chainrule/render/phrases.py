@@ -13,8 +13,16 @@ import numpy as np
 from chainrule.explanations.explanation import Explanation
 from chainrule.explanations.solution import Check, Line, Partial, Step
 from chainrule.graph.node import Node
-from chainrule.notation.expression import LATEX, PRODUCT, TEXT, Style, piece
-from chainrule.notation.names import latex_name, text_name
+from chainrule.notation.expression import (
+    CODE,
+    LATEX,
+    LATEX_CODE,
+    PRODUCT,
+    TEXT,
+    Latex,
+    Style,
+    piece,
+)
 from chainrule.notation.numbers import latex_value, text_value
 
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -36,16 +44,16 @@ class Script:
 
     def name(self, name: str) -> str:
         """A variable or step."""
-        return (latex_name if self.style is LATEX else text_name)(name)
+        return self.style.name(name)
 
     def value(self, value: Any) -> str:
         """A computed number, or a small array of them."""
-        show = latex_value if self.style is LATEX else text_value
+        show = latex_value if isinstance(self.style, Latex) else text_value
         if np.ndim(value) == 0:
             return show(value)
         array = np.asarray(value)
         if array.size > MOST_ELEMENTS:
-            times = r" \times " if self.style is LATEX else "×"
+            times = r" \times " if isinstance(self.style, Latex) else "×"
             return "[" + times.join(map(str, array.shape)) + "]"
         return self._nested(array, show)
 
@@ -56,14 +64,14 @@ class Script:
     def ratio(self, above: str, below: str, several: bool) -> str:
         """``dy/dx``, or ``∂y/∂x`` where there are several arguments."""
         d = self.partial if several else self.d
-        if self.style is LATEX:
+        if isinstance(self.style, Latex):
             return rf"\frac{{{d} {self.name(above)}}}{{{d} {self.name(below)}}}"
         return f"{d}{self.name(above)}/{d}{self.name(below)}"
 
     def held(self, symbol: str, names: Sequence[str]) -> str:
         """A derivative with other arguments held fixed: ``∂y/∂x|u``."""
         fixed = ",".join(map(self.name, names))
-        if self.style is LATEX:
+        if isinstance(self.style, Latex):
             return rf"\left.{symbol}\right|_{{{fixed}}}"
         return f"{symbol}|{fixed}"
 
@@ -75,12 +83,12 @@ class Script:
             for name, run in itertools.groupby(chain)
         )
         top = f"{d.strip()}{self._raised(len(chain))}{self.name(above)}"
-        return rf"\frac{{{top}}}{{{below}}}" if self.style is LATEX else f"{top}/{below}"
+        return rf"\frac{{{top}}}{{{below}}}" if isinstance(self.style, Latex) else f"{top}/{below}"
 
     def _raised(self, power: int) -> str:
         if power == 1:
             return ""
-        return f"^{{{power}}}" if self.style is LATEX else str(power).translate(_SUPERSCRIPTS)
+        return f"^{{{power}}}" if isinstance(self.style, Latex) else str(power).translate(_SUPERSCRIPTS)
 
     def factor(self, expression: Any, alone: bool) -> str:
         """An expression as a factor: a sum gets parentheses unless it stands alone."""
@@ -111,6 +119,9 @@ def _without_minus(expression: Any) -> Any:
 
 PLAIN = Script(TEXT, " · ", " + ", "d", "∂")
 TEX = Script(LATEX, r" \cdot ", " + ", r"\mathrm{d}", r"\partial ")
+# The same with the names of a program as they are typed.
+PLAIN_CODE = Script(CODE, PLAIN.times, PLAIN.plus, PLAIN.d, PLAIN.partial)
+TEX_CODE = Script(LATEX_CODE, TEX.times, TEX.plus, TEX.d, TEX.partial)
 
 
 def several(explanation: Explanation) -> bool:

@@ -18,6 +18,7 @@ from chainrule.explanations.solution import Derivative, Partial, Quotients, Step
 from chainrule.notation.expression import text
 from chainrule.notation.names import text_name
 from chainrule.notation.numbers import text_value
+from chainrule.render import trace_page
 from chainrule.render.ledger import section, shown
 from chainrule.render.phrases import (
     PLAIN,
@@ -56,13 +57,17 @@ def page(explanation: Explanation) -> RenderableType:
 
 
 def _sections(explanation: Explanation) -> Iterator[RenderableType]:
-    yield _title(explanation)
-    for reading in explanation.readings:
-        yield _marked("·", reading, "yellow")
-    yield Text()
-    if explanation.steps:
-        yield from _worked(explanation)
-    yield from _answers(explanation)
+    if explanation.traces:
+        yield from trace_page.sections(explanation)
+        yield from _ledgers(explanation)
+    else:
+        yield _title(explanation)
+        for reading in explanation.readings:
+            yield _marked("·", reading, "yellow")
+        yield Text()
+        if explanation.steps:
+            yield from _worked(explanation)
+        yield from _answers(explanation)
     for quotients in explanation.quotients:
         yield from _quotients(explanation, quotients)
     for note in explanation.notes:
@@ -233,12 +238,21 @@ def _answers(explanation: Explanation) -> Iterator[RenderableType]:
         if derivative.remark:
             yield Text(f"  {derivative.remark}", style="yellow")
         yield Text()
-        ledger = shown(explanation, derivative)
-        if isinstance(ledger, str):
-            yield _marked("!", ledger, "yellow")
-        elif ledger is not None:
-            yield from section(ledger, bool(explanation.show_paths))
-            yield Text()
+        yield from _ledger(explanation, derivative)
+
+
+def _ledgers(explanation: Explanation) -> Iterator[RenderableType]:
+    for derivative in explanation.derivatives:
+        yield from _ledger(explanation, derivative)
+
+
+def _ledger(explanation: Explanation, derivative: Derivative) -> Iterator[RenderableType]:
+    ledger = shown(explanation, derivative)
+    if isinstance(ledger, str):
+        yield _marked("!", ledger, "yellow")
+    elif ledger is not None:
+        yield from section(ledger, bool(explanation.show_paths))
+        yield Text()
 
 
 def _derivation_table(explanation: Explanation, derivative: Derivative) -> Table:

@@ -13,7 +13,8 @@ import numpy as np
 from chainrule.errors import ArgumentsError, NotDifferentiableError
 from chainrule.graph.node import Graph, Node
 from chainrule.graph.tape import Tape, Traced, running
-from chainrule.sources.names import Origins
+from chainrule.sources.elements import chosen
+from chainrule.sources.names import Origins, Place
 from chainrule.sources.program import Program
 from chainrule.tree import leaves, map_leaves
 
@@ -32,10 +33,12 @@ def trace_program(
         f: A function of floats, arrays, or pytrees of them, with a scalar result.
         args: Its positional arguments.
         kwargs: Its keyword arguments.
-        wrt: Names of parameters (or of leaves, ``params['W']``); the first parameter if ``None``.
+        wrt: Names of parameters, of leaves (``params['W']``) or of elements (``W[0,1]``); the first
+            parameter if ``None``.
 
     Returns:
-        The program, the value of each input by name, and the inputs asked for.
+        The program, the value of each input by name, and the inputs and elements asked for (which
+        ``sources.elements.element`` tells apart).
 
     Raises:
         NotDifferentiableError: There is nothing to differentiate, or the result is not a scalar.
@@ -43,7 +46,8 @@ def trace_program(
     """
     bound = _bound(f, args, kwargs)
     point = _inputs(bound)
-    chosen = _chosen(f, bound, point, wrt)
+    asked = next(iter(bound), "") if wrt is None else wrt
+    names = chosen(asked, point, lambda name: _no_input(f, bound, point, name))
     origins = Origins()
     tape, result, inputs = _run(f, bound, point, origins)
     if any(np.iscomplexobj(r.value) for r in tape.records):
@@ -52,7 +56,7 @@ def trace_program(
         )
     places = origins.resolve()
     if not isinstance(result, Traced):
-        return _constant(f, result, point), point, chosen
+        return _constant(f, result, point), point, names
     if np.shape(result.value) != ():
         raise NotDifferentiableError(
             f"explain needs a function with a scalar result, but {_name(f)} returned an array of "
@@ -65,7 +69,7 @@ def trace_program(
         title=f"{_name(f)}({', '.join(bound)})",
         graph=graph,
         output=nodes[result.index],
-        output_name=None,
+        output_name=_result_name(f, located, nodes[result.index], point),
         variables=tuple(point),
         names={i: p.name for i, p in located.items() if p.name is not None},
         places=located,
@@ -73,7 +77,21 @@ def trace_program(
         function=lambda at: _call(f, _arguments(bound, at)),
         branches=lambda at: _branches(f, bound, at, tape, nodes),
     )
-    return program, point, chosen
+    return program, point, names
+
+
+def _result_name(
+    f: Callable[..., Any], located: Mapping[int, Place], output: Node, point: Point
+) -> str | None:
+    """What the result is called: the variable that was returned, else what the function is called.
+
+    A function of one letter is an ``f`` of mathematics, whose value is a ``y``.
+    """
+    place = located.get(output.index)
+    if place is not None and place.name is not None:
+        return place.name
+    name = _name(f)
+    return name if len(name) > 1 and name.isidentifier() and name not in point else None
 
 
 def _name(f: Callable[..., Any]) -> str:
@@ -134,22 +152,6 @@ def _inputs(bound: Mapping[str, Any]) -> Point:
             if array.dtype.kind == "f":
                 point[name] = array[()]
     return point
-
-
-def _chosen(
-    f: Callable[..., Any], bound: Mapping[str, Any], point: Point, wrt: str | Sequence[str] | None
-) -> tuple[str, ...]:
-    """The inputs that are asked for."""
-    asked = (
-        [next(iter(bound), "")] if wrt is None else wrt.split(",") if isinstance(wrt, str) else wrt
-    )
-    chosen: list[str] = []
-    for name in asked:
-        found = [n for n in point if n == name or n.startswith((f"{name}[", f"{name}."))]
-        if not found:
-            raise NotDifferentiableError(_no_input(f, bound, point, name))
-        chosen.extend(found)
-    return tuple(dict.fromkeys(chosen))
 
 
 def _no_input(f: Callable[..., Any], bound: Mapping[str, Any], point: Point, name: str) -> str:
