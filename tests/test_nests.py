@@ -184,3 +184,14 @@ def test_a_product_beside_a_quantity_that_is_not_finite_leaves_out_what_relu_lea
     w = np.array([[1.0, -1.0], [1.0, -1.0]])
     for x in (np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, np.inf], [3.0, 4.0]])):
         np.testing.assert_array_equal(compiled(x, w), cr.grad(f, 1)(x, w))
+
+
+@pytest.mark.parametrize("rows", [4, 9, 40])
+def test_lanes_of_a_reduced_loop_inside_of_another_reduced_one_are_added_up(rows):
+    # Images, their windows as rows: what the gradient of a convolution's weight sums over.
+    def f(x, scale):
+        windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3), axis=(1, 2))
+        return np.sum(np.reshape(windows, (2, -1, 9)) * scale, axis=(0, 1))
+
+    x = np.random.default_rng(0).normal(size=(2, rows + 2, 6))
+    np.testing.assert_allclose(cr.jit(f)(x, 2.0), f(x, 2.0), rtol=1e-13, atol=1e-13)

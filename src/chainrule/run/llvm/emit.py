@@ -371,8 +371,8 @@ class Emitter(Elements):
                 room += kept_size(b)
         for s in statements:
             if s.combine is not None and s.initial is not None:
-                here, first, inside = _roles(s, loop)
-                if here == first and here != inside:
+                here, _, inside = _roles(s, loop)
+                if s.reduced[here] and here < inside:
                     room += math.prod(v.extent for v in self._kept_inside(s, loop))
         for several, most in _LANE_ROOMS.items():
             lanes = several * width
@@ -448,11 +448,10 @@ class Emitter(Elements):
                 else:
                     width = lanes
                 self._start_sum(s, width)
+            elif lanes > 1 and s.reduced[here] and here < inside:
+                self._start_lane_sums(s, loop, lanes)
             elif here == first:
-                if lanes > 1:
-                    self._start_lane_sums(s, loop, lanes)
-                else:
-                    self._fill(s, loop)
+                self._fill(s, loop)
 
     def _becomes_vector(self, loop: Loop, s: Statement) -> int:
         """How many lanes a loop inside of this one is going to have for the statement."""
@@ -519,7 +518,7 @@ class Emitter(Elements):
         self.lane_private.add(id(own))
         self.redirected[id(s)] = own, tuple([Affine(-v.low, ((v, 1),)) for v in inner])
 
-    def _end_lane_sums(self, s: Statement, loop: Loop, lanes: int) -> None:
+    def _end_lane_sums(self, s: Statement, loop: Loop, lanes: int, further: bool) -> None:
         own, index = self.redirected.pop(id(s))
         t = type_of(own.dtype, lanes, memory=True)
 
@@ -529,7 +528,11 @@ class Emitter(Elements):
             at = self.element(own, self.scalar_place(*self.place(place), top), t, top)
             wide = self.put(f"load {t}, ptr {at}, align 8")
             wide = self.from_memory(wide, own.dtype, lanes, top)
-            self._keep(s, (self.horizontal(s.combine or "add", own.dtype, wide, lanes), False))
+            total = self.horizontal(s.combine or "add", own.dtype, wide, lanes), False
+            if further:
+                self._add_to_target(s, total)
+            else:
+                self._keep(s, total)
 
         self._each(self._kept_inside(s, loop), turn)
 
@@ -545,8 +548,9 @@ class Emitter(Elements):
                     self._add_to_target(s, total)
                 else:
                     self._keep(s, total)
-            elif here == first and lanes > 1:
-                self._end_lane_sums(s, loop, lanes)
+            elif lanes > 1 and s.reduced[here] and here < inside:
+                # A loop further out that is reduced too has begun the sums in memory.
+                self._end_lane_sums(s, loop, lanes, further=here > first)
 
     def _add_to_target(self, s: Statement, found: tuple[str, bool]) -> None:
         target, index = self.redirected.get(id(s), (s.target, s.index))
