@@ -205,3 +205,31 @@ def test_no_instance_of_a_class_is_made_of_anything_but_values():
     assert cr.vjp(f, point)[1](point)[0].x == 18.0
     assert cr.vmap(f)(Checked(np.ones(2))).x.tolist() == [1.0, 1.0]
     assert len(made) > 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Scaled:
+    weight: np.ndarray
+    power: int = tree.static_field(default=2)
+    function: object = tree.static_field(default=np.sin)
+
+    def __call__(self, x):
+        return np.sum(self.function(self.weight * x) ** self.power)
+
+
+def test_static_fields_are_no_leaves_and_stay_as_they_are():
+    layer = Scaled(np.ones(2), 3)
+    assert [name for name, _ in tree.leaves(layer, "m")] == ["m.weight"]
+    gradient = cr.grad(lambda m: m(2.0))(layer)
+    assert (gradient.power, gradient.function) == (3, np.sin)
+    assert np.allclose(gradient.weight, 6 * np.sin(2.0) ** 2 * np.cos(2.0))
+    assert tree.map_leaves(lambda v: 2 * v, layer).power == 3
+
+
+def test_trees_with_other_static_values_are_built_otherwise_and_compiled_by_themselves():
+    layers = [Scaled(np.ones(2)), Scaled(np.ones(2), 3), Scaled(np.ones(2), 3, np.cos)]
+    assert len({tree.structure(layer) for layer in layers}) == 3
+    assert tree.structure(Scaled(np.zeros(5))) == tree.structure(layers[0])
+    compiled = cr.jit(lambda m, x: m(x))
+    for layer in [*layers, *layers]:
+        assert np.isclose(compiled(layer, 0.7), layer(0.7), rtol=1e-14)
