@@ -76,7 +76,7 @@ SOFTPLUS = define(
     sympy=lambda sp, x: sp.log(1 + sp.exp(x)),
 )  # fmt: skip
 GELU = define(
-    "gelu", lambda x: 0.5 * x * ERFC.evaluate(-_SQRT_HALF * x),
+    "gelu", lambda x: 0.5 * x * bind(ERFC, (-_SQRT_HALF * x,)),
     Scale(_gelu_slope), ulps=2048.0,
     mpmath=lambda mp, x: x * mp.erfc(-x / mp.sqrt(2)) / 2,
     sympy=lambda sp, x: x * sp.erfc(-x / sp.sqrt(2)) / 2,
