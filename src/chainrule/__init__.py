@@ -27,8 +27,10 @@ from chainrule.transforms import (
 from chainrule.tree import register_pytree_node
 
 if TYPE_CHECKING:
+    from chainrule import nn
     from chainrule.checking.entry import check
     from chainrule.diagnosis.diagnose import diagnose
+    from chainrule.diagnosis.guard import nan_guard
     from chainrule.diagnosis.why import why
     from chainrule.explanations.entry import explain
 
@@ -37,6 +39,8 @@ _LATER = {
     "check": "chainrule.checking.entry",
     "diagnose": "chainrule.diagnosis.diagnose",
     "explain": "chainrule.explanations.entry",
+    "nan_guard": "chainrule.diagnosis.guard",
+    "nn": "chainrule.nn",
     "why": "chainrule.diagnosis.why",
 }
 
@@ -76,6 +80,8 @@ __all__ = [
     "jit",
     "jvp",
     "linearize",
+    "nan_guard",
+    "nn",
     "register_pytree_node",
     "rules",
     "scan",
@@ -90,7 +96,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _LATER:
-        return getattr(import_module(_LATER[name]), name)
+        module = import_module(_LATER[name])
+        return module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)
     advice = f". {_ELSEWHERE[name]}" if name in _ELSEWHERE else ""
     raise AttributeError(f"module 'chainrule' has no attribute {name!r}{advice}")
 
