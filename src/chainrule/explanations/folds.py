@@ -90,21 +90,22 @@ def _roots(
 class _Context:
     """What is done, within the step, with the value of an operation and everything before it."""
 
-    __slots__ = ("bent", "multiplied", "reduced")
+    __slots__ = ("bent", "multiplied", "opaque")
 
-    def __init__(self, bent: bool, multiplied: bool, reduced: bool) -> None:
+    def __init__(self, bent: bool, multiplied: bool, opaque: bool) -> None:
         self.bent = bent  # a function that is not linear is applied
         self.multiplied = multiplied  # a matrix product is taken
-        self.reduced = reduced  # a sum is taken
+        self.opaque = opaque  # it goes into something whose derivative has no short form
 
 
 def _below(node: Node, users: list[_Context], active: set[int]) -> _Context:
     op = node.op
     assert op is not None
+    linear = _is_linear(node, active) or _moves(node)
     return _Context(
-        any(u.bent for u in users) or not (_is_linear(node, active) or _moves(node)),
+        any(u.bent for u in users) or not linear,
         any(u.multiplied for u in users) or op.name in _PRODUCTS,
-        any(u.reduced for u in users) or op.name in _REDUCTIONS,
+        any(u.opaque for u in users) or not (linear or op.elementwise),
     )
 
 
@@ -133,7 +134,7 @@ def _reads_as_part(
     """Whether an operation reads as a part of the formula that its value is used in."""
     op = node.op
     assert op is not None
-    if _leaves_its_function(program, node, user):
+    if above.opaque or _leaves_its_function(program, node, user):
         return False
     if op.name in _PRODUCTS:
         return not above.bent and not above.multiplied

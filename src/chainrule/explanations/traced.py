@@ -35,9 +35,7 @@ def is_traced(program: Program, at: Mapping[str, Any], wrt: Sequence[str], plain
         return True
     if not plain or program.values is None or any(np.ndim(at[name]) for name in wrt):
         return False
-    return any(
-        n.op is not None and not n.op.elementwise for n in program.graph.nodes
-    ) or any(np.ndim(program.values.get(n.index, 0.0)) for n in program.graph.nodes)
+    return any(np.ndim(program.values.get(n.index, 0.0)) for n in program.graph.nodes)
 
 
 def explain_elements(program: Program, at: Mapping[str, Any], options: Options) -> Explanation:
