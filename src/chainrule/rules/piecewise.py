@@ -17,6 +17,7 @@ from chainrule.graph.primitive import Convention, Flat, Mask, Primitive
 from chainrule.graph.tape import known
 from chainrule.rules.arithmetic import FLOOR_DIVIDE, MOD
 from chainrule.rules.book import define, numpy_function
+from chainrule.rules.shapes import cast
 
 _STEP = "constant between its jumps: derivative 0 where it exists"
 
@@ -40,12 +41,12 @@ SIGN = define(
 
 def _winner(x: Any, y: Any) -> Any:
     """1 where x is the larger, 0 where y is, ½ at a tie; a NaN wins, as it does in the value."""
-    return np.where(x == y, 0.5, np.where(x < y, 0.0, 1.0))
+    return cast(np.where(x == y, 0.5, np.where(x < y, 0.0, 1.0)), x)
 
 
 def _loser(x: Any, y: Any) -> Any:
     """1 where x is the smaller, 0 where y is, ½ at a tie; a NaN wins here too."""
-    return np.where(x == y, 0.5, np.where(x > y, 0.0, 1.0))
+    return cast(np.where(x == y, 0.5, np.where(x > y, 0.0, 1.0)), x)
 
 
 _TIE = (Convention(lambda x, y: x == y, "a tie", "not differentiable; half goes to each side"),)
@@ -85,12 +86,12 @@ WHERE = define(
 
 def _larger_number(x: Any, y: Any) -> Any:
     """As ``_winner``, but a NaN loses against a number."""
-    return np.where(x == y, 0.5, np.where((x > y) | np.isnan(y), 1.0, 0.0))
+    return cast(np.where(x == y, 0.5, np.where((x > y) | np.isnan(y), 1.0, 0.0)), x)
 
 
 def _smaller_number(x: Any, y: Any) -> Any:
     """As ``_loser``, but a NaN loses against a number."""
-    return np.where(x == y, 0.5, np.where((x < y) | np.isnan(y), 1.0, 0.0))
+    return cast(np.where(x == y, 0.5, np.where((x < y) | np.isnan(y), 1.0, 0.0)), x)
 
 
 FMAX = define(

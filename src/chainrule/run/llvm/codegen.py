@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from chainrule.run.llvm import pool
@@ -29,7 +29,7 @@ _CHUNK = 160
 _ON_STACK = 1 << 16
 # Work below this (in additions, roughly) does not pay for a thread. The BLAS has threads of its
 # own that go on spinning for a while: beside these it takes more.
-_PARALLEL_FROM = 1_000_000
+_PARALLEL_FROM = 400_000
 _PARALLEL_BESIDE_BLAS = 2_000_000
 # A loop is divided into so many parts for each thread, as not all threads get on alike. Where every
 # part has more than so many sums of its own, adding these up would take longer than waiting.
@@ -77,6 +77,8 @@ class Code:
         for n, group in enumerate(self.groups):
             if isinstance(group, Call) and group.kind in ("loop", "scalars"):
                 group.data.prepare(module, f"{prefix}.{n}")
+        # Buffers that lie where another one does, by their identity.
+        self.over = _in_place(self.groups, self._may_lie_under)
         self.workspace = self._plan()
         self._main()
 
@@ -85,13 +87,18 @@ class Code:
     def _in_memory(self, b: Buffer) -> bool:
         return b.home is None and id(b) not in self.silent
 
+    def _may_lie_under(self, b: Buffer) -> bool:
+        """Whether something else may be where this will be: in a loop, not where the state is."""
+        kinds = ("temporary",) if self.inner else ("temporary", "result")
+        return b.kind in kinds and self._in_memory(b)
+
     def _plan(self) -> int:
         """Places in the workspace: what is no longer needed makes room. Returns its size."""
         first: dict[int, int] = {}
         last: dict[int, int] = {}
         known: dict[int, Buffer] = {}
         for n, group in enumerate(self.groups):
-            for b in _used(group):
+            for b in map(self.root, _used(group)):
                 if b.kind == "temporary" and self._in_memory(b):
                     known[id(b)] = b
                     first.setdefault(id(b), n)
@@ -135,7 +142,25 @@ class Code:
                     else:
                         joined.append((offset, size))
                 free = joined
+        for group in self.groups:
+            for b in _used(group):
+                root = self.root(b)
+                if id(root) in self.places:
+                    self.places[id(b)] = self.places[id(root)]
+                else:
+                    b.slot = root.slot
         return top
+
+    def root(self, b: Buffer) -> Buffer:
+        """The buffer in whose memory this one lies; most lie in their own."""
+        while id(b) in self.over:
+            b = self.over[id(b)]
+        return b
+
+    def memory(self, group: Group) -> list[Buffer]:
+        """The memory that a group reads or writes, each place once."""
+        used = [self.root(b) for b in _used(group) if self._in_memory(b)]
+        return list({id(b): b for b in used}.values())
 
     # ------------------------------------------------------------------------------------ functions
 
@@ -194,7 +219,7 @@ class Code:
                 segment = _Segment(self, len(self.segments))
                 continue
             name = f"{self.prefix}.g{n}"
-            buffers = [b for b in _used(group) if self._in_memory(b)]
+            buffers = self.memory(group)
             divided = self.divided[n]
             self._function(name, group, buffers, divided)
             if divided is not None:
@@ -208,10 +233,15 @@ class Code:
     ) -> None:
         emitter = Emitter(self.module)
         emitter.silent = self.silent
-        emitter.written = {id(s.target) for s in group.statements()}
+        written = {id(self.root(s.target)) for s in group.statements()}
         emitter.pointers["status"] = "%status"
-        for k, b in enumerate(buffers):
-            emitter.pointers[id(b)] = f"%b{k}"
+        names = {id(b): f"%b{k}" for k, b in enumerate(buffers)}
+        for b in _used(group):
+            root = id(self.root(b))
+            if root in written:
+                emitter.written.add(id(b))
+            if root in names:
+                emitter.pointers[id(b)] = names[root]
         parameters = ["ptr %status", *(f"ptr noalias %b{k}" for k in range(len(buffers)))]
         if divided is not None:
             parameters += ["i64 %low", "i64 %high"]
@@ -436,6 +466,66 @@ def _chunked(groups: Sequence[Group]) -> list[Group]:
         else:
             found.append(group)
     return found
+
+
+def _in_place(groups: Sequence[Group], may: Callable[[Buffer], bool]) -> dict[int, Buffer]:
+    """What may be written over by what is computed from it, element by element.
+
+    A long program then goes through less memory: what is read for the last time is in the cache.
+    """
+    last: dict[int, Group] = {}
+    for group in groups:
+        for b in _used(group):
+            last[id(b)] = group
+    over: dict[int, Buffer] = {}
+    taken: set[int] = set()
+    for group in groups:
+        if not isinstance(group, Loop):
+            continue
+        statements = group.statements()
+        for s in reversed(statements):
+            target = s.target
+            if (
+                s.combine is not None or len(target.writers) != 1 or id(target) in taken
+                or not may(target) or not _each_once(s)
+            ):  # fmt: skip
+                continue
+            for read in s.reads:
+                b = read.data
+                if (
+                    b.kind == "temporary" and may(b) and last[id(b)] is group
+                    and id(b) not in over and b.shape == target.shape
+                    and b.itemsize == target.itemsize
+                    and not any(w in statements for w in b.writers)
+                    and _read_before(b, s, statements)
+                ):  # fmt: skip
+                    over[id(b)] = target
+                    taken.add(id(target))
+                    break
+    return over
+
+
+def _each_once(s: Statement) -> bool:
+    """Whether each turn writes an element of its own."""
+    own = [v.here() for v in s.vars]
+    used = [v for v in own if any(isinstance(i, Affine) and i.is_var(v) for i in s.index)]
+    return len(used) == len(own)
+
+
+def _read_before(b: Buffer, s: Statement, statements: Sequence[Statement]) -> bool:
+    """Whether an element is only read in the turn that writes the other in its place, or before."""
+    index = [i.canonical() if isinstance(i, Affine) else None for i in s.index]
+    for other in statements:
+        for read in other.reads:
+            if read.data is not b:
+                continue
+            if other.parent is not s.parent or None in index:
+                return False
+            if statements.index(other) > statements.index(s):
+                return False
+            if [i.canonical() if isinstance(i, Affine) else None for i in read.index] != index:
+                return False
+    return True
 
 
 def _silent(buffers: Sequence[Buffer]) -> set[int]:

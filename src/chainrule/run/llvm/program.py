@@ -144,7 +144,7 @@ class Program:
         rule = SIMPLER.get(op.name)
         if rule is not None and op.name in _OF_KNOWN:
             for a in args:
-                if a.uniform is not None:
+                if a.uniform is not None or (a.op is not None and a.op.name in CHOICES):
                     break
             else:
                 rule = None
@@ -157,13 +157,25 @@ class Program:
                 for made in self.values[first:]:
                     made.place = place
                 return simpler
-        given = tuple([(k, attribute_key(v)) for k, v in attrs.items()]) if attrs else ()
-        key = (op, args, given, dtype)
+        return self.plain(op, args, attrs, shape, dtype, place)
+
+    def plain(
+        self, op: Primitive, args: tuple[Value, ...], attrs: Attrs, shape: tuple[int, ...],
+        dtype: np.dtype[Any], place: tuple[str, int] | None = None,
+    ) -> Value:  # fmt: skip
+        """``op`` of the arguments: a new value, or one that is there already."""
+        key = _key(op, args, attrs, dtype)
         found = self._known.get(key)
         if found is None:
             found = self._known[key] = self._new(op, args, attrs, shape, dtype)
             found.place = place
         return found
+
+    def known(
+        self, op: Primitive, args: tuple[Value, ...], attrs: Attrs, dtype: np.dtype[Any]
+    ) -> Value | None:
+        """The value of ``op`` of the arguments, if it is computed already."""
+        return self._known.get(_key(op, args, attrs, dtype))
 
     def _new(
         self, op: Primitive | None, args: tuple[Value, ...], attrs: Attrs,
@@ -243,7 +255,9 @@ _BUNDLE = np.dtype(object)
 _FLOAT64 = np.dtype(np.float64)
 # Python's own numbers, which take on the dtype of their company.
 _WEAK = frozenset((float, int, bool))
-# What is only ever simpler with a number that is known.
+# What may be a choice between few numbers, with which operations are simple too.
+CHOICES = frozenset(("where", "astype"))
+# What is only ever simpler with a number that is known, or with one of these.
 _OF_KNOWN = frozenset(("add", "subtract", "multiply", "divide", "power"))
 
 
@@ -289,6 +303,14 @@ def _uniform(array: Any) -> Any:
 def _repeats_one(array: Any) -> bool:
     """Whether all elements of an array are the same one in memory."""
     return all(s == 0 for s, n in zip(array.strides, array.shape, strict=True) if n > 1)
+
+
+def _key(
+    op: Primitive, args: tuple[Value, ...], attrs: Attrs, dtype: np.dtype[Any]
+) -> tuple[Any, ...]:
+    """What an operation is known by."""
+    given = tuple([(k, attribute_key(v)) for k, v in attrs.items()]) if attrs else ()
+    return op, args, given, dtype
 
 
 # By the primitive's name: ``rule(program, args, attrs, shape, dtype)`` gives a value that is equal,

@@ -1,7 +1,11 @@
-"""Simpler values: algebra that changes no bit of a result, done while a program is built."""
+"""Simpler values, found while a program is built: algebra that changes no bit of a result.
+
+One rule is declared safe though it may change the last bit: a multiple of a sum that is there.
+"""
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -9,10 +13,12 @@ from typing import Any
 import numpy as np
 
 from chainrule.graph.operand import NO_ATTRS
-from chainrule.rules.arithmetic import MULTIPLY, NEGATIVE
-from chainrule.rules.reductions import ANY, SUM
-from chainrule.rules.shapes import BROADCAST, RESHAPE
-from chainrule.run.llvm.program import SIMPLER, Program, Value
+from chainrule.graph.primitive import Primitive
+from chainrule.rules.arithmetic import ADD, DIVIDE, MULTIPLY, NEGATIVE, NOT_EQUAL, SUBTRACT
+from chainrule.rules.piecewise import WHERE
+from chainrule.rules.reductions import ANY, MAX, MEAN, MIN, PROD, SUM, reduced_axes
+from chainrule.rules.shapes import BROADCAST, CAST, RESHAPE
+from chainrule.run.llvm.program import CHOICES, SIMPLER, Program, Value
 
 
 def _simpler(*names: str) -> Callable[[Callable[..., Value | None]], Callable[..., Value | None]]:
@@ -147,6 +153,83 @@ def _logical(program: Program, args: Any, attrs: Any, shape: Any, dtype: Any) ->
     return _same(program, x, shape, dtype) if x is y else None
 
 
+# A choice between two numbers (or a few: less than this part of what there is to choose for) stays
+# one, whatever is done with it and other numbers: it is done with these before, once.
+_FEW = 8
+
+
+def _choice(x: Value) -> tuple[Value, Value, Value] | None:
+    """The condition of a choice between few numbers, and these; ``None`` if it is none."""
+    if x.op is None:
+        return None
+    if x.op.name == "astype" and x.args[0].dtype == np.bool_ and x.dtype.kind == "f":
+        return x.args[0], x, x
+    if x.op.name == "where" and x.args[0].shape == x.shape:
+        condition, a, b = x.args
+        few, others = _few(a, x.size), _few(b, x.size)
+        return None if few is None or others is None else (condition, few, others)
+    return None
+
+
+def _few(x: Value, size: int) -> Value | None:
+    """``x`` before it was repeated, if there are few numbers for a result of some size."""
+    while x.op is not None and x.op.name == "broadcast_to":
+        x = x.args[0]
+    return x if x.uniform is not None or x.size * _FEW <= size else None
+
+
+def _of_choices(
+    op: Primitive, program: Program, args: Any, attrs: Any, shape: Any, dtype: Any
+) -> Value | None:
+    """``op`` of choices by one condition, and of few numbers, as a choice."""
+    condition: Value | None = None
+    sides: tuple[list[Value], list[Value]] = [], []
+    for x in args:
+        choice = _choice(x)
+        if choice is None or (condition is not None and choice[0] is not condition):
+            few = _few(x, math.prod(shape))
+            if few is None:
+                return None
+            pair = few, few
+        else:
+            condition = choice[0]
+            if choice[1] is x:  # a truth value as a number
+                one = np.ones((), x.dtype)
+                pair = program.constant(one[()]), program.constant((one * 0)[()])
+            else:
+                pair = _as(program, choice[1], x.dtype), _as(program, choice[2], x.dtype)
+        for side, value in zip(sides, pair, strict=True):
+            side.append(value)
+    if condition is None or condition.shape != shape:
+        return None
+    chosen = (condition, *[_of_few(op, program, side, attrs, dtype) for side in sides])
+    simpler = _where(program, chosen, NO_ATTRS, shape, dtype)
+    return program.plain(WHERE, chosen, NO_ATTRS, shape, dtype) if simpler is None else simpler
+
+
+def _of_few(op: Primitive, program: Program, args: list[Value], attrs: Any, dtype: Any) -> Value:
+    known = [x.uniform for x in args]
+    if all(k is not None for k in known):
+        with np.errstate(all="ignore"):
+            return program.constant(np.asarray(op.evaluate(*known, **attrs)).astype(dtype)[()])
+    shape = np.broadcast_shapes(*[x.shape for x in args])
+    return program.apply(op, args, attrs, shape, dtype)
+
+
+def _or_of_choices(op: Primitive, rule: Callable[..., Value | None] | None) -> Any:
+    def simpler(program: Program, args: Any, attrs: Any, shape: Any, dtype: Any) -> Value | None:
+        found = None if rule is None else rule(program, args, attrs, shape, dtype)
+        if found is None and any(x.op is not None and x.op.name in CHOICES for x in args):
+            found = _of_choices(op, program, args, attrs, shape, dtype)
+        return found
+
+    return simpler
+
+
+for _op in (MULTIPLY, DIVIDE, ADD, SUBTRACT, NEGATIVE, NOT_EQUAL, WHERE):
+    SIMPLER[_op.name] = _or_of_choices(_op, SIMPLER.get(_op.name))
+
+
 @_simpler("reshape")
 def _reshape(program: Program, args: Any, attrs: Any, shape: Any, dtype: Any) -> Value | None:
     (x,) = args
@@ -182,19 +265,103 @@ def _broadcast(program: Program, args: Any, attrs: Any, shape: Any, dtype: Any) 
     return None
 
 
-@_simpler("astype", "copy")
-def _astype(program: Program, args: Any, attrs: Any, shape: Any, dtype: Any) -> Value | None:
+@_simpler("copy")
+def _copy(program: Program, args: Any, attrs: Any, shape: Any, dtype: Any) -> Value | None:
     (x,) = args
     return x if x.dtype == dtype else None
 
 
-@_simpler("sum", "mean", "max", "min", "prod")
-def _over_one(program: Program, args: Any, attrs: Any, shape: Any, dtype: Any) -> Value | None:
-    """A reduction over axes of length one only moves elements."""
-    (x, *_) = args
-    if len(args) > 1 or x.dtype != dtype or x.size != math.prod(shape) or not x.size:
+@_simpler("astype")
+def _astype(program: Program, args: Any, attrs: Any, shape: Any, dtype: Any) -> Value | None:
+    (x,) = args
+    if x.dtype == dtype:
+        return x  # type: ignore[no-any-return]
+    if x.op is None or x.op.name != "where":
         return None
-    return program.apply(RESHAPE, (x,), {"shape": shape}, shape, dtype)
+    # Numbers to choose from, of another dtype: they are changed once, and not in every place.
+    condition, *numbers = x.args
+    for number in numbers:
+        if number.uniform is None and (number.op is None or number.op.name != "where"):
+            return None
+    chosen = [_as(program, number, dtype) for number in numbers]
+    return program.apply(WHERE, (condition, *chosen), NO_ATTRS, shape, dtype)
+
+
+def _as(program: Program, x: Value, dtype: Any) -> Value:
+    """``x`` in a dtype."""
+    if x.dtype == dtype:
+        return x
+    if x.uniform is not None:
+        return program.constant(np.broadcast_to(x.uniform.astype(dtype), x.shape))
+    return program.apply(CAST, (x,), {"dtype": dtype}, x.shape, dtype)
+
+
+def _reduced(
+    op: Primitive, program: Program, args: Any, attrs: Any, shape: Any, dtype: Any
+) -> Value | None:
+    """One way of writing what is reduced, so that the same is computed once."""
+    (x, *more) = args
+    if more or not x.size:
+        return None
+    if x.size == math.prod(shape):  # each is reduced by itself
+        if x.dtype != dtype:
+            return None
+        return program.apply(RESHAPE, (x,), {"shape": shape}, shape, dtype)
+    if attrs.keys() != {"axis", "keepdims"}:
+        return None
+    axes = tuple(sorted(reduced_axes(attrs["axis"], len(x.shape))))
+    plain = {"axis": None if len(axes) == len(x.shape) else axes, "keepdims": False}
+    kept = tuple([n for a, n in enumerate(x.shape) if a not in axes])
+    if plain != attrs:
+        total = program.apply(op, args, plain, kept, dtype)
+        return program.apply(RESHAPE, (total,), {"shape": shape}, shape, dtype)
+    return _multiple(program, x, axes, attrs, shape, dtype) if op is SUM else None
+
+
+for _op in (SUM, MEAN, PROD, MAX, MIN):
+    SIMPLER[_op.name] = functools.partial(_reduced, _op)
+
+
+def _multiple(
+    program: Program, x: Value, axes: Any, attrs: Any, shape: Any, dtype: Any
+) -> Value | None:
+    """The sum over ``x``, from the sum over what it is a multiple of if that is computed anyway."""
+    if x.op is None or x.dtype != dtype or dtype.kind != "f":
+        return None
+    name, given = x.op.name, x.args
+    pairs: tuple[tuple[Value, Value | None], ...]
+    if name == "negative":
+        pairs = ((given[0], None),)
+    elif name == "divide":
+        pairs = ((given[0], given[1]),)
+    elif name == "multiply":
+        pairs = ((given[0], given[1]), (given[1], given[0]))
+    else:
+        return None
+    for part, factor in pairs:
+        if part.shape != x.shape:
+            continue
+        alike = None if factor is None else _along(program, factor, x.shape, axes)
+        if factor is not None and alike is None:
+            continue
+        total = program.known(SUM, (part,), attrs, dtype)
+        if total is None:
+            total = _multiple(program, part, axes, attrs, shape, dtype)
+        if total is not None:
+            terms = (total,) if alike is None else (total, alike)
+            return program.apply(x.op, terms, NO_ATTRS, shape, dtype)
+    return None
+
+
+def _along(program: Program, factor: Value, shape: Any, axes: Any) -> Value | None:
+    """What all terms of a sum are multiplied by, in the shape of the sum; ``None`` if they differ."""
+    while factor.op is not None and factor.op.name == "broadcast_to":
+        factor = factor.args[0]
+    whole = (*(1,) * (len(shape) - len(factor.shape)), *factor.shape)
+    if any(whole[a] != 1 for a in axes):
+        return None
+    kept = tuple([n for a, n in enumerate(whole) if a not in axes])
+    return program.apply(RESHAPE, (factor,), {"shape": kept}, kept, factor.dtype)
 
 
 @_simpler("matmul")
