@@ -14,7 +14,7 @@ from chainrule.notation.expression import piece
 from chainrule.render.phrases import PLAIN, TEX, Script, verdict
 
 # Larger arrays are shown by their shape and norm.
-MOST_ELEMENTS = 12
+MOST_ELEMENTS = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def forward_rows(form: MatrixForm, signs: Signs) -> Iterator[Row]:
             _shapes(layer, signs),
         )  # fmt: skip
         for way in layer.ways:
-            if way.slope.structure != "identity" and way.through:
+            if way.slope.structure != "identity" and way.through and way.last:
                 yield Row(signs.name(way.through), (_activation(layer, way, signs),), "")
     yield Row(signs.name(form.result), (), _value(form.value, signs))
 
@@ -143,6 +143,9 @@ def _function(layer: LayerForm, way: Way, signs: Signs) -> str:
 
 
 def _prime(layer: LayerForm, way: Way, signs: Signs) -> str:
+    """The derivative of a function by its name, or of the value if the function has none."""
+    if way.slope.name is None and way.through:
+        return signs.script.ratio(way.through, layer.output, True)
     function = _function(layer, way, signs)
     return f"{function}{signs.prime}{signs.wrapped(signs.name(layer.output))}"
 
@@ -151,7 +154,7 @@ def _delta(layer: LayerForm, signs: Signs) -> str:
     return signs.numbered(signs.delta[1 if layer.batched else 0], layer.number)
 
 
-def _factor(form: MatrixForm, layer: LayerForm, factor: Factor, signs: Signs) -> str:
+def _factor(layer: LayerForm, factor: Factor, signs: Signs) -> str:
     symbol = {
         "weight": signs.name(layer.weight),
         "signal": signs.name(layer.signal),
@@ -160,9 +163,9 @@ def _factor(form: MatrixForm, layer: LayerForm, factor: Factor, signs: Signs) ->
     return signs.transposed(symbol) if factor.transposed else symbol
 
 
-def _pair(form: MatrixForm, layer: LayerForm, pair: tuple[Factor, Factor], signs: Signs) -> str:
+def _pair(layer: LayerForm, pair: tuple[Factor, Factor], signs: Signs) -> str:
     times = signs.times if not layer.layer.scalar or signs.tex else "·"
-    return times.join(_factor(form, layer, f, signs) for f in pair)
+    return times.join(_factor(layer, f, signs) for f in pair)
 
 
 def _recursion(form: MatrixForm, layer: LayerForm, signs: Signs) -> Iterator[str]:
@@ -183,7 +186,7 @@ def _term(form: MatrixForm, layer: LayerForm, way: Way, signs: Signs, several: b
         arriving = signs.script.ratio(form.result, way.through, True)
     else:
         target = form.layers[way.target - 1]
-        arriving = _pair(form, target, target.back, signs)
+        arriving = _pair(target, target.back, signs)
         if slope.structure == "identity":
             return arriving
         arriving = signs.wrapped(arriving)
@@ -209,7 +212,7 @@ def _gradient(form: MatrixForm, parameter: ParameterForm, signs: Signs) -> str:
     for number in parameter.uses:
         layer = form.layers[number - 1]
         if not parameter.bias:
-            terms.append(_pair(form, layer, layer.gradient, signs))
+            terms.append(_pair(layer, layer.gradient, signs))
         elif _spread(layer):
             total = r"\sum" if signs.tex else "Σ"
             terms.append(f"{total} {_delta(layer, signs)}")
@@ -368,15 +371,19 @@ def _table(rows: list[Row]) -> Any:
     if any(row.note and row.note != "with" for row in rows):
         table.add_column(style="dim", overflow="fold")
     for row in rows:
-        lead = "  " if row.note == "with" else ""
-        cells: list[Any] = [
-            Text(f"{lead}{row.symbol}", style="dim" if lead else "cyan"),
-            "= " + " = ".join(row.formulas) if row.formulas else "",
-            f"= {row.value}" if row.value else "",
-        ]
-        if len(table.columns) > 3:
-            cells.append("" if row.note == "with" else row.note)
-        table.add_row(*cells)
+        within = row.note == "with"
+        symbol = Text(f"  {row.symbol}", style="dim") if within else Text(row.symbol, style="cyan")
+        formulas = row.formulas or ("",)
+        for i, formula in enumerate(formulas):  # one under the other
+            last = i == len(formulas) - 1
+            cells: list[Any] = [
+                symbol if i == 0 else "",
+                f"= {formula}" if formula else "",
+                f"= {row.value}" if row.value and last else "",
+            ]
+            if len(table.columns) > 3:
+                cells.append("" if within or not last else row.note)
+            table.add_row(*cells)
     return Padding(table, (0, 0, 0, 1))
 
 
@@ -395,10 +402,15 @@ def _marked(mark: str, words: str, style: str) -> Any:
 def _aligned(rows: list[Row]) -> str:
     lines = []
     for row in rows:
-        sides = [*row.formulas, *([row.value] if row.value else [])]
         note = row.note if row.note and "\\" in row.note else _tex_note(row.note)
-        joined = " = ".join(sides)
-        lines.append(f"{row.symbol} &= {joined}" + (rf" && {note}" if note else ""))
+        formulas = [
+            *row.formulas[:-1],
+            " = ".join([*row.formulas[-1:], *filter(None, [row.value])]),
+        ]
+        for i, formula in enumerate(formulas):
+            last = i == len(formulas) - 1
+            behind = rf" && {note}" if note and last else ""
+            lines.append(f"{row.symbol if i == 0 else ''} &= {formula}{behind}".lstrip())
     return " \\\\\n".join(lines)
 
 
@@ -484,5 +496,3 @@ def as_dict(form: MatrixForm) -> dict[str, Any]:
             "error": number(form.check.error),
         },
     }  # fmt: skip
-
-

@@ -79,7 +79,7 @@ SLOPES: dict[str, Derivation] = {
     "softplus": Derivation("z", "softplus′ = σ", (
         Line(lambda z: 1 / (1 + np.exp(z)) * np.exp(z), "derivative of ln(1 + e^z)"),
         Line(lambda z: 1 / (1 + np.exp(-z)), "divide both by e^z"),
-        Line(lambda z: sigma(z), "that is σ"),
+        Line(sigma, "that is σ"),
     )),
     "relu": Derivation("z", "relu′ is 1 where z > 0, and 0 elsewhere", (
         Line(lambda z: np.where(z > 0, 1.0, 0.0), "slope of z on the right, of 0 on the left"),

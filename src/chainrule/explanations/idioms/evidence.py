@@ -157,9 +157,7 @@ class Witness:
         return found
 
 
-def holds(
-    claim: Claim, region: Region, values: Mapping[int, Any] | None, witness: Witness
-) -> bool:
+def holds(claim: Claim, region: Region, values: Mapping[int, Any] | None, witness: Witness) -> bool:
     """Whether the root's value is the definition's: in the program, and elsewhere if need be."""
     with np.errstate(all="ignore"):
         if values is not None:

@@ -86,7 +86,8 @@ class Forms:
 
     def product(self, parts: Iterable[tuple[Term, float]], opened: Sequence[bool] = ()) -> Term:
         """The product of terms raised to powers; a product within is taken apart if ``opened``."""
-        number, found = 1.0, {}
+        number = 1.0
+        found: dict[int, float] = {}
         for i, ((factor, cls), power) in enumerate(parts):
             if factor < 0 and not power.is_integer():  # no real power of the number alone
                 cls, factor = self.product([((factor, cls), 1.0)])[1], 1.0
@@ -109,7 +110,8 @@ class Forms:
 
     def total(self, parts: Sequence[Term], opened: Sequence[bool] = ()) -> Term:
         """The sum of terms; a sum within is taken apart if ``opened``."""
-        constant, found = 0.0, {}
+        constant = 0.0
+        found: dict[int, float] = {}
         for i, (factor, cls) in enumerate(parts):
             key = self.keys[cls]
             if cls == ONE:
@@ -141,7 +143,9 @@ def _parts(key: Key) -> list[int]:
     kind = key[0]
     if kind == "app":
         return [cls for _, cls in key[3]]
-    return [cls for cls, _ in key[-1]] if kind in ("mul", "add") else key[2:3] if kind == "red" else []
+    if kind in ("mul", "add"):
+        return [cls for cls, _ in key[-1]]
+    return [key[2]] if kind == "red" else []
 
 
 def _tidied(number: float) -> float:
@@ -337,7 +341,7 @@ def _picks(node: Node) -> bool:
 
 def _facts(attrs: Mapping[str, Any], ndim: int) -> Any:
     """Attributes as a part of a key: axes in one way of writing them, ``keepdims`` not at all."""
-    facts = []
+    facts: list[tuple[str, Any]] = []
     for name, value in attrs.items():
         if name == "axis":
             facts.append(("axis", reduced_axes(value, ndim)))

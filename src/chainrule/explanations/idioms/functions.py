@@ -19,7 +19,8 @@ Axes = tuple[int, ...] | None
 def _function(name: str, evaluate: Any, text: str, latex: str, axes: bool = False) -> Primitive:
     return Primitive(
         name, evaluate, (), Notation(text, rf"\operatorname{{{latex}}}"),
-        elementwise=not axes, axes=("axis",) if axes else (),
+        elementwise=not axes, structure="matrix" if axes else "diagonal",
+        axes=("axis",) if axes else (),
     )  # fmt: skip
 
 
@@ -29,7 +30,6 @@ def _mean(x: Any, axis: Axes) -> Any:
 
 def _standardised(x: Any, eps: Any = 0.0, axis: Axes = None) -> Any:
     return (x - _mean(x, axis)) / np.sqrt(np.var(x, axis=axis, keepdims=True) + eps)
-
 
 
 SIGMOID, TANH, SOFTPLUS, RELU, GELU = (
@@ -55,9 +55,7 @@ HUBER = _function(
     lambda d, delta: np.where(np.abs(d) <= delta, 0.5 * d * d, delta * (np.abs(d) - 0.5 * delta)),
     "huber", "huber",
 )  # fmt: skip
-BCE = _function(
-    "bce", lambda y, p: -(y * np.log(p) + (1 - y) * np.log(1 - p)), "BCE", "BCE"
-)
+BCE = _function("bce", lambda y, p: -(y * np.log(p) + (1 - y) * np.log(1 - p)), "BCE", "BCE")
 BCE_WITH_LOGITS = _function(
     "bce_with_logits", lambda y, z: SOFTPLUS.evaluate(z) - y * z, "BCE", "BCE"
 )
@@ -91,8 +89,6 @@ RMS_NORMALISED = _function(
     "rms norm", "rms\\ norm", axes=True,
 )  # fmt: skip
 # A sum over the axes of an idiom, in derivations.
-TOTAL = Primitive(
-    "total", lambda x: np.sum(x), (), Notation("Σ", r"\textstyle\sum"), elementwise=False
-)
+TOTAL = Primitive("total", np.sum, (), Notation("Σ", r"\textstyle\sum"), elementwise=False)
 # One element out of each row: what an index of labels does. What it picks is the program's matter.
 PICK = _function("pick", lambda x: x, "pick", "pick")

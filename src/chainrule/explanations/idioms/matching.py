@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chainrule.explanations.idioms.forms import COMMUTATIVE, ONE, Forms, Key, Normalised, Term
-from chainrule.graph.node import Graph, ancestors
+from chainrule.graph.node import ancestors
 from chainrule.rules import BOOK
 
 # A binding: a term for each variable, a float for each number, axes under ``AXES``.
@@ -57,10 +57,8 @@ def head(key: Key) -> tuple[Any, ...]:
     return (key[0], key[1]) if key[0] == "app" else (key[0],)
 
 
-def pattern(
-    written: Any, graph: Graph, numbers: frozenset[str], summed: bool = False
-) -> Pattern:
-    """The pattern of an expression in the inputs of ``graph``."""
+def pattern(written: Any, numbers: frozenset[str], summed: bool = False) -> Pattern:
+    """The pattern of an expression in the inputs of a graph."""
     nodes = ancestors([written])
     normal = Normalised(nodes, None)
     for node in nodes:
@@ -110,7 +108,9 @@ class _Search:
     def _is_condition(self, q: int) -> bool:
         """Whether a class is an array of constants, as a comparison gives it, or a comparison."""
         key = self.theirs.keys[q]
-        return key[0] == "given" or (key[0] == "app" and key[1] in BOOK and not BOOK[key[1]].recorded)
+        if key[0] == "app":
+            return key[1] in BOOK and not BOOK[key[1]].recorded
+        return bool(key[0] == "given")
 
     def _same(
         self, wanted: float, given: float, number: str | None, bound: Binding
@@ -202,9 +202,7 @@ class _Search:
         if bound.get(name, axes) == axes:
             yield bound if name in bound else {**bound, name: axes}
 
-    def _functions(
-        self, mine: Key, theirs: Key, bound: Binding
-    ) -> Iterator[tuple[float, Binding]]:
+    def _functions(self, mine: Key, theirs: Key, bound: Binding) -> Iterator[tuple[float, Binding]]:
         _, name, _, ours = mine
         if name != theirs[1] or len(ours) != len(theirs[3]):
             return
@@ -323,4 +321,4 @@ class _Search:
 
 
 def _exp(key: Key) -> bool:
-    return key[0] == "app" and key[1] == "exp"
+    return bool(key[0] == "app" and key[1] == "exp")

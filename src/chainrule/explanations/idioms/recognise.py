@@ -168,9 +168,9 @@ class _Recognition:
             if index in members or index in stops:
                 continue
             term = terms[index]
-            name = roles.get(term) or classes.get(term[1])
-            if name is not None:
-                stops[index] = node, name
+            role = roles.get(term) or classes.get(term[1])
+            if role is not None:
+                stops[index] = node, role
             elif node.op is None:
                 return None
             else:

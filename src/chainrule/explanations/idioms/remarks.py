@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chainrule.explanations.idioms.derivations import COLLAPSES, SLOPES, Derivation, Line, Written
-from chainrule.explanations.idioms.functions import TOTAL
+from chainrule.explanations.idioms.functions import SIGMOID, SOFTMAX, TOTAL
 from chainrule.graph.node import Graph, Node
 from chainrule.graph.operand import bind
 
@@ -90,16 +90,15 @@ class Remark:
             graph: Takes the expressions.
             names: What nodes are called; roles stand for those that are not.
         """
-        symbols: dict[str, Any] = {
-            a.role: _symbol(graph, a, names) for a in self.idiom.arguments
-        }
+        symbols: dict[str, Any] = {a.role: _symbol(graph, a, names) for a in self.idiom.arguments}
         inner = self._inner_argument
         if inner is not None:
             symbols["z"] = _symbol(graph, inner, names)
         own = names.get(self.idiom.root.index)
         symbols["out"] = graph.input(own) if own else self.idiom.expression(graph, names)
-        if "p" not in symbols:
-            symbols["p"] = graph.input("p")
+        if "p" not in symbols and "z" in symbols:
+            function = SOFTMAX if self.idiom.function.axes else SIGMOID
+            symbols["p"] = graph.apply(function, (symbols["z"],))
         symbols |= self.idiom.numbers
         symbols["n"] = float(self.idiom.elements)
         symbols["total"] = lambda x: bind(TOTAL, (x,))
@@ -162,7 +161,7 @@ def _symbol(graph: Graph, argument: Argument, names: Mapping[int, str]) -> Any:
     if node is None:
         value = argument.value
         return float(value) if value is not None and np.ndim(value) == 0 else graph.input("y")
-    symbol = graph.input(names.get(node.index) or node.name or argument.role)
+    symbol: Any = graph.input(names.get(node.index) or node.name or argument.role)
     return symbol if argument.factor == 1.0 else argument.factor * symbol
 
 
@@ -172,7 +171,13 @@ def _called(written: Written, given: Mapping[str, Any]) -> Any:
 
 def _multiplied(expression: Any, scale: float) -> tuple[Any, str]:
     """The last line with the number that stands in front of the idiom."""
+    number, rest = 1.0, expression
+    op = expression.op if isinstance(expression, Node) else None
+    if op is not None and op.name == "multiply" and not isinstance(expression.args[0], Node):
+        number, rest = expression.args
     divisor = 1.0 / scale
-    if abs(divisor) < _MOST_DIVISOR and abs(divisor - round(divisor)) < 1e-9 * abs(divisor):
-        return expression / float(round(divisor)), f"divided by {round(divisor)}, as the program is"
-    return scale * expression, f"times {scale:.6g}, as the program is"
+    whole = abs(divisor) < _MOST_DIVISOR and abs(divisor - round(divisor)) < 1e-9 * abs(divisor)
+    reason = f"the program divides by {round(divisor)}" if whole else f"times {scale:.6g} in front"
+    if abs(number * scale - 1.0) < 1e-9:
+        return rest, reason
+    return (expression / float(round(divisor)) if whole else scale * expression), reason

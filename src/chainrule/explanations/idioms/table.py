@@ -22,6 +22,7 @@ from chainrule.explanations.idioms.matching import Pattern, pattern
 from chainrule.graph.node import Graph
 from chainrule.graph.operand import bind
 from chainrule.graph.primitive import Primitive
+from chainrule.rules import BOOK
 
 Spelling = Callable[..., Any]
 # What stands in front: the pattern times this number is what was found. ``None`` where a row does
@@ -102,8 +103,14 @@ sigma, tanh, softplus, relu, leaky_relu = map(
 )
 logsumexp, softmax, log_softmax = map(_call, (f.LOGSUMEXP, f.SOFTMAX, f.LOG_SOFTMAX))
 bce, cross_entropy, var, pick, erf = map(
-    _call, (f.BCE, f.CROSS_ENTROPY, f.VAR, f.PICK, f.BOOK["erf"])
+    _call, (f.BCE, f.CROSS_ENTROPY, f.VAR, f.PICK, BOOK["erf"])
 )
+
+
+def summed(x: Any) -> Any:
+    """A sum over some axes."""
+    return np.sum(x)
+
 
 TABLE: tuple[Row, ...] = (
     Row(f.SIGMOID, "the logistic function", (
@@ -226,7 +233,7 @@ TABLE: tuple[Row, ...] = (
         lambda x: np.sqrt(np.sum(x**2)),
     ), known=False),
     Row(f.MEAN, "the mean", (
-        lambda x: np.sum(x),
+        summed,
     ), scale=averaged, known=False),
 )  # fmt: skip
 
@@ -269,11 +276,11 @@ def _spelled(row: Row, spelling: Spelling) -> Spelled:
     written = spelling(*[graph.input(name) for name in names])
     numbers = NUMBERS.intersection(names)
     arguments = tuple(n for n in names if n not in FREE)
-    return Spelled(row, pattern(written, graph, numbers), arguments)
+    return Spelled(row, pattern(written, numbers), arguments)
 
 
 def _summed(row: Row, names: tuple[str, ...]) -> Spelled:
     graph = Graph()
     own = _call(row.function)(*[graph.input(name) for name in names])
     numbers = NUMBERS.intersection(names)
-    return Spelled(row, pattern(np.sum(own), graph, numbers, summed=True), names, summed=True)
+    return Spelled(row, pattern(np.sum(own), numbers, summed=True), names, summed=True)

@@ -20,7 +20,7 @@ import numpy as np
 
 from chainrule.chain import reverse
 from chainrule.chain.edges import pull
-from chainrule.errors import ArgumentsError
+from chainrule.errors import ArgumentsError, ChainruleError
 from chainrule.explanations.idioms import Idiom, idioms_of
 from chainrule.explanations.layers.structure import (
     Layer,
@@ -92,6 +92,7 @@ class Way:
         slope: What lies between.
         value: What arrives on it at the layer's value.
         arriving: The cotangent of the value it leads to.
+        last: Whether no later layer leads there too.
         expression: What arrives, as an expression in the program's names, where an idiom's
             derivation gives one (``yhat − y``), and the reason.
     """
@@ -101,6 +102,7 @@ class Way:
     slope: Slope
     value: Any
     arriving: Any
+    last: bool
     expression: Any = None
     because: str = ""
 
@@ -339,12 +341,17 @@ def matrix_form(
 
     Raises:
         NotLayeredError: The program is not made of layers; the message says what is in the way.
+        ChainruleError: A formula does not give what the backward pass did: there is nothing to
+            show.
     """
     idioms = idioms_of(program) if idioms is None else idioms
     with np.errstate(all="ignore"):
         layers = layers_in(program, idioms)
         adjoints = cotangents(program) if adjoints is None else adjoints
-        return _Maker(program, layers, adjoints, idioms, result).form()
+        form = _Maker(program, layers, adjoints, idioms, result).form()
+    if form.check.outcome == "failed":
+        raise ChainruleError(f"the matrix form failed its check: {form.check.says}")
+    return form
 
 
 def cotangents(program: Program) -> dict[int, Any]:
@@ -371,7 +378,8 @@ class _Maker:
         idioms: Sequence[Idiom],
         result: str | None,
     ) -> None:
-        assert program.values is not None and isinstance(program.output, Node)
+        assert program.values is not None
+        assert isinstance(program.output, Node)
         self.program = program
         self.values: Mapping[int, Any] = program.values
         self.output = program.output
@@ -387,7 +395,9 @@ class _Maker:
         missing = [x for x in self.layers if x.output.index not in self.adjoints]
         if missing:
             name = self.names[missing[0].output.index]
-            raise NotLayeredError(f"no derivative arrives at {name}: the loss does not depend on it")
+            raise NotLayeredError(
+                f"no derivative arrives at {name}: the loss does not depend on it"
+            )
         layers = tuple([self._layer(k) for k in range(len(self.layers))])
         parameters = self._parameters(layers)
         chain = is_chain(self.links)
@@ -478,26 +488,28 @@ class _Maker:
         arriving = product(
             target, back_through(target), self._parts(target), shape_of(self._value(link.end))
         )
-        slope, value = self._through(own, link.end, arriving)
-        return Way(link.target + 1, self._name(link.end, f"a{k + 1}"), slope, value, arriving)
+        slope, value = self._through(own, link.end, arriving, link)
+        through, last = self._name(link.end, f"a{k + 1}"), k == link.sources[-1]
+        return Way(link.target + 1, through, slope, value, arriving, last)
 
     def _way_to_loss(self, own: Node, link: Link) -> Way:
         middle = self._last_activation(own, link)
         arriving = self.adjoints[middle.index]
-        slope, value = self._through(own, middle, arriving)
+        slope, value = self._through(own, middle, arriving, link)
         expression, because = self._collapsed(own, value)
         through = self.names.get(middle.index, "")
         if middle is not own and not through:
             self.names[middle.index] = through = f"a{len(self.layers)}"
-        return Way(None, through, slope, value, arriving, expression, because)
+        last = own is self.layers[link.sources[-1]].output
+        return Way(None, through, slope, value, arriving, last, expression, because)
 
     def _last_activation(self, own: Node, link: Link) -> Node:
         """The function of the last layer's value that the loss is computed of: all of it."""
         found = own
+        array = shape_of(self.values[own.index]) != ()
         for member in link.members:
-            if member is self.output or shape_of(self.values[member.index]) == ():
-                if shape_of(self.values[own.index]) != ():
-                    break
+            if array and shape_of(self.values[member.index]) == ():
+                break
             if self._only_way(own, member, link.members):
                 named = member.index in self.program.names or member.index in self.idioms
                 if named and member is not self.output:
@@ -507,7 +519,8 @@ class _Maker:
 
     def _only_way(self, own: Node, member: Node, members: Sequence[Node]) -> bool:
         """Whether everything behind ``own`` goes through ``member``."""
-        before = {own.index, *(n.index for n in _between(own, member))} - {member.index}
+        inside = _between(own, member, members)
+        before = {own.index, *(n.index for n in inside)} - {member.index}
         return not any(
             type(a) is Node and a.index in before
             for n in members
@@ -529,12 +542,12 @@ class _Maker:
 
     # --------------------------------------------------------------------------------- slopes
 
-    def _through(self, own: Node, end: Node, arriving: Any) -> tuple[Slope, Any]:
+    def _through(self, own: Node, end: Node, arriving: Any, link: Link) -> tuple[Slope, Any]:
         """The derivative between a layer's value and a later one, and what it makes of a
         cotangent."""
         if end is own:
             return Slope(None, None, None, "identity", None), arriving
-        members = _between(own, end)
+        members = _between(own, end, link.members)
         group = Group("", end, members, _boundary(members), (own,))
         elementwise = self._elementwise(own, members)
         name, definition = self._function(own, end, members)
@@ -579,9 +592,9 @@ class _Maker:
             notation = end.op.notation
             if "{" not in notation.text:
                 return (notation.text, notation.latex), None
-        return None, self._written(own, members)
+        return None, self._written(members)
 
-    def _written(self, own: Node, members: Sequence[Node]) -> Any:
+    def _written(self, members: Sequence[Node]) -> Any:
         if len(members) > _LONGEST_ACTIVATION:
             return None
         from chainrule.run.interpreter import apply_node
@@ -599,9 +612,9 @@ class _Maker:
     def _derivative(self, own: Node, end: Node, group: Group) -> Any:
         """The slope as an expression in the program's names."""
         idiom = self.idioms.get(end.index)
-        if idiom is not None and idiom.remark is not None and idiom.remark.of is own:
-            if idiom.remark.inner is None:
-                return idiom.remark.expressions(Graph(), self.names)[-1][0]
+        remark = None if idiom is None else idiom.remark
+        if remark is not None and remark.of is own and remark.inner is None:
+            return remark.expressions(Graph(), self.names)[-1][0]
         if len(group.members) > _LONGEST_ACTIVATION or not all(
             m.op is not None and m.op.elementwise for m in group.members
         ):
@@ -649,9 +662,7 @@ class _Maker:
             self._compare(value, self.adjoints[index])
         summed = bias and any(np.size(form.delta) > np.size(value) for form in uses)
         name = uses[0].bias if bias else uses[0].weight
-        return ParameterForm(
-            name, tuple(f.number for f in uses), bias, value, summed, elsewhere
-        )
+        return ParameterForm(name, tuple(f.number for f in uses), bias, value, summed, elsewhere)
 
     def _used_by(self, layer: Layer, bias: bool) -> list[Node]:
         """The nodes by which a layer uses its weight or bias."""
@@ -688,8 +699,11 @@ class _Maker:
             where = self._line(link.end)
             if len(link.sources) > 1:
                 several = ", ".join(self.names[self.layers[i].output.index] for i in link.sources)
-                what = "the loss" if link.target is None else f"{end}, the signal of layer " \
-                    f"{link.target + 1},"
+                what = (
+                    "the loss"
+                    if link.target is None
+                    else f"{end}, the signal of layer {link.target + 1},"
+                )
                 self.remarks.append(
                     f"not a plain chain: {what} is computed of {several}{where}; what arrives on "
                     "each way is added"
@@ -698,8 +712,9 @@ class _Maker:
             onward = [link for link in self.links if k in link.sources]
             if len(onward) > 1:
                 name = self.names[layer.output.index]
+                count = len(onward)
                 self.remarks.append(
-                    f"{name} goes on in {len(onward)} ways, so its δ is a sum of {len(onward)} terms"
+                    f"{name} goes on in {count} ways, so its δ is a sum of {count} terms"
                 )
 
     def _line(self, end: Any) -> str:
@@ -739,18 +754,19 @@ def _base(node: Node) -> Node:
     return node
 
 
-def _between(own: Node, end: Node) -> tuple[Node, ...]:
-    """The nodes that lead from one to the other, the later one last."""
+def _between(own: Node, end: Node, among: Sequence[Node]) -> tuple[Node, ...]:
+    """Those of some nodes that lead from one node to another, the later one last."""
     if end is own:
         return ()
-    moving = {own.index}
-    found = []
-    for node in ancestors([end], stop={own.index}):
-        if node.op is not None and node.index != own.index:
-            if any(type(a) is Node and a.index in moving for a in node.args):
-                moving.add(node.index)
-                found.append(node)
-    return tuple(found)
+    moving, leading = {own.index}, {end.index}
+    for node in among:
+        if any(type(a) is Node and a.index in moving for a in node.args):
+            moving.add(node.index)
+    for node in reversed(among):
+        if node.index in leading:
+            leading.update(a.index for a in node.args if type(a) is Node)
+    both = moving & leading - {own.index}
+    return tuple([n for n in among if n.index in both])
 
 
 def _boundary(members: Sequence[Node]) -> tuple[Node, ...]:
@@ -776,7 +792,7 @@ def dense_jacobian(program: Program, of: Node, wrt: Node, name: str, other: str)
     """The Jacobian of one node with respect to another, row by row from the edges between."""
     values = program.values
     assert values is not None
-    members = _between(wrt, of)
+    members = _between(wrt, of, [n for n in ancestors([of]) if n.op is not None])
     if not members or members[-1] is not of:
         raise ArgumentsError(f"{name} is not computed from {other}: there is no Jacobian.")
     group = Group("", of, members, _boundary(members), (wrt,))

@@ -96,9 +96,7 @@ def layers_in(program: Program, idioms: Iterable[Idiom]) -> tuple[Layer, ...]:
             "no product of a parameter and a signal (W @ x, x @ W) leads to the result"
         )
     sides = _decided(program, found, users)
-    return tuple(
-        [_layer(program, node, sides[node.index], users, scalar) for node, _ in found]
-    )
+    return tuple([_layer(node, sides[node.index], users, scalar) for node, _ in found])
 
 
 def _is(node: Node, name: str) -> bool:
@@ -207,9 +205,7 @@ def _bias(node: Node, users: Mapping[int, list[Node]]) -> Node | None:
     return other if parameter(other) is not None else None
 
 
-def _layer(
-    program: Program, node: Node, side: int, users: Mapping[int, list[Node]], scalar: bool
-) -> Layer:
+def _layer(node: Node, side: int, users: Mapping[int, list[Node]], scalar: bool) -> Layer:
     found = parameter(node.args[side])
     assert found is not None
     weight, transposed = found
