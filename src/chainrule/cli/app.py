@@ -10,6 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from chainrule.cli import train
 from chainrule.cli.arguments import (
     arguments_in_order,
     array_reader,
@@ -188,6 +189,9 @@ def check_command(
     else:
         _print_check(result)
     raise typer.Exit(EXIT_CODES[result.verdict.value])
+
+
+app.command("train")(train.train_command)
 
 
 def _cast(value: Any, dtype: str) -> Any:

@@ -507,8 +507,7 @@ def check_element(
         check = _quickly(measured, point, element, ours, held, rough)
         if check is not None:
             return check
-    if not held.values:
-        held = Held()
+    held = Held()
     with np.errstate(all="ignore"):
         measured(point)
         moving = np.float64(1.0) if not x.shape else direction

@@ -67,6 +67,7 @@ def _roots(
     """The nodes that end a step."""
     root_of: dict[int, int] = {}
     context: dict[int, _Context] = {}
+    affine = _affine(program, nodes, consumers, active)
     for node in reversed(nodes):
         users = consumers.get(node.index, [])
         index = node.index
@@ -80,11 +81,35 @@ def _roots(
             joined = all(_called(program, u) for u in users)
         else:
             joined = _named(program, node) is None and all(
-                _reads_as_part(program, node, u, context[u.index], active) for u in users
+                _reads_as_part(program, node, u, context[u.index], active)
+                and not (index in affine and context[u.index].bent)
+                for u in users
             )
         root_of[index] = alone if joined and alone is not None else index
         context[index] = _below(node, [context[u.index] for u in users] if joined else [], active)
     return {i for i, root in root_of.items() if i == root}
+
+
+def _affine(
+    program: Program, nodes: list[Node], consumers: Mapping[int, list[Node]], active: set[int]
+) -> set[int]:
+    """Products and sums over elements, with what is added to them: ``x @ W + b``.
+
+    What is then done to each element is a step of its own.
+    """
+    found: set[int] = set()
+    for node in nodes:
+        op = node.op
+        assert op is not None
+        if op.name in _PRODUCTS or op.name in _REDUCTIONS:
+            found.add(node.index)
+        elif (_is_linear(node, active) or _moves(node)) and any(
+            type(a) is Node and a.index in found and _named(program, a) is None
+            and len(consumers.get(a.index, ())) == 1
+            for a in node.args
+        ):  # fmt: skip
+            found.add(node.index)
+    return found
 
 
 class _Context:
@@ -118,7 +143,7 @@ def _is_linear(node: Node, active: set[int]) -> bool:
         return True
     if op.name in ("multiply", *_PRODUCTS):
         return len(moving) == 1
-    return op.name == "divide" and node.args[1] not in moving
+    return op.name == "divide" and not any(a is node.args[1] for a in moving)
 
 
 def _moves(node: Node) -> bool:

@@ -26,6 +26,7 @@ from chainrule.rules.reductions import count, reduced_axes
 from chainrule.run.interpreter import evaluate, numpy_number
 
 LETTERS = "ijklmnprst"
+_PRODUCTS_AND_SUMS = frozenset(("matmul", "einsum", "sum", "mean"))
 # Steps of more operations than this are not written out.
 LARGEST = 200
 
@@ -94,13 +95,57 @@ def numbers_of(
     return found
 
 
+def normalising_derivative(
+    function: str, axis: int, group: Group, arg: Node, boxes: Mapping[int, Box],
+    names: Mapping[int, str], values: Mapping[int, Any],
+) -> Local | None:  # fmt: skip
+    """The derivative of a softmax, its logarithm, or a log-sum-exp along one axis.
+
+    ∂pₖ/∂zⱼ = pₖ(δₖⱼ − pⱼ), ∂(log pₖ)/∂zⱼ = δₖⱼ − pⱼ and ∂lse/∂zⱼ = e^(zⱼ − lse), where δ is 1 for
+    equal subscripts and else 0.
+    """
+    root, of, step = group.root, boxes[arg.index], boxes[group.root.index]
+    shape, out = shape_of(values[arg.index]), shape_of(values[root.index])
+    kept = tuple(n for i, n in enumerate(shape) if i != axis)
+    reduced = function == "logsumexp"
+    if out != shape and not (reduced and out in (kept, (*shape[:axis], 1, *shape[axis + 1 :]))):
+        return None
+    letters = iter(LETTERS)
+    behind = tuple(Term(None, a) if isinstance(a, int) else Term(next(letters)) for a in of.axes)
+    graph, front = Graph(tidy), list(behind)
+    symbols: dict[str, tuple[Any, Terms]] = {}
+
+    def element(name: str, source: Any, terms: Terms) -> Node:
+        written = subscripted(name, terms)
+        symbols[written] = source, terms
+        return graph.input(written)
+
+    if reduced:
+        front[axis : axis + 1] = [Term(None, 0)] if len(out) == len(shape) else []
+        total = element(names[root.index], root, tuple(front))
+        expression = np.exp(element(names[arg.index], arg, behind) - total)
+        return Local(tuple(front), behind, expression, (), symbols)
+    place = step.axes[axis]
+    front[axis] = Term(None, place) if isinstance(place, int) else Term(next(letters))
+    pair = front[axis], behind[axis]
+    same: Any = float(pair[0] == pair[1])
+    if any(t.letter is not None for t in pair):
+        same = element("δ", np.eye(shape[axis]), pair)
+    share = element(names[root.index], root, behind)
+    if function == "softmax":
+        expression = element(names[root.index], root, tuple(front)) * (same - share)
+    else:
+        expression = same - np.exp(share)
+    return Local(tuple(front), behind, expression, (), symbols)
+
+
 class Unwritten(Exception):
     """The derivative has no short form in subscripts."""
 
 
 def local_derivative(
     group: Group, arg: Node, boxes: Mapping[int, Box], names: Mapping[int, str],
-    values: Mapping[int, Any],
+    values: Mapping[int, Any], given: Mapping[str, Any],
 ) -> Local | None:  # fmt: skip
     """The derivative of a step with respect to an argument; ``None`` if it has no short form.
 
@@ -110,6 +155,7 @@ def local_derivative(
         boxes: Which elements of the step and the argument are meant, by the node's index.
         names: The names of steps and inputs, by the node's index.
         values: The value of every node.
+        given: Arrays that have a name and are no inputs: labels, for example.
     """
     if len(group.members) > LARGEST:
         return None
@@ -119,9 +165,10 @@ def local_derivative(
         for i, axis in enumerate(step.axes)
     )
     try:
-        found, _ = _Walk(group, arg, names, values, None).back(start)
-        bound = _bound(start, found, of)
-        walk = _Walk(group, arg, names, values, bound)
+        first = _Walk(group, arg, names, values, None, of, given)
+        found, _ = first.back(start)
+        bound = _bound(start, tuple(map(first.resolved, found)), of, first.bound)
+        walk = _Walk(group, arg, names, values, bound, of, given)
         terms, derivative = walk.back(tuple(map(walk.resolved, start)))
     except Unwritten:
         return None
@@ -134,9 +181,9 @@ def local_derivative(
     return Local(step_terms, terms, derivative, summed, walk.symbols)
 
 
-def _bound(start: Terms, found: Terms, of: Box) -> dict[str, Term]:
+def _bound(start: Terms, found: Terms, of: Box, known: Mapping[str, Term]) -> dict[str, Term]:
     """Letters as readers see them, and numbers for those that the argument's elements fix."""
-    bound: dict[str, Term] = {}
+    bound: dict[str, Term] = dict(known)
     letters = iter(LETTERS)
     for term, axis in zip(found, of.axes, strict=True):
         if term.letter is None:
@@ -161,9 +208,10 @@ class _Walk:
 
     def __init__(
         self, group: Group, arg: Node, names: Mapping[int, str], values: Mapping[int, Any],
-        bound: Mapping[str, Term] | None,
+        bound: Mapping[str, Term] | None, of: Box, given: Mapping[str, Any],
     ) -> None:  # fmt: skip
         self.group, self.arg, self.names, self.values = group, arg, names, values
+        self.of, self.given = of, given
         self.exploring = bound is None  # the first time, only subscripts are asked for
         self.bound = dict(bound or {})
         self.graph = Graph(tidy)
@@ -209,10 +257,18 @@ class _Walk:
                         there, slope = part
                         carried = _times(cotangent, slope)
                         _add(arrived.setdefault(arg.index, []), there, carried)
-        found = arrived.get(self.arg.index, [])
+        found = [f for f in arrived.get(self.arg.index, []) if self._is_meant(f[0])]
         if len(found) != 1:
             raise Unwritten
         return found[0]
+
+    def _is_meant(self, terms: Terms) -> bool:
+        """Whether these can be subscripts of an element that moves."""
+        return all(
+            t.letter is not None
+            or (t.offset == axis if isinstance(axis, int) else axis[0] <= t.offset < axis[1])
+            for t, axis in zip(terms, self.of.axes, strict=True)
+        )
 
     def _pulled(self, node: Node, position: int, terms: Terms) -> tuple[Terms, Any] | None:
         """The subscripts of one argument for those of the value, and the slope between them."""
@@ -255,13 +311,15 @@ class _Walk:
             if any(type(a) is Node for a in args):
                 return self.graph.apply(op, args, node.attrs)
             return rational(op.evaluate(*map(numpy_number, args), **node.attrs))
-        if len(node.args) == 1:
+        for position, arg in enumerate(node.args):
+            if op.name in _PRODUCTS_AND_SUMS or isinstance(op.edge(position), Flat):
+                continue
             try:
-                part = self._moved(node, 0, terms)
+                part = self._moved(node, position, terms)
             except Unwritten:
-                part = None
-            if part is not None and type(part[1]) is float and part[1] == 1.0:
-                return self.element(node.args[0], part[0])
+                continue
+            if part is not None:
+                return self.element(arg, part[0])
         return self._symbol(self._written(node), node, terms)
 
     def _symbol(self, name: str, source: Any, terms: Terms) -> Node:
@@ -300,7 +358,15 @@ class _Walk:
         if all(t.letter is None for t in map(self.resolved, terms)):
             chosen = array[tuple(self.resolved(t).offset for t in terms)]
             return bool(chosen) if array.dtype.kind == "b" else rational(float(chosen))
-        return self._symbol("constant", array, terms)
+        return self._symbol(self._given_name(array), array, terms)
+
+    def _given_name(self, array: Any) -> str:
+        """What the author calls a constant array, if it is an argument of the function."""
+        for name, value in self.given.items():
+            same = np.shape(value) == array.shape and np.asarray(value).dtype == array.dtype
+            if same and np.array_equal(value, array):
+                return name
+        return "constant"
 
     # ---------------------------------------------------------------- what moves or adds elements
 
@@ -389,12 +455,28 @@ class _Walk:
         source = source[tuple(t.offset if t.letter is None else slice(None) for t in fixed)]
         if (source < 0).all():
             return None
-        if (source < 0).any():
-            raise Unwritten
         free = [t for t in fixed if t.letter is not None]
+        if (source < 0).any():
+            source, free = self._only_part(source, free)
         shape = shape_of(args[position])
         where = np.unravel_index(source, shape) if shape else ()
         return tuple(_rule(np.asarray(w), free) for w in where), 1.0
+
+    def _only_part(self, source: Any, free: list[Term]) -> tuple[Any, list[Term]]:
+        """Where an array is one layer of a stack: the letter that counts layers is its number."""
+        for axis, term in enumerate(free):
+            others = tuple(i for i in range(source.ndim) if i != axis)
+            layers = np.flatnonzero((source >= 0).all(axis=others))
+            some = np.flatnonzero((source >= 0).any(axis=others))
+            place = Term(None, int(layers[0])) if len(layers) == len(some) == 1 else None
+            letter = term.letter
+            if place is None or letter is None or term.scale != 1 or term.offset:
+                continue
+            if self.bound.get(letter, place) != place:
+                continue
+            self.bound[letter] = place
+            return source.take(layers[0], axis), [*free[:axis], *free[axis + 1 :]]
+        raise Unwritten
 
     def _shape(self, value: Any) -> tuple[int, ...]:
         return shape_of(self.values[value.index] if isinstance(value, Node) else value)

@@ -17,6 +17,7 @@ import numpy as np
 from chainrule.chain.edges import Carried, factor, pull
 from chainrule.chain.modes import add_path
 from chainrule.chain.quiet import quietly
+from chainrule.explanations.entries import step_entries
 from chainrule.explanations.folds import Fold, folded
 from chainrule.explanations.idioms import Idiom
 from chainrule.explanations.local import step_partials
@@ -28,6 +29,7 @@ from chainrule.explanations.subscripts import (
     Term,
     Terms,
     local_derivative,
+    normalising_derivative,
     numbers_of,
     subscripted,
 )
@@ -36,12 +38,15 @@ from chainrule.graph.primitive import Flat, Primitive, Scale
 from chainrule.graph.rewriting import tidy
 from chainrule.graph.tape import dtype_of, shape_of
 from chainrule.rules import BOOK
+from chainrule.rules.reductions import reduced_axes
 from chainrule.run.interpreter import evaluate, numpy_number
 from chainrule.sources.elements import Element
 from chainrule.sources.program import Program
 
 # Of many terms, this many of the largest are shown.
 LARGEST = 3
+# Of steps with more numbers than this, the slopes that have no short form are not worked out.
+_LARGEST_COLUMN = 20_000
 # A row's own arithmetic and the walk may differ by rounding: relative, for float64 and float32.
 _AGREE = {8: 1e-9, 4: 2e-3, 2: 0.1}
 
@@ -327,13 +332,19 @@ class _Rows:
 
     def _edge(self, group: Group, arg: Node) -> tuple[TraceRow, Addend]:
         step_box, box = self.boxes[group.root.index], self.boxes[arg.index]
-        local = local_derivative(group, arg, self.boxes, self.names, self.values)
-        adjoint = step_box.within(self.walk.adjoint(group.root))
+        local = self._normalising(group, arg) or local_derivative(
+            group, arg, self.boxes, self.names, self.values, self.program.given
+        )
+        whole = self.walk.adjoint(group.root)
+        adjoint = step_box.within(whole)
         part = box.within(self.walk.through(group, arg))
         ranges = {} if local is None else _ranges(local, step_box, box)
         block = None if local is None else _block(local, self.values, ranges)
+        if local is not None:  # a single step may be reached by fewer elements than all together
+            adjoint = np.asarray(whole)[_index(local.step, ranges)] if local.step else whole
         if local is not None and not self._agrees(local, block, ranges, adjoint, part):
             local = block = None
+            adjoint = step_box.within(whole)
         held = self._held(group, arg)
         place = self.program.places.get(group.root.index)
         line = None if place is None else place.line
@@ -365,9 +376,9 @@ class _Rows:
         shown = np.reshape(block, [n for c, n in zip(ranges, np.shape(block), strict=True)
                                    if c in open_])  # fmt: skip
         row = TraceRow(
-            step, of, False, shown if ranges else numpy_number(block),
+            step, of, False, shown if ranges else _carried_slope(block, adjoint, part),
             readable(expression), local.summed, None if function is None else function[0],
-            _structure(group), conditions, numbers, letters=ranges, axes=open_, terms=terms,
+            _structure(group, step_box, box), conditions, numbers, letters=ranges, axes=open_, terms=terms,
             largest=largest, held=held, line=line, group=group,
         )  # fmt: skip
         slope = None if ranges else row.value
@@ -381,15 +392,20 @@ class _Rows:
         step_box, box = self.boxes[group.root.index], self.boxes[arg.index]
         step, of = (_slices(self.names[n.index], b) for n, b in ((group.root, step_box), (arg, box)))
         value: Any = None
+        largest: tuple[Largest, ...] = ()
         if step_box.single and box.single:
             value = self._slope(group, arg)
         elif group is self.result:
             value = part  # the derivative of the result with respect to itself is 1
+        elif box.single:
+            value = self._column(group, arg)
+            if value is not None:
+                largest = _largest_of(value, adjoint, step_box)
         row = TraceRow(
-            step, of, False, value, structure=_structure(group, value), held=held, line=line,
+            step, of, False, value, structure=_structure(group, step_box, box), held=held, line=line,
             group=group, shapes=(np.shape(step_box.within(self.values[group.root.index])),
                                  np.shape(box.within(self.values[arg.index]))),
-            terms=step_box.size if box.single and not step_box.single else 1,
+            terms=step_box.size if box.single and not step_box.single else 1, largest=largest,
         )  # fmt: skip
         return row, Addend(step, of, (), adjoint, value, part, held)
 
@@ -403,6 +419,19 @@ class _Rows:
         if found is None:
             return np.float64(0.0)
         return self.boxes[arg.index].within(found[0])
+
+    def _column(self, group: Group, arg: Node) -> Any:
+        """How a single element moves all of a step, over the step's block; ``None`` if large."""
+        box, place = self.boxes[group.root.index], self.boxes[arg.index]
+        size = sum(int(np.size(self.values[n.index])) for n in group.members)
+        if size > _LARGEST_COLUMN:
+            return None
+        flat = int(np.ravel_multi_index(place.index, place.shape)) if place.axes else 0
+        entries = step_entries(group, self.values, {arg.index: np.array([flat])})
+        column = np.zeros(box.shape)
+        if entries is not None:
+            column.flat[entries.rows] = entries.values
+        return box.within(column)
 
     def _agrees(
         self, local: Local, block: Any, ranges: Mapping[str, tuple[int, int]], adjoint: Any,
@@ -418,12 +447,30 @@ class _Rows:
             same = np.allclose(mine, part, rtol=within, atol=within * scale, equal_nan=True)
         return bool(same) or not np.all(np.isfinite(part))
 
+    def _normalising(self, group: Group, arg: Node) -> Local | None:
+        """The derivative of a softmax, if a step is one and nothing else."""
+        op, idiom = group.root.op, self.idioms.get(group.root.index)
+        name, axes = "", ()
+        if len(group.members) == 1 and op is not None and op.name in _NORMALISING:
+            name = op.name
+            axes = reduced_axes(group.root.attrs.get("axis"), np.ndim(self.values[arg.index]))
+        elif idiom is not None and idiom.name in _NORMALISING and _is_idiom_of(idiom, group, arg):
+            name, axes = idiom.name, idiom.axes or ()
+        if len(axes) != 1:
+            return None
+        axis = axes[0] % np.ndim(self.values[arg.index])
+        return normalising_derivative(
+            name, axis, group, arg, self.boxes, self.names, self.values
+        )
+
     def _function(self, group: Group, arg: Node, local: Local) -> Named | None:
         """The function whose derivative an edge is, if it is a named one of a single value."""
         found = _primitive(group, arg)
         if found is None:
             idiom = self.idioms.get(group.root.index)
-            if idiom is None or not _is_function_of(idiom, group, arg):
+            if idiom is None or not idiom.function.elementwise:
+                return None
+            if not _is_idiom_of(idiom, group, arg):
                 return None
             found = idiom.function
         of = subscripted(self.names[arg.index], local.of)
@@ -484,15 +531,15 @@ def _slices(name: str, box: Box) -> str:
     return name + (f"[{','.join(parts)}]" if parts else "")
 
 
-def _structure(group: Group, value: Any = None) -> str:
+def _structure(group: Group, step: Box, of: Box) -> str:
     """The structure of a step's Jacobian in a word."""
+    if step.single or of.single:
+        return "number" if step.single and of.single else "row" if step.single else "column"
     words = [n.op.structure for n in group.members if n.op is not None and n.op.recorded]
     others = {w for w in words if w not in ("diagonal", "identity")}
     if not others:
         return "diagonal"
-    if len(others) == 1 and len(words) <= 2:
-        return others.pop()
-    return "matrix" if value is None else "row"
+    return others.pop() if len(others) == 1 and len(words) <= 2 else "matrix"
 
 
 Named = tuple[tuple[tuple[str, str], str], Any, Sequence[tuple[Node, Node, Terms]]]
@@ -511,9 +558,12 @@ def _primitive(group: Group, arg: Node) -> Primitive | None:
     return op if op.name in ("relu", "sigmoid", "softplus", "gelu", "silu") else None
 
 
-def _is_function_of(idiom: Idiom, group: Group, arg: Node) -> bool:
+_NORMALISING = frozenset(("softmax", "log_softmax", "logsumexp"))
+
+
+def _is_idiom_of(idiom: Idiom, group: Group, arg: Node) -> bool:
     """Whether a step is the idiom, and nothing else, of one value."""
-    if not idiom.function.elementwise or idiom.scale != 1.0 or len(idiom.arguments) != 1:
+    if idiom.scale != 1.0 or len(idiom.arguments) != 1:
         return False
     (only,) = idiom.arguments
     inside = {m.index for m in idiom.members}
@@ -532,6 +582,16 @@ def _wholes(program: Program, idioms: Sequence[Idiom]) -> dict[int, list[int]]:
     }
 
 
+def _carried_slope(written: Any, adjoint: Any, part: Any) -> Any:
+    """The slope that the walk multiplied with, where what is written loses digits: 1 − tanh²."""
+    if np.ndim(part) or adjoint == 0 or not np.isfinite(part):
+        return numpy_number(written)
+    with np.errstate(all="ignore"):
+        carried = part / adjoint
+        near = abs(carried - written) <= 4 * np.finfo(dtype_of(part)).eps * abs(carried)
+    return numpy_number(written if near or not np.isfinite(carried) else carried)
+
+
 # --------------------------------------------------------------------------- blocks of elements
 
 
@@ -545,6 +605,23 @@ def _ranges(local: Local, step: Box, of: Box) -> dict[str, tuple[int, int]]:
                 ends = sorted((e - term.offset) // term.scale for e in (axis[0], axis[1] - 1))
                 found[term.letter] = ends[0], ends[1] + 1
     return {c: found[c] for c in sorted(found)}
+
+
+def _index(terms: Terms, ranges: Mapping[str, tuple[int, int]]) -> tuple[Any, ...]:
+    """The elements that subscripts stand for, as an index with an axis for each letter."""
+    found: list[Any] = []
+    for term in terms:
+        if term.letter is None:
+            found.append(term.offset)
+            continue
+        first, behind = ranges[term.letter]
+        found.append(np.arange(first, behind) * term.scale + term.offset)
+    letters = [i for i, t in enumerate(terms) if t.letter is not None]
+    for at, i in enumerate(letters):
+        shape = [1] * len(letters)
+        shape[at] = -1
+        found[i] = found[i].reshape(shape)
+    return tuple(found)
 
 
 def _block(
@@ -636,7 +713,7 @@ def _largest(
     with np.errstate(all="ignore"):
         products = np.asarray(adjoint) * slopes
     sizes = np.nan_to_num(np.abs(products), nan=np.inf).ravel()
-    count = min(LARGEST, sizes.size)
+    count = sizes.size if sizes.size <= LARGEST + 1 else LARGEST
     places = np.argpartition(-sizes, count - 1)[:count]
     places = places[np.argsort(-sizes[places], kind="stable")]
     found = []
@@ -647,6 +724,26 @@ def _largest(
         offsets = [ranges[letters[axis]][0] for axis in order]
         index = _place(local.step, tuple(i + o for i, o in zip(at, offsets, strict=True)))
         found.append(Largest(index, np.asarray(adjoint)[at], slopes[at]))
+    return tuple(found)
+
+
+def _largest_of(slopes: Any, adjoint: Any, box: Box) -> tuple[Largest, ...]:
+    """The largest terms of a sum over a block."""
+    with np.errstate(all="ignore"):
+        products = np.asarray(adjoint * slopes)
+    sizes = np.nan_to_num(np.abs(products), nan=np.inf).ravel()
+    count = sizes.size if sizes.size <= LARGEST + 1 else LARGEST
+    order = np.argsort(-sizes, kind="stable")[:count]
+    starts = [a if isinstance(a, int) else a[0] for a in box.axes]
+    found = []
+    for flat in order[sizes[order] > 0]:
+        at = np.unravel_index(int(flat), products.shape)
+        inside = iter(int(i) for i in at)
+        place = tuple(
+            s if isinstance(a, int) else s + next(inside)
+            for s, a in zip(starts, box.axes, strict=True)
+        )
+        found.append(Largest(place, adjoint[at], slopes[at]))
     return tuple(found)
 
 

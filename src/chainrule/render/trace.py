@@ -44,6 +44,13 @@ def rows(trace: Trace, script: Script, digits: int = FULL) -> Iterator[tuple[Tra
         yield row, writer.cells(row, trace)
 
 
+def _news(letters: Mapping[str, Any] | None, told: dict[str, Any]) -> dict[str, Any]:
+    """The letters that run elsewhere than a reader was told last."""
+    news = {c: ends for c, ends in (letters or {}).items() if told.get(c) != ends}
+    told.update(news)
+    return news
+
+
 def product(trace: Trace, script: Script, digits: int = SHORT) -> tuple[str, str] | None:
     """The whole chain as one product of slopes, in signs and in numbers, if it is one."""
     local = [r for r in trace.rows if not r.total]
@@ -82,6 +89,7 @@ class _Writer:
         self.script, self.digits = script, digits
         self.tex = isinstance(script.style, Latex)
         self.show = latex_value if self.tex else text_value
+        self.told: dict[str, Any] = {}
 
     def cells(self, row: TraceRow, trace: Trace) -> Cells:
         script = self.script
@@ -130,7 +138,9 @@ class _Writer:
     def _put_in(self, row: TraceRow) -> str:
         """The expression with its numbers; what decides between branches; where letters run."""
         if row.numbers is None:
-            return self._ranges(row.letters) if row.expression is not None else self._picked(row)
+            if row.expression is None:
+                return self._picked(row)
+            return self._ranges(_news(row.letters, self.told))
         if row.conditions:
             return ", ".join(self._condition(c, row.numbers) for c in row.conditions)
         expression = row.expression

@@ -102,7 +102,7 @@ def _written(name: str, point: Mapping[str, Any], missing: Callable[[str], str])
             hint = f"Did you mean {close[0]}?" if close else f"It has {_listed(below)}."
             raise NotDifferentiableError(f"there is no {name} to differentiate by. {hint}")
     base = steps[0][0] if steps else name
-    close = difflib.get_close_matches(base, point, 1)
+    close = difflib.get_close_matches(base, point, 1, 0.5)
     if len(steps) > 1 and close:
         behind = name[len(base) :]
         raise NotDifferentiableError(

@@ -76,6 +76,7 @@ def trace_program(
         values={nodes[r.index].index: r.value for r in tape.records if r.index in nodes},
         function=lambda at: _call(f, _arguments(bound, at)),
         branches=lambda at: _branches(f, bound, at, tape, nodes),
+        given=_given(bound),
     )
     return program, point, names
 
@@ -152,6 +153,16 @@ def _inputs(bound: Mapping[str, Any]) -> Point:
             if array.dtype.kind == "f":
                 point[name] = array[()]
     return point
+
+
+def _given(bound: Mapping[str, Any]) -> dict[str, Any]:
+    """The arrays of whole numbers and truth values among the arguments, by name."""
+    return {
+        name: leaf
+        for parameter, tree in bound.items()
+        for name, leaf in leaves(tree, parameter)
+        if isinstance(leaf, np.ndarray) and leaf.dtype.kind in "iub"
+    }
 
 
 def _no_input(f: Callable[..., Any], bound: Mapping[str, Any], point: Point, name: str) -> str:

@@ -31,6 +31,7 @@ class Program:
         readings: How ambiguous places of a formula were read.
         function: The program as a plain function of its inputs by name, for checks from outside.
         branches: Which branch is taken at each choice, by the node's index, at a given point.
+        given: Arrays among the arguments that are no floats (labels, masks), by name.
     """
 
     title: str
@@ -45,3 +46,4 @@ class Program:
     readings: tuple[str, ...] = ()
     function: Callable[[Mapping[str, Any]], Any] | None = None
     branches: Callable[[Mapping[str, Any]], Mapping[int, Any]] | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
