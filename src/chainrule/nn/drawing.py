@@ -59,8 +59,11 @@ def _chart(curves: dict[str, list[float]], columns: int) -> Iterator[Text]:
         yield Text("  the loss is not finite", style="bold red")
         return
     logarithmic = min(values) > 0
-    heights = {name: _heights(curve, columns, logarithmic) for name, curve in curves.items()}
     low, high = _scaled(min(values), logarithmic), _scaled(max(values), logarithmic)
+    rows = {
+        name: _rows(_heights(curve, columns, logarithmic), low, high)
+        for name, curve in curves.items()
+    }
     title = Text("  Loss" + (" (logarithmic scale)" if logarithmic else ""), style="bold")
     if len(curves) > 1:
         for name, mark, style in _MARKS:
@@ -74,7 +77,7 @@ def _chart(curves: dict[str, list[float]], columns: int) -> Iterator[Text]:
         for column in range(columns):
             marks = [
                 (mark, style) for name, mark, style in _MARKS
-                if name in heights and _row(heights[name][column], low, high) == row
+                if name in rows and row in rows[name][column]
             ]  # fmt: skip
             if len(marks) > 1:
                 line.append("◉", style="bold")
@@ -115,10 +118,22 @@ def _heights(curve: Sequence[float], columns: int, logarithmic: bool) -> list[fl
     return found
 
 
-def _row(height: float, low: float, high: float) -> int | None:
-    if math.isnan(height):
-        return None
-    return round((height - low) / (high - low) * (ROWS - 1)) if high > low else 0
+def _rows(heights: Sequence[float], low: float, high: float) -> list[range]:
+    """The rows that a curve covers in each column: steep pieces have no gaps."""
+    found: list[range] = []
+    before: int | None = None
+    for height in heights:
+        if math.isnan(height):
+            before = None
+            found.append(range(0))
+            continue
+        row = round((height - low) / (high - low) * (ROWS - 1)) if high > low else 0
+        if before is None or abs(before - row) < 2:
+            found.append(range(row, row + 1))
+        else:
+            found.append(range(row, before) if row < before else range(before + 1, row + 1))
+        before = row
+    return found
 
 
 def _flow(gradients: dict[str, list[float]], width: int) -> Iterator[RenderableType]:

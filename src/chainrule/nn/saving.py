@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,8 @@ def save(path: str | Path, tree: Any, about: Mapping[str, str] | None = None) ->
 
     Args:
         path: Where to; its directory has to exist.
-        tree: A pytree of arrays and numbers.
+        tree: A pytree of arrays and numbers. The keys of a dict of parts are used as they are:
+            ``{"model": model, "step": 3}`` gives ``model.layers[0].weight`` and ``step``.
         about: Texts that are kept in the file.
 
     Raises:
@@ -47,7 +48,7 @@ def save(path: str | Path, tree: Any, about: Mapping[str, str] | None = None) ->
         >>> nn.load(path, {"w": np.zeros(2)})
         {'w': array([1., 1.])}
     """
-    tensors = {_key(name): _tensor(name, leaf) for name, leaf in leaves(tree)}
+    tensors = {name: _tensor(name, leaf) for name, leaf in _named(tree)}
     write(path, _safetensors().save(tensors, dict(about or {})))
 
 
@@ -78,7 +79,8 @@ def load(path: str | Path, like: Any, part: str = "") -> Any:
         FileError: The file cannot be read, or what it holds does not fit.
     """
     tensors, _ = read(path)
-    return taken(tensors, like, part, path)
+    names = leaves(like, part) if part else _named(like)
+    return taken(tensors, like, [name for name, _ in names], path)
 
 
 def read(path: str | Path) -> tuple[dict[str, Any], dict[str, str]]:
@@ -100,15 +102,16 @@ def read(path: str | Path) -> tuple[dict[str, Any], dict[str, str]]:
         raise FileError(f"{path} is not a safetensors file, or is damaged: {error}") from None
 
 
-def taken(tensors: Mapping[str, Any], like: Any, part: str, path: str | Path) -> Any:
-    """The tree of those tensors whose names begin with ``part``.
+def taken(
+    tensors: Mapping[str, Any], like: Any, names: Iterable[str], path: str | Path
+) -> Any:  # fmt: skip
+    """The tree of the tensors with these names, one for each leaf of ``like``.
 
     Raises:
         FileError: A tensor is missing, or has another shape or dtype than the leaf of ``like``.
     """
-    found, (_, rebuild) = [], flatten(like)
-    for name, leaf in leaves(like, part):
-        name, leaf = _key(name), np.asarray(leaf)
+    found, (before, rebuild) = [], flatten(like)
+    for name, leaf in zip(names, map(np.asarray, before), strict=True):
         if name not in tensors:
             there = ", ".join(sorted(tensors)[:6]) + (", …" if len(tensors) > 6 else "")
             raise FileError(f"{path} has no {name}; it has {there or 'nothing'}")
@@ -122,15 +125,21 @@ def taken(tensors: Mapping[str, Any], like: Any, part: str, path: str | Path) ->
     return rebuild(found)
 
 
-def _key(name: str) -> str:
-    return name.lstrip(".") or "value"
+def _named(tree: Any) -> Iterator[tuple[str, Any]]:
+    """The leaves with the names that they have in a file."""
+    if type(tree) is dict and all(type(key) is str for key in tree):
+        for key in sorted(tree):
+            yield from leaves(tree[key], key)
+        return
+    for name, leaf in leaves(tree):
+        yield name.lstrip(".") or "value", leaf
 
 
 def _tensor(name: str, leaf: Any) -> Any:
     array = np.asarray(leaf)
     if array.dtype.kind not in "fiub":
         raise ArgumentsError(
-            f"{_key(name)} cannot be saved: it is no array of numbers, but {type(leaf).__name__}"
+            f"{name} cannot be saved: it is no array of numbers, but {type(leaf).__name__}"
         )
     return np.ascontiguousarray(array).reshape(array.shape)
 

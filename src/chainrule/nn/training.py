@@ -55,6 +55,7 @@ def fit(
     patience: int | None = None,
     checkpoint: str | Path | None = None,
     resume: bool = False,
+    notes: Mapping[str, str] | None = None,
     seed: int = 0,
     progress: bool = True,
 ) -> Trained:
@@ -81,6 +82,8 @@ def fit(
         checkpoint: A safetensors file that is written after each epoch. It is replaced as a whole:
             however the process ends, it can be read.
         resume: Go on from ``checkpoint`` if that file exists.
+        notes: What is trained, in words: the data, the options. They are kept in the checkpoint,
+            and one with other notes is not resumed.
         seed: Decides all random numbers.
         progress: Show a progress bar on standard error if that is a terminal.
 
@@ -113,7 +116,7 @@ def fit(
     measured = {"validation loss": loss} if held is not None else {}
     run = _Run.begin(model, state, optimizer, seed)
     if resume and checkpoint is not None and Path(checkpoint).exists():
-        run = _Run.read(checkpoint, run.kind)
+        run = _Run.read(checkpoint, run.kind, dict(notes or {}))
     step = _step(loss, optimizer, run.kind)
     watch = {
         name: _measure(f, run.kind, with_state=name in measured)
@@ -130,7 +133,7 @@ def fit(
             if patience is not None:
                 run.watch_validation(values["validation loss"], patience)
             if checkpoint is not None:
-                run.write(checkpoint)
+                run.write(checkpoint, dict(notes or {}))
             bar(run.epoch, values)
     chosen = run.best if patience is not None and run.best is not None else run.now
     built = {part: run.kind.build(part, chosen[part]) for part in _BEST}
@@ -205,7 +208,7 @@ class _Run:
             best = self.epoch - self.waited
             self.history.stopped = f"the validation loss has not fallen since epoch {best}"
 
-    def write(self, path: str | Path) -> None:
+    def write(self, path: str | Path, notes: dict[str, str]) -> None:
         """Everything into one file."""
         tensors: dict[str, Any] = {}
         for part in PARTS:
@@ -215,11 +218,12 @@ class _Run:
         kept = {
             "epoch": self.epoch, "waited": self.waited, "best": self.best is not None,
             "history": self.history.to_dict(), "random": self.rng.bit_generator.state,
+            "notes": notes,
         }  # fmt: skip
         saving.save(path, tensors, {"format": FORMAT, "run": json.dumps(kept)})
 
     @classmethod
-    def read(cls, path: str | Path, kind: _Kind) -> _Run:
+    def read(cls, path: str | Path, kind: _Kind, notes: dict[str, str]) -> _Run:
         """What was written.
 
         Raises:
@@ -229,9 +233,16 @@ class _Run:
         if about.get("format") != FORMAT:
             raise saving.FileError(f"{path} is not a checkpoint of a training that can be resumed")
         kept = json.loads(about["run"])
+        for name in sorted({*notes, *kept["notes"]}):
+            there, here = kept["notes"].get(name), notes.get(name)
+            if there != here:
+                raise saving.FileError(
+                    f"{path} belongs to another training: its {name} is {there}, and here {here}"
+                )
 
         def part(name: str, under: str) -> list[Any]:
-            return flatten(saving.taken(tensors, getattr(kind, name), under, path))[0]
+            names = kind.names(name, under)
+            return flatten(saving.taken(tensors, getattr(kind, name), names, path))[0]
 
         rng = np.random.Generator(np.random.PCG64())
         rng.bit_generator.state = kept["random"]
