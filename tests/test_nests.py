@@ -195,3 +195,82 @@ def test_lanes_of_a_reduced_loop_inside_of_another_reduced_one_are_added_up(rows
 
     x = np.random.default_rng(0).normal(size=(2, rows + 2, 6))
     np.testing.assert_allclose(cr.jit(f)(x, 2.0), f(x, 2.0), rtol=1e-13, atol=1e-13)
+
+
+# ---------------------------------------------------------------------------- what is not computed
+
+
+def test_a_multiple_of_a_sum_that_is_there_needs_no_sum_of_its_own():
+    def f(x):
+        e = np.exp(x)
+        s = np.sum(e, axis=1, keepdims=True)
+        return np.sum(-(e / s), axis=1), s
+
+    x = np.random.default_rng(0).normal(size=(7, 9))
+    compiled = cr.jit(f)
+    for found, expected in zip(compiled(x), f(x), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-15)
+    assert compiled.lower(x).graph.count(" sum(") == 1
+
+
+def test_the_same_reduction_written_in_two_ways_is_computed_once():
+    def f(x):
+        return np.sum(x) * np.max(x, axis=(0, 1)), np.sum(x, axis=(0, 1), keepdims=True), np.max(x)
+
+    x = np.random.default_rng(0).normal(size=(3, 4))
+    graph = cr.jit(f).lower(x).graph
+    assert graph.count(" sum(") == graph.count(" max(") == 1
+
+
+def test_what_is_chosen_by_a_condition_is_computed_before_and_not_in_every_place():
+    def f(x, a):
+        mask = np.where(x > 0, 1.0, 0.0)
+        return mask * a / 3.0 - a
+
+    x, a = np.random.default_rng(0).normal(size=(40, 5)), np.float64(0.7)
+    compiled = cr.jit(f)
+    np.testing.assert_array_equal(compiled(x, a), f(x, a))
+    for operation in ("multiply", "divide", "subtract"):
+        for line in compiled.lower(x, a).graph.splitlines():
+            assert f" {operation}(" not in line or "float64 = " in line, line
+
+
+@pytest.mark.parametrize("special", [np.inf, -np.inf, np.nan, 0.0, -0.0])
+def test_a_choice_of_special_values_is_what_it_is_uncompiled(special):
+    def f(x, a):
+        mask = (x > 0).astype(float)
+        return mask * a, a / mask, mask / a, np.where(x > 0, a, 2.0) + a, -(mask - a)
+
+    x = np.random.default_rng(0).normal(size=(20, 3))
+    with np.errstate(all="ignore"):
+        for found, expected in zip(cr.jit(f)(x, special), f(x, special), strict=True):
+            np.testing.assert_array_equal(found, expected)
+            np.testing.assert_array_equal(np.signbit(found), np.signbit(expected))
+
+
+def test_labels_that_reach_every_row_leave_no_question_where_a_gradient_arrives():
+    def loss(scores, labels):
+        shifted = scores - np.max(scores, axis=1, keepdims=True)
+        logs = shifted - np.log(np.sum(np.exp(shifted), axis=1, keepdims=True))
+        return -np.mean(logs[np.arange(len(labels)), labels])
+
+    scores = np.random.default_rng(0).normal(size=(12, 5))
+    labels = np.random.default_rng(1).integers(0, 5, 12)
+    compiled = cr.jit(cr.grad(loss))
+    np.testing.assert_allclose(compiled(scores, labels), cr.grad(loss)(scores, labels), rtol=1e-13)
+    assert " any(" not in compiled.lower(scores, labels).graph
+
+
+def test_a_result_lies_where_its_operand_was_only_if_nobody_reads_that_afterwards():
+    def f(x):
+        e = np.exp(x)
+        s = np.sum(e)
+        first = e / s
+        turned = e[::-1] * s  # reads other elements than the turn writes
+        return first, turned, np.cumsum(first)[-1] * e
+
+    x = np.random.default_rng(0).normal(size=1000)
+    for found, expected in zip(cr.jit(f)(x), f(x), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-13)
+    workspace = cr.jit(lambda x: np.exp(x) / np.sum(np.exp(x))).lower(x)
+    assert workspace._executable.workspace < x.nbytes  # the exponentials lie in the result

@@ -147,10 +147,59 @@ def _positive(x: Value) -> bool:
     return False
 
 
-@_simpler("logical_and", "logical_or")
+@_simpler("any")
+def _any(program: Program, args: Any, attrs: Any, shape: Any, dtype: Any) -> Value | None:
+    """Whether anything was put into a row, where it is known into which rows."""
+    (x, *more) = args
+    if more or attrs.keys() != {"axis", "keepdims"} or not x.size:
+        return None
+    axes = set(reduced_axes(attrs["axis"], len(x.shape)))
+    if x.uniform is not None:
+        return program.constant(np.broadcast_to(x.uniform, shape))
+    if x.op is None or x.op.name != "not_equal":
+        return None
+    put, zero = x.args
+    if zero.uniform is None or zero.uniform != 0 or put.op is None or put.op.name != "scatter":
+        return None
+    values, *places = put.args
+    one_by_one = put.attrs["index"] == ("array",) * len(x.shape) and len(places) == len(x.shape)
+    if values.uniform is None or not values.uniform > 0 or not one_by_one:
+        return None
+    kept = [places[a].constant for a in range(len(x.shape)) if a not in axes]
+    if not kept or any(k is None or k.dtype.kind != "i" for k in kept):
+        return None
+    found = np.zeros([n for a, n in enumerate(x.shape) if a not in axes], bool)
+    try:
+        found[tuple(np.broadcast_to(k, values.shape) for k in kept)] = True
+    except (IndexError, ValueError):
+        return None
+    found = found.reshape(shape)
+    return program.constant(np.broadcast_to(np.True_, shape) if found.all() else found)
+
+
 def _logical(program: Program, args: Any, attrs: Any, shape: Any, dtype: Any) -> Value | None:
     x, y = args
     return _same(program, x, shape, dtype) if x is y else None
+
+
+@_simpler("logical_or")
+def _or(program: Program, args: Any, attrs: Any, shape: Any, dtype: Any) -> Value | None:
+    for x, y in (args, args[::-1]):
+        if x.uniform is not None and x.dtype == np.bool_:
+            if x.uniform:
+                return program.constant(np.broadcast_to(np.True_, shape))
+            return _same(program, y, shape, dtype)
+    return _logical(program, args, attrs, shape, dtype)
+
+
+@_simpler("logical_and")
+def _and(program: Program, args: Any, attrs: Any, shape: Any, dtype: Any) -> Value | None:
+    for x, y in (args, args[::-1]):
+        if x.uniform is not None and x.dtype == np.bool_:
+            if not x.uniform:
+                return program.constant(np.broadcast_to(np.False_, shape))
+            return _same(program, y, shape, dtype)
+    return _logical(program, args, attrs, shape, dtype)
 
 
 # A choice between two numbers (or a few: less than this part of what there is to choose for) stays
@@ -235,6 +284,8 @@ def _reshape(program: Program, args: Any, attrs: Any, shape: Any, dtype: Any) ->
     (x,) = args
     if x.shape == shape:
         return x  # type: ignore[no-any-return]
+    if x.uniform is not None:
+        return program.constant(np.broadcast_to(x.uniform, shape))
     if x.op is not None and x.op.name == "reshape":
         return program.apply(x.op, x.args, {"shape": shape}, shape, dtype)
     return None
@@ -246,6 +297,8 @@ def _transpose(program: Program, args: Any, attrs: Any, shape: Any, dtype: Any) 
     axes = attrs["axes"]
     if axes == tuple(range(len(axes))):
         return x  # type: ignore[no-any-return]
+    if x.uniform is not None:
+        return program.constant(np.broadcast_to(x.uniform, shape))
     if x.op is not None and x.op.name == "transpose":
         inner = x.attrs["axes"]
         joined = {"axes": tuple(inner[a] for a in axes)}
