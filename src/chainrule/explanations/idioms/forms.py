@@ -278,11 +278,11 @@ class Normalised:
     def _function(self, name: str, node: Node) -> Term:
         forms, args, facts = self.forms, node.args, None
         if name == "index":
-            if not _picks(node):
+            if not _picks(node, len(self._shape_of(args[0]))):
                 return self._indexed(node)
-            name, facts, args = "pick", node.index, args[:1]
+            name, facts, args = "pick", _places(node), args[:1]
         elif name == "take_along_axis":
-            name, facts, args = "pick", node.index, args[:1]
+            name, facts, args = "pick", _places(node), args[:1]
         elif node.attrs:
             facts = _facts(node.attrs, len(self._shape_of(args[0])))
         terms = [self.term(a) for a in args]
@@ -298,7 +298,7 @@ class Normalised:
         """Indexing that only adds axes of length 1 is nothing; other indexing is a function."""
         if all(part is None or part is Ellipsis or part == slice(None) for part in _index(node)):
             return self.term(node.args[0])
-        return 1.0, self.forms.app("index", node.index, self.term(node.args[0]))
+        return 1.0, self.forms.app("index", _places(node), self.term(node.args[0]))
 
     def _constant(self, value: Any) -> Term:
         if isinstance(value, bool | np.bool_):
@@ -331,9 +331,17 @@ def _index(node: Node) -> tuple[Any, ...]:
     return index
 
 
-def _picks(node: Node) -> bool:
-    """Whether whole numbers choose one element along the last axis: of each row, or at all."""
+def _places(node: Node) -> tuple[Any, ...]:
+    """What an index says, as a part of a key: arrays by which they are."""
+    arrays = [a.index if type(a) is Node else id(a) for a in node.args[1:]]
+    return (("at", (repr(node.attrs), *arrays)),)
+
+
+def _picks(node: Node, ndim: int) -> bool:
+    """Whether whole numbers choose single elements: one of each row, or one at all."""
     index = _index(node)
+    if len(index) != ndim:
+        return False
     if any(isinstance(part, slice) or part is None or part is Ellipsis for part in index):
         return False
     return all(np.asarray(a).dtype.kind in "iu" for a in node.args[1:] if type(a) is not Node)
@@ -367,7 +375,7 @@ def _uses(nodes: Sequence[Node]) -> dict[int, int]:
             else:
                 key.append((arg,) if type(arg) in (float, int) else ("id", id(arg)))
         if node.attrs:
-            key.append(node.index if "index" in node.attrs else repr(node.attrs))
+            key.append(repr(node.attrs))
         shared = first[index] = same.setdefault(tuple(key), index)
         for arg in node.args:
             if type(arg) is Node:

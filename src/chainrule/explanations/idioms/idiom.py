@@ -32,6 +32,11 @@ class Argument:
     value: Any
 
 
+def times(factor: float, symbol: Any) -> Any:
+    """A number times a symbol, as people write it."""
+    return symbol if factor == 1.0 else -symbol if factor == -1.0 else factor * symbol
+
+
 @dataclass(frozen=True, eq=False)
 class Idiom:
     """A part of a program that is a known function, written out by hand.
@@ -49,6 +54,7 @@ class Idiom:
         elements: How many values go into the root, if it is a sum of them.
         inner: For each argument that is an idiom (or a primitive of that name) itself: its name.
         behind: The node of that inner idiom's own argument, if it has one.
+        inner_axes: The axes that the inner idiom is taken over, if over some.
     """
 
     row: Row
@@ -63,6 +69,7 @@ class Idiom:
     elements: int
     inner: Mapping[str, str]
     behind: Mapping[str, Node]
+    inner_axes: tuple[int, ...] | None
 
     @property
     def name(self) -> str:
@@ -85,7 +92,7 @@ class Idiom:
         for a in self.arguments:
             named = a.role if a.node is None else names.get(a.node.index, a.node.name or a.role)
             symbol: Any = graph.input(named)
-            symbols.append(symbol if a.factor == 1.0 else a.factor * symbol)
+            symbols.append(times(a.factor, symbol))
         return graph.apply(self.function, tuple(symbols))
 
     @cached_property

@@ -37,6 +37,7 @@ class Pattern:
         numbers: Those of the variables that stand for numbers in front of something.
         summed: Whether the outermost sum is over axes of its own.
         functions: The functions (and sums) in it: an instance has them all.
+        loss: Whether it is one that may be added up over further axes.
     """
 
     forms: Forms
@@ -45,6 +46,7 @@ class Pattern:
     numbers: frozenset[str]
     summed: bool
     functions: frozenset[str]
+    loss: bool = False
 
     @property
     def head(self) -> tuple[Any, ...]:
@@ -57,7 +59,9 @@ def head(key: Key) -> tuple[Any, ...]:
     return (key[0], key[1]) if key[0] == "app" else (key[0],)
 
 
-def pattern(written: Any, numbers: frozenset[str], summed: bool = False) -> Pattern:
+def pattern(
+    written: Any, numbers: frozenset[str], summed: bool = False, loss: bool = False
+) -> Pattern:
     """The pattern of an expression in the inputs of a graph."""
     nodes = ancestors([written])
     normal = Normalised(nodes, None)
@@ -66,7 +70,7 @@ def pattern(written: Any, numbers: frozenset[str], summed: bool = False) -> Patt
     names = {normal.terms[n.index][1]: n.name for n in nodes if n.op is None}
     term = normal.term(written)
     functions = normal.forms.functions(term[1], _DEPTH)
-    return Pattern(normal.forms, term, names, numbers, summed, functions)
+    return Pattern(normal.forms, term, names, numbers, summed, functions, loss)
 
 
 def matches(pattern: Pattern, forms: Forms, term: Term) -> Iterator[tuple[float, Binding]]:
@@ -198,9 +202,16 @@ class _Search:
             yield from self._sums(mine, theirs, bound, same)
 
     def _axes(self, name: str, axes: Any, bound: Binding) -> Iterator[Binding]:
-        """All reductions of a pattern are over the same axes."""
-        if bound.get(name, axes) == axes:
-            yield bound if name in bound else {**bound, name: axes}
+        """All reductions of a pattern are over the same axes; a loss may add up over more."""
+        known = bound.get(name)
+        if known is None:
+            yield {**bound, name: axes}
+        elif known == axes:
+            yield bound
+        elif self.pattern.loss and name == AXES:
+            fewer, more = sorted((known, axes), key=len)
+            if set(fewer) <= set(more):
+                yield {**bound, AXES: fewer, SUM_AXES: more}
 
     def _functions(self, mine: Key, theirs: Key, bound: Binding) -> Iterator[tuple[float, Binding]]:
         _, name, _, ours = mine

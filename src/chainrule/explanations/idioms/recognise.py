@@ -69,7 +69,8 @@ class _Recognition:
         self.normal.take(node)
         if node.op is not None and node.op.recorded:
             for _ in range(_MOST_REWRITES):
-                if not self._recognised(node, self.normal.terms[node.index]):
+                term = self.normal.terms[node.index]
+                if not self._recognised(node, term) or self.normal.terms[node.index] == term:
                     break
         self.terms_seen.add(self.normal.terms[node.index])
 
@@ -134,7 +135,7 @@ class _Recognition:
             self.known.setdefault(term[1], (spelled, scale / term[0], bound))
         elif row.known:
             self._rewrite(node, claim, left)
-        return row.known and not claim.summed
+        return True
 
     def _rewrite(self, node: Node, claim: Claim, left: float) -> None:
         """What is computed of the node sees the function of its arguments."""
@@ -196,19 +197,21 @@ class _Recognition:
             return Argument(name, None, 1.0, _times(term[0], self.normal.arrays[term[1]]))
         return Argument(name, None, 1.0, np.float64(term[0])) if term[1] == ONE else None
 
-    def _inner(self, arguments: Sequence[Argument]) -> tuple[dict[str, str], dict[str, Node]]:
+    def _inner(self, arguments: Sequence[Argument]) -> tuple[dict[str, str], dict[str, Node], Any]:
         """Which arguments are idioms, or rows of the book, themselves; and what these are of."""
         found, behind = {}, {}
+        axes = None
         for a in arguments:
             if a.node is not None and a.node.op is not None and a.factor == 1.0:
                 factor, cls = self.normal.terms[a.node.index]
                 key = self.normal.forms.keys[cls]
                 if key[0] == "app" and factor == 1.0:
                     found[a.role] = key[1]
+                    axes = dict(key[2] or ()).get("axis", axes)
                     further = self._argument_of(a.node)
                     if further is not None:
                         behind[a.role] = further
-        return found, behind
+        return found, behind, axes
 
     def _argument_of(self, node: Node) -> Node | None:
         """The node that a function of one argument is of."""

@@ -125,7 +125,7 @@ class Remark:
             return None
         values = {a.role: np.asarray(a.value) for a in arguments}
         values |= {name: np.asarray(number) for name, number in self.idiom.numbers.items()}
-        axes = self.idiom.axes
+        axes = self.idiom.axes if self.inner is None else self.idiom.inner_axes
         values["total"] = lambda x: np.sum(x, axis=axes, keepdims=True)  # type: ignore[assignment]
         values["n"] = np.asarray(float(self.idiom.elements))
         for name, written in self.derivation.given.items():
@@ -157,12 +157,14 @@ def remark_on(idiom: Idiom) -> Remark | None:
 
 
 def _symbol(graph: Graph, argument: Argument, names: Mapping[int, str]) -> Any:
+    from chainrule.explanations.idioms.idiom import times
+
     node = argument.node
     if node is None:
         value = argument.value
         return float(value) if value is not None and np.ndim(value) == 0 else graph.input("y")
     symbol: Any = graph.input(names.get(node.index) or node.name or argument.role)
-    return symbol if argument.factor == 1.0 else argument.factor * symbol
+    return times(argument.factor, symbol)
 
 
 def _called(written: Written, given: Mapping[str, Any]) -> Any:

@@ -276,7 +276,7 @@ def _spelled(row: Row, spelling: Spelling) -> Spelled:
     written = spelling(*[graph.input(name) for name in names])
     numbers = NUMBERS.intersection(names)
     arguments = tuple(n for n in names if n not in FREE)
-    return Spelled(row, pattern(written, numbers), arguments)
+    return Spelled(row, pattern(written, numbers, loss=row.total), arguments)
 
 
 def _summed(row: Row, names: tuple[str, ...]) -> Spelled:
