@@ -9,6 +9,7 @@ from __future__ import annotations
 import __future__
 
 import ast
+import functools
 import json
 import linecache
 import warnings
@@ -123,10 +124,17 @@ def read_source(filename: str, flags: int = 0) -> Source | None:
     lines = linecache.getlines(filename)
     if not lines:
         return None
+    return _read(tuple(lines), filename, flags)
+
+
+# Parsing a file takes longer than explaining a function in it, and a text is parsed the same way
+# every time: a file that has changed is another text.
+@functools.lru_cache(maxsize=16)
+def _read(lines: tuple[str, ...], filename: str, flags: int) -> Source | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _parse(lines, filename, flags)
+            return _parse(list(lines), filename, flags)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
