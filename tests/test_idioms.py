@@ -571,7 +571,7 @@ def test_the_first_line_of_a_derivation_is_the_derivative(
 
             def leaf(name: str, i: int) -> Any:
                 if inner is not None and name == names[1]:
-                    return component(inner, i, free, precise)
+                    return component(inner, i, lambda _, k: free(derivation.wrt, k), precise)
                 return labelled(name, i)
 
             labelled = leaves_for(Derivation("", "", ()), free, precise)
