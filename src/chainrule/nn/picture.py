@@ -62,7 +62,7 @@ def _finish(axes: Any, title: str, label: str, values: list[float]) -> None:
     axes.grid(alpha=0.3)
     if len(axes.lines) > 4:  # beside the curves, not on them
         axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
-    elif axes.lines:
+    elif len(axes.lines) > 1:
         axes.legend(fontsize="small")
 
 
