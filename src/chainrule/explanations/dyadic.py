@@ -64,15 +64,15 @@ def ratio(a: Dyadic, b: Dyadic) -> float:
     if not n:
         return 0.0
     if not m:
-        return math.copysign(math.inf, n)
+        return _signed(math.inf, n, 1)
     shift = e - d
     size = n.bit_length() - m.bit_length() + shift
     if size > 1100 or size < -1200:
-        return math.copysign(math.inf if size > 0 else 0.0, n * m)
+        return _signed(math.inf if size > 0 else 0.0, n, m)
     try:
         return (n << shift) / m if shift >= 0 else n / (m << -shift)
     except OverflowError:
-        return math.copysign(math.inf, n * m)
+        return _signed(math.inf, n, m)
 
 
 def rounded(a: Dyadic) -> float:
@@ -87,3 +87,7 @@ def rounded(a: Dyadic) -> float:
 def _bounded(n: int, e: int) -> Dyadic:
     beyond = n.bit_length() - _BITS
     return (n, e) if beyond <= 0 else (n >> beyond, e + beyond)
+
+
+def _signed(size: float, n: int, m: int) -> float:
+    return size if (n < 0) == (m < 0) else -size
