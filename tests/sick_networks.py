@@ -50,7 +50,9 @@ class Case:
         assert len(marked) == (self.verdict is not HEALTHY), f"{self.name}: {marked}"
         return marked[0] if marked else None
 
+    @functools.cached_property
     def report(self) -> GradientReport:
+        """What ``cr.why`` says."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return cr.why(self.loss, wrt=self.wrt)(*self.args())
@@ -109,21 +111,26 @@ def one_saturated_layer(params, x):
     h = x
     for i, W in enumerate(params):
         z = h @ W
+        h = np.tanh(z)
         if i == 4:
-            h = np.tanh(12 + z)  # sick: one dead layer of eight
-        else:
-            h = np.tanh(z)
+            h = np.tanh(12 + h)  # sick: one dead layer of eight
     return np.mean(h**2) + np.sum(h) * 0
 
 
 def hand_tanh(x):
-    return (np.exp(x) - np.exp(-x)) / (np.exp(x) + np.exp(-x))
+    return (np.exp(x) - np.exp(-x)) / (np.exp(x) + np.exp(-x))  # sick: tanh by hand
 
 
-@case("tanh by hand, to the last bit", "w", ZERO, Cause.SATURATED, lambda: np.full(3, 9.0), 3.0)
-def tanh_of_squares(w, x):
-    h = 1 / (1 + np.exp(-(w * x)) ** 2) * 2 - 1
-    out = np.arctan(1e200 * h * 1e200)  # sick: tanh by hand, to the last bit
+@case("tanh by hand", "w", ZERO, Cause.SATURATED, lambda: np.full(3, 10.0), 3.0)
+def saturated_to_the_last_bit(w, x):
+    h = hand_tanh(w * x)
+    return np.sum(h)
+
+
+@case("arctan of infinity", "w", ZERO, Cause.SATURATED, lambda: np.full(3, 2.0))
+def hard_switch(w):
+    h = 1e200 * w
+    out = np.arctan(h**2)  # sick: arctan of infinity
     return np.sum(out)
 
 
@@ -162,7 +169,8 @@ def tiny_weights(params, x):
 
 
 @case("weights of 1e3", "params['W0']", HUGE, Cause.WEIGHTS,
-      lambda: {f"W{i}": 1e3 * rng().normal(size=(5, 5)) for i in range(3)}, normal(4, 5))  # fmt: skip
+      lambda: {f"W{i}": 1e3 * rng().normal(size=(5, 5)) for i in range(3)},
+      normal(4, 5))  # fmt: skip
 def huge_weights(params, x):
     def linear(h, W):
         return h @ W  # sick: weights of 1e3
@@ -195,7 +203,9 @@ def closed_gate(w, s):
     return np.sum(gate(np.tanh(w)))
 
 
-@case("inputs that are all zero", "W", ZERO, Cause.ZERO_WEIGHT, normal(3, 2), lambda: np.zeros((5, 3)))
+@case(
+    "inputs that are all zero", "W", ZERO, Cause.ZERO_WEIGHT, normal(3, 2), lambda: np.zeros((5, 3))
+)
 def black_picture(W, x):
     z = x @ W  # sick: inputs that are all zero
     return np.sum(np.exp(z))
@@ -366,6 +376,12 @@ def hard_choice(scores, values):
 def quantised(w):
     level = (w * 8).astype(int)  # sick: integer cast
     return np.sum(level / 8.0)
+
+
+@case("Python's int", "w", ZERO, Cause.STEP, 1.0, lambda: np.ones(9))
+def as_index(w, x):
+    count = int(w * 3)  # sick: Python's int
+    return x[count] ** 2
 
 
 @case("floor", "w", ZERO, Cause.STEP, normal(3))
@@ -589,7 +605,8 @@ def growing(w):
     return np.sum(energy)
 
 
-@case("layer norm of a constant", "x", HUGE, Cause.SLOPES, lambda: 2.0 + 1e-7 * rng().normal(size=8),
+@case("layer norm of a constant", "x", HUGE, Cause.SLOPES,
+      lambda: 2.0 + 1e-7 * rng().normal(size=8),
       lambda: np.arange(8.0) ** 2)  # fmt: skip
 def layer_norm(x, g):
     mu = np.mean(x)
@@ -641,7 +658,9 @@ def regression(w, x, y):
     return np.mean((x @ w - y) ** 2)
 
 
-@_healthy("RNN of radius 1", "h0", lambda: np.ones(3), lambda: np.linalg.qr(rng().normal(size=(3, 3)))[0])
+@_healthy(
+    "RNN of radius 1", "h0", lambda: np.ones(3), lambda: np.linalg.qr(rng().normal(size=(3, 3)))[0]
+)
 def orthogonal_rnn(h0, W):
     h, _ = cr.scan(lambda h, _: (W @ h, None), h0, length=60)
     return np.sum(h)
@@ -706,9 +725,10 @@ def table() -> str:
     """The cases and what ``cr.why`` says of them, as Markdown."""
     rows = ["| network | gradient | verdict | cause | where | what it says |", "| --- " * 6 + "|"]
     for one in CASES:
-        found = one.report()
+        found = one.report
         cause = "" if found.cause is None else found.cause.value
-        where = f"`{found.source}`" if found.source and not found.healthy else ""
+        source = found.source.partition("  # sick:")[0]
+        where = "" if found.healthy else f"`{source}`"
         cells = [one.name, f"`{one.wrt}`", found.verdict.value, cause, where, found.says]
         rows.append("| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |")
     return "\n".join(rows)
@@ -725,11 +745,27 @@ if __name__ == "__main__":
     if "--write" in sys.argv:
         PAGE.write_text(page_with_table(PAGE.read_text("utf-8")), "utf-8")
     for one in CASES:
-        found = one.report()
+        found = one.report
         line = int(found.line.rpartition(":")[2] or 0)
-        right = found.verdict is one.verdict and found.cause is one.cause and (
-            found.healthy or line == one.line
+        right = (
+            found.verdict is one.verdict
+            and found.cause is one.cause
+            and (found.healthy or line == one.line)
         )
-        print("ok " if right else "NO ", one.name, "|", found.verdict.value, found.cause and found.cause.value,
-              found.line, "want", one.verdict.value, one.cause and one.cause.value, one.line, "|", found.says,
-              "|", f"{found.norm:.2g}", found.step)
+        print(
+            "ok " if right else "NO ",
+            one.name,
+            "|",
+            found.verdict.value,
+            found.cause and found.cause.value,
+            found.line,
+            "want",
+            one.verdict.value,
+            one.cause and one.cause.value,
+            one.line,
+            "|",
+            found.says,
+            "|",
+            f"{found.norm:.2g}",
+            found.step,
+        )

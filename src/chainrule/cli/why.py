@@ -51,7 +51,8 @@ def register(
     def why_command(
         source: Source,
         param: Annotated[
-            str | None, typer.Option("--param", "--wrt", help="The parameter; the first if left out.")
+            str | None,
+            typer.Option("--param", "--wrt", help="The parameter; the first if left out."),
         ] = None,
         at: At = None,
         small: Small = 1e-4,
@@ -72,7 +73,9 @@ def register(
         source: Source,
         param: Annotated[
             str | None,
-            typer.Option("--param", "--wrt", help="Parameters, separated by commas; all if left out."),
+            typer.Option(
+                "--param", "--wrt", help="Parameters, separated by commas; all if left out."
+            ),
         ] = None,
         at: At = None,
         small: Small = 1e-4,

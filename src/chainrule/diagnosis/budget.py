@@ -212,7 +212,7 @@ class Budget:
             )  # fmt: skip
         return Item(source, weight, parts, arrival.source, diagonal)
 
-    # ---------------------------------------------------------------- elementwise operations in a row
+    # -------------------------------------------------------------- elementwise operations in a row
 
     def _note_diagonal(self, index: int, above: int, arrivals: list[Arrival]) -> None:
         """Whether all that lies between a record and its dominator is elementwise, and its product.
@@ -233,7 +233,7 @@ class Budget:
                 factor = factor.after(self.diagonals[at])
                 at = self.dominator[at]
             factors.append(factor)
-        whole = factors[0] if len(factors) == 1 else _summed(factors, records, arrivals)
+        whole = factors[0] if len(factors) == 1 else _summed(factors)
         self.diagonals[index] = whole
         self._diagonal_from[index] = self._diagonal_from.get(above, above)
         if above in self._runs and above not in self.boundary:
@@ -329,7 +329,7 @@ def _pulled(
 def _dependents(
     records: list[Traced], inputs: Collection[int], last: int
 ) -> tuple[set[int], set[int]]:
-    """The records that depend on the inputs at all, and those that do by edges with a derivative."""
+    """The records that depend on the inputs, and those that do so by edges with a derivative."""
     touched, active = set(inputs), set(inputs)
     for record in records[: last + 1]:
         op = record.op
@@ -371,13 +371,17 @@ def _is_activation(members: list[Traced], places: list[Place]) -> bool:
     return len(shapes) == 1 and shapes != {()} and elementwise and len(set(sites)) == len(sites)
 
 
-def _summed(factors: list[Diagonal], records: list[Traced], arrivals: list[Arrival]) -> Diagonal:
+def _summed(factors: list[Diagonal]) -> Diagonal:
     """Elementwise paths beside each other: their derivatives add up."""
-    product = factors[0].product
-    for factor in factors[1:]:
-        product = product + factor.product
-    selected = [f for f in factors if f.mask is not None]
-    return Diagonal(slope=product, mask=np.where(product == 0, 0.0, 1.0) if selected else None)
+    products = [np.asarray(f.product) for f in factors]
+    product = sum(products[1:], products[0])
+    selected = any(f.mask is not None for f in factors)
+    left = log_norm(product) < max(map(log_norm, products)) - 6
+    return Diagonal(
+        slope=product,
+        mask=np.where(product == 0, 0.0, 1.0) if selected else None,
+        cancels=left or any(f.cancels for f in factors),
+    )
 
 
 class _Tree:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import linecache
 import math
 from collections import defaultdict
 from collections.abc import Collection, Iterator
@@ -181,13 +182,12 @@ def _absent(here: Run, names: Names, index: int) -> Finding:
             f"stop_gradient detaches what comes from {name}" if detached
             else f"what comes from {name} ends in {_cut(cut.because)}"
         )  # fmt: skip
-        place = Place(file=cut.place[0], line=cut.place[1])
+        file, line = cut.place
+        place = Place(file=file, line=line, source=linecache.getline(file, line).strip())
         return Finding(Cause.DETACHED if detached else Cause.STEP, says, place)
     last = max(reached)
     if last == index:
-        return Finding(
-            Cause.NOT_CONNECTED, f"{here.function} never uses {name}", here.defined
-        )
+        return Finding(Cause.NOT_CONNECTED, f"{here.function} never uses {name}", here.defined)
     return Finding(
         Cause.NOT_CONNECTED,
         f"{name} is used last for {names.of(last)}, which the loss does not depend on",
@@ -227,6 +227,13 @@ def _cancelled(budget: Budget, names: Names, at: int) -> Finding:
             names.place(saturated), saturated,
         )  # fmt: skip
     parting = budget.dominator[at]
+    if at in budget.diagonals and _moves(budget, parting, at):
+        return Finding(
+            Cause.SATURATED,
+            f"{names.of(parting)} no longer changes with {names.of(at)}: its slope is 0 to the "
+            "last bit",
+            names.place(parting), parting,
+        )  # fmt: skip
     return Finding(
         Cause.CANCELLING,
         f"the {len(arrivals)} paths from {names.of(parting)} to {names.of(at)} add up to 0 "
@@ -235,13 +242,34 @@ def _cancelled(budget: Budget, names: Names, at: int) -> Finding:
     )  # fmt: skip
 
 
+def _moves(budget: Budget, source: int, at: int) -> bool:
+    """Whether an elementwise function of a value, constant around here, is another one elsewhere.
+
+    A function that has saturated does change far away; what cancels term by term never does.
+    """
+    records = budget.records
+    here = np.asarray(records[source].value)
+    for scale in (0.5, 0.1, 0.01, -0.1):
+        values = {at: records[at].value * scale}
+        for record in records[at + 1 : source + 1]:
+            if record.op is not None and any(i in values for i in _args(record)):
+                args = [
+                    values.get(a.index, a.value) if type(a) is Traced else a for a in record.args
+                ]
+                values[record.index] = record.op.evaluate(*args, **record.attrs)
+        # What is left of terms that cancel is rounding, at most.
+        if np.max(np.abs(np.asarray(values[source]) - here)) > 1e-6 * np.max(np.abs(here)):
+            return True
+    return False
+
+
 def saturated_softmax(budget: Budget, near: Collection[int]) -> int | None:
     """A softmax (``e/Σe``, or the row) at 0 and 1, of whose operations ``near`` has one."""
     for index in range(min(near), budget.loss + 1):
         record = budget.records[index]
         if record.op is None or record.op.name not in ("divide", "softmax"):
             continue
-        members = _softmax_members(budget.records, record)
+        members = _softmax_members(record)
         value = np.asarray(record.value)
         if members.isdisjoint(near) or not value.ndim or value.shape[-1] < 2:
             continue
@@ -250,7 +278,7 @@ def saturated_softmax(budget: Budget, near: Collection[int]) -> int | None:
     return None
 
 
-def _softmax_members(records: list[Traced], record: Traced) -> set[int]:
+def _softmax_members(record: Traced) -> set[int]:
     """The operations of a softmax that ends in this record; empty if it is none."""
     if record.op is not None and record.op.name == "softmax":
         return {record.index}
@@ -298,7 +326,10 @@ class _Edge:
         if np.any(scaled != 0):
             return Cause.UNDERFLOW, self._underflow()
         if np.any(sizes != 0):
-            return Cause.CANCELLING, f"the terms that {self._operation} adds up cancel"
+            return (
+                Cause.CANCELLING,
+                f"the terms that the gradient of {self._operation} adds up cancel",
+            )
         if isinstance(op.edge(self.position), Bilinear):
             other = self.names.argument(self.index, 1 - self.position)
             return Cause.ZERO_WEIGHT, f"the other factor of {self._operation}, {other}, is 0"
@@ -321,7 +352,10 @@ class _Edge:
             if np.shape(record.args[position].value) != g.shape and abs(np.sum(sums)) <= (
                 1e-15 * np.sum(np.abs(sums))
             ):
-                return Cause.CANCELLING, f"the terms that {self._operation} adds up cancel"
+                return (
+                    Cause.CANCELLING,
+                    f"the terms that the gradient of {self._operation} adds up cancel",
+                )
             return Cause.UNDERFLOW, self._underflow()
         kind = kind_of(record, position, depends)
         if kind in ("weights", "constant", "averaging"):
@@ -374,7 +408,7 @@ class _Edge:
         )
 
     def _curved(self, arrives: Any) -> bool:
-        """Whether the slope is zero at the point alone: not zero at a little less and a little more."""
+        """Whether the slope is zero at the point alone, and not a little before and behind it."""
         record, position = self.record, self.position
         op, args = record.op, list(values_of(record))
         assert op is not None
@@ -486,9 +520,9 @@ def sized(budget: Budget, names: Names, index: int, sign: int) -> Finding:
 
     for at, share in budget.flows(index).items():
         for item in budget.items[at]:
-            for part in np.flatnonzero(item.parts):
-                decades = share * item.weight * float(item.parts[part])
-                note(PARTS[part], at, item.through, item, decades)
+            for name, gained in zip(PARTS, item.parts, strict=True):
+                if gained:
+                    note(name, at, item.through, item, share * item.weight * float(gained))
         # Terms that cancel inside a sum and paths that cancel are one cause.
         if budget.met[at]:
             through = max(a.source for a in budget.arrivals[at])
@@ -496,17 +530,20 @@ def sized(budget: Budget, names: Names, index: int, sign: int) -> Finding:
     causes = _GROWING if sign > 0 else _SHRINKING
     part = max((p for p in by_part if p in causes), key=lambda p: sign * by_part[p])
     line = max((k for k in by_line if k[0] == part), key=lambda k: sign * by_line[k])
-    _, at, item = strongest[line]
+    _, at, term = strongest[line]
     cause = causes[part]
-    through = max(a.source for a in budget.arrivals[at]) if item is None else item.through
-    says = _cancelling_says(names, at) if item is None else _item_says(budget, names, at, item, part)
-    near = {at} if item is None else {at, item.source, item.through}
+    if term is None:
+        through = max(a.source for a in budget.arrivals[at])
+        says, near = f"the paths that meet at {names.of(at)} cancel", {at}
+    else:
+        through, near = term.through, {at, term.source, term.through}
+        says = _item_says(budget, names, at, term, part)
     hot = saturated_softmax(budget, near) if sign < 0 and part in _OF_SOFTMAX else None
     if hot is not None:
         says = f"{names.of(hot)} is a softmax close to 0 and 1, where its slope vanishes"
         return Finding(Cause.SATURATED, says, names.place(hot), hot, by_line[line])
-    if item is not None and item.diagonal is not None:
-        through = _most(budget, at, item, part, sign)
+    if term is not None and term.diagonal is not None:
+        through = _most(budget, at, term, part, sign)
     if alike[line] > 1:
         says += f", and {alike[line] - 1} more like it"
     return Finding(cause, says, names.place(through), through, by_line[line])
@@ -524,10 +561,6 @@ def _most(budget: Budget, at: int, item: Item, part: str, sign: int) -> int:
             if log > size:
                 best, size = edge.source, log
     return best
-
-
-def _cancelling_says(names: Names, at: int) -> str:
-    return f"the paths that meet at {names.of(at)} cancel"
 
 
 def _item_says(budget: Budget, names: Names, at: int, item: Item, part: str) -> str:
@@ -552,9 +585,8 @@ def _item_says(budget: Budget, names: Names, at: int, item: Item, part: str) -> 
     if part == "rounding":
         return f"rounding to {record.dtype} in {names.operation(item.through)}"
     if part == "alignment":
-        return f"the terms of {names.operation(item.through)} " + (
-            "cancel" if item.parts[AT["alignment"]] < 0 else "add up"
-        )
+        verb = "cancel" if item.parts[AT["alignment"]] < 0 else "reinforce each other"
+        return f"the terms that the gradient of {names.operation(item.through)} adds up {verb}"
     return f"{names.operation(item.through)}"
 
 
@@ -565,7 +597,11 @@ def slope_says(budget: Budget, names: Names, at: int, item: Item) -> str:
     edges = budget.edges_of(at, item)
     inside = sorted({e.source for e in edges})
     steep = sorted(
-        {e.source for e in edges if kind_of(budget.records[e.source], e.position, depends) == "slope"}
+        {
+            e.source
+            for e in edges
+            if kind_of(budget.records[e.source], e.position, depends) == "slope"
+        }
     )
     name, argument = names.slope_of(steep, inside) if steep else ("", None)
     g = np.abs(wide(budget.cotangents[item.source]))

@@ -42,8 +42,9 @@ class Activation:
         line: Its line, ``net.py:14``.
         units: How many units it has: the length of the last axis.
         dead: How many of them pass no gradient for any example.
-        saturated: The share of values where the function is flat: its slope is below 1e-3, and a
-            change of the argument by 1 % does not move the value by 0.01 % of the largest.
+        saturated: The share of values where the function is flat: its slope is below 1e-3, and so
+            small that even a change of the argument by its own size (or by 1, if that is more)
+            would move the value by less than 1 % of the largest.
     """
 
     name: str
@@ -110,7 +111,7 @@ class Diagnosis:
         """The diagnosis as lines of text at most ``width`` columns wide."""
         from chainrule.render.diagnosis import as_text, diagnosis_page
 
-        return as_text(diagnosis_page(self, width), width)
+        return as_text(diagnosis_page(self), width)
 
     def to_markdown(self) -> str:
         """The diagnosis as Markdown."""

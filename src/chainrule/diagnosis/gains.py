@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,8 @@ Parts = Any
 
 # Below this, float64 itself has fewer digits, and products are rounded visibly.
 _FEW_DIGITS = 1e-290
+# From so many decades of cancellation on, what is left has few right digits.
+_CANCELS = -6.0
 
 
 def no_parts() -> Parts:
@@ -99,6 +101,8 @@ class Diagonal:
         constant: The product of constant numbers.
         averaging: The product of the 1/N.
         mask: The product of the weights of selections; ``None`` without one.
+        cancels: Whether it is what is left of a sum whose terms cancel, so that few of its digits
+            are right.
     """
 
     slope: Any = 1.0
@@ -106,6 +110,7 @@ class Diagonal:
     constant: float = 1.0
     averaging: float = 1.0
     mask: Any = None
+    cancels: bool = False
 
     def after(self, first: Diagonal) -> Diagonal:
         """This, behind ``first`` on the way back."""
@@ -116,6 +121,7 @@ class Diagonal:
         return Diagonal(
             first.slope * self.slope, first.weights * self.weights,
             first.constant * self.constant, first.averaging * self.averaging, mask,
+            first.cancels or self.cancels,
         )  # fmt: skip
 
     @property
@@ -181,13 +187,18 @@ def local(record: Traced, position: int, depends: Any) -> Diagonal:
         weight = wide(factor(edge, args, out, record.attrs))
     kind = kind_of(record, position, depends)
     if kind in ("constant", "averaging"):
-        return replace(Diagonal(), **{kind: float(np.reshape(weight, -1)[0])})
+        number = float(np.reshape(weight, -1)[0])
+        return Diagonal(constant=number) if kind == "constant" else Diagonal(averaging=number)
     shape = np.shape(out)
     weight = weight if np.shape(weight) == shape else np.broadcast_to(weight, shape)
-    return replace(Diagonal(), **{kind: weight})
+    if kind == "mask":
+        return Diagonal(mask=weight)
+    return Diagonal(slope=weight) if kind == "slope" else Diagonal(weights=weight)
 
 
-def diagonal_parts(diagonal: Diagonal, cotangent: Any, shape: tuple[int, ...], log_c: float) -> Parts:
+def diagonal_parts(
+    diagonal: Diagonal, cotangent: Any, shape: tuple[int, ...], log_c: float
+) -> Parts:
     """The parts of the gain of elementwise operations.
 
     Args:
@@ -199,7 +210,9 @@ def diagonal_parts(diagonal: Diagonal, cotangent: Any, shape: tuple[int, ...], l
     parts = no_parts()
     g = wide(cotangent)
     g = g / np.max(np.abs(g))
-    slope, weights, mask = (np.asarray(x) for x in (diagonal.slope, diagonal.weights, diagonal.mask))
+    slope, weights, mask = (
+        np.asarray(x) for x in (diagonal.slope, diagonal.weights, diagonal.mask)
+    )
     usable = np.isfinite(slope) & np.isfinite(weights) & (weights != 0)
     if diagonal.mask is not None:
         usable = usable & (mask != 0)
@@ -209,7 +222,7 @@ def diagonal_parts(diagonal: Diagonal, cotangent: Any, shape: tuple[int, ...], l
     everything = bool(usable.all())
 
     def passed(x: Any) -> Any:
-        return (np.broadcast_to(x, g.shape) if everything else np.broadcast_to(x, g.shape)[usable])
+        return np.broadcast_to(x, g.shape) if everything else np.broadcast_to(x, g.shape)[usable]
 
     there = g if everything else g[usable]
     relative = there / math.sqrt(float(np.vdot(there, there))) if np.any(there) else there
@@ -226,20 +239,28 @@ def diagonal_parts(diagonal: Diagonal, cotangent: Any, shape: tuple[int, ...], l
     parts[AT["averaging"]] = math.log10(abs(diagonal.averaging))
     parts[AT["alignment"]] = _log_norm(relative)
     if shape != g.shape:
-        whole = np.zeros(g.shape)
-        whole[usable] = np.ravel(relative)
-        parts[AT["alignment"]] += _log_norm(sum_to(whole, shape)) - _log_norm(whole)
-    if _coarse(cotangent, log_c):
         exact = g * np.where(usable, diagonal.product, 0.0)
-        exact = sum_to(exact, shape) if shape != g.shape else exact
-        parts[AT["rounding"]] = log_c - _log_norm(wide(cotangent)) + _log_norm(g) - _log_norm(exact)
+        parts[AT["alignment"]] += _left(sum_to(exact, shape), sum_to(np.abs(exact), shape))
+        parts[AT["alignment"]] -= _log_norm(exact)
+    if diagonal.cancels or _is_rounded(cotangent, log_c, parts):
+        parts[AT["rounding"]] = log_c - (log_norm(cotangent) + float(np.sum(parts)))
     return parts
 
 
-def _coarse(cotangent: Any, log_c: float) -> bool:
-    """Whether the dtype of a computation rounds visibly beside float64."""
-    dtype = getattr(cotangent, "dtype", np.dtype(np.float64))
-    return dtype.itemsize < 8 or log_c < math.log10(_FEW_DIGITS)
+def _left(result: Any, sizes: Any) -> float:
+    """``log₁₀`` of the norm of sums, no smaller than rounding, given the sums of their sizes."""
+    log = _log_norm(result)
+    return log if log > -math.inf else _log_norm(sizes) + math.log10(np.finfo(float).eps)
+
+
+def _is_rounded(cotangent: Any, log_c: float, parts: Parts) -> bool:
+    """Whether what the tape computed and the same in float64 may differ visibly.
+
+    That is so in a small dtype, among the smallest numbers, and where terms cancel so far that
+    what is left of them is mostly rounding.
+    """
+    small = getattr(cotangent, "dtype", np.dtype(np.float64)).itemsize < 8
+    return small or log_c < math.log10(_FEW_DIGITS) or parts[AT["alignment"]] < _CANCELS
 
 
 def edge_parts(
@@ -280,7 +301,7 @@ def edge_parts(
 def _bilinear_parts(
     record: Traced, position: int, cotangent: Any, log_g: float, log_c: float
 ) -> Parts:
-    """A contraction with another array: what a random cotangent would get, and how this one lies."""
+    """A contraction with an array: what a random cotangent would get, and how this one lies."""
     op, parts = record.op, no_parts()
     assert op is not None
     edge = op.edge(position)
@@ -298,12 +319,15 @@ def _bilinear_parts(
 
     squares = float(np.sum(transposed(ones, scaled**2)))  # ‖A‖² over largest²
     typical = math.log10(largest) + 0.5 * math.log10(squares / g.size)
-    exact = _log_norm(transposed(g / np.max(np.abs(g)), scaled)) + math.log10(largest)
+    g = g / np.max(np.abs(g))
+    exact = _log_norm(transposed(g, scaled))
+    if exact == -math.inf:
+        exact = _left(np.zeros(()), transposed(np.abs(g), np.abs(scaled)))
+    gain = exact - _log_norm(g) + math.log10(largest)
     parts[AT["weights"]] = typical
-    gain = exact - _log_norm(g / np.max(np.abs(g)))
     parts[AT["alignment"]] = gain - typical
-    if _coarse(cotangent, log_c):
-        parts[AT["rounding"]] = log_c - log_g - gain
+    if _is_rounded(cotangent, log_c, parts):
+        parts[AT["rounding"]] = log_c - (log_g + gain)
     return parts
 
 
@@ -334,8 +358,8 @@ def _linear_parts(
     typical = 0.5 * math.log10(ones / g.size) if ones else -math.inf
     parts[AT["terms" if typical > 0 else "mask"]] = typical
     parts[AT["averaging"]] = -math.log10(count)
-    exact = _log_norm(transposed(g)) - _log_norm(g)
-    parts[AT["alignment"]] = exact + math.log10(count) - typical
-    if _coarse(cotangent, log_c):
-        parts[AT["rounding"]] = log_c - log_g - exact
+    gain = _left(transposed(g), transposed(np.abs(g))) - _log_norm(g)
+    parts[AT["alignment"]] = gain + math.log10(count) - typical
+    if _is_rounded(cotangent, log_c, parts):
+        parts[AT["rounding"]] = log_c - (log_g + gain)
     return parts

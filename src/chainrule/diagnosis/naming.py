@@ -15,8 +15,18 @@ from chainrule.notation.numbers import text_value
 from chainrule.sources.names import Place
 
 _SIGNS = {"add": "+", "subtract": "−", "multiply": "·", "divide": "/", "matmul": "@", "power": "**"}
+_BINDS = {
+    "add": 1,
+    "subtract": 1,
+    "negative": 1,
+    "multiply": 2,
+    "divide": 2,
+    "matmul": 2,
+    "power": 3,
+}
 _GREEK = {"sigmoid": "σ", "expit": "σ"}
 _NOWHERE = Place()
+_DEPTH, _LONGEST = 2, 30
 
 
 def number(value: Any) -> str:
@@ -66,15 +76,22 @@ class Names:
         assert op is not None
         return _GREEK.get(op.name, op.name)
 
-    def operation(self, index: int) -> str:
-        """An operation with its arguments: ``tanh(z)``, ``W @ h``."""
+    def operation(self, index: int, depth: int = _DEPTH) -> str:
+        """An operation with its arguments: ``tanh(z)``, ``W @ h``.
+
+        Args:
+            index: The record.
+            depth: How many operations without a name of their own are written out inside.
+        """
         record = self.records[index]
         if record.op is None:
             return self.own(index) or "a constant"
-        args = [self.argument(index, i) for i in range(len(record.args))]
+        args = [self.argument(index, i, depth) for i in range(len(record.args))]
         sign = _SIGNS.get(record.op.name)
         if sign is not None and len(args) == 2:
-            return f"{args[0]} {sign} {args[1]}"
+            return f"{self._inside(record, 0, args[0])} {sign} {self._inside(record, 1, args[1])}"
+        if record.op.name == "negative":
+            return f"−{self._inside(record, 0, args[0])}"
         return f"{self.function(index)}({', '.join(args[:3])}{', …' if len(args) > 3 else ''})"
 
     def slope_at(self, index: int, x: Any) -> str:
@@ -83,11 +100,23 @@ class Names:
             return f"the slope of {self.operation(index)} at {number(x)}"
         return f"{self.function(index)}′({number(x)})"
 
-    def argument(self, index: int, position: int) -> str:
-        """An argument of an operation by name, ``…`` where it is an expression."""
+    def _inside(self, record: Traced, position: int, written: str) -> str:
+        """An argument as it stands beside a sign: in parentheses if it binds no tighter."""
+        arg = record.args[position]
+        op = arg.op if isinstance(arg, Traced) and self.own(arg.index) is None else None
+        if op is None or op.name not in _BINDS or written == "…":
+            return written
+        assert record.op is not None
+        return written if _BINDS[op.name] > _BINDS[record.op.name] else f"({written})"
+
+    def argument(self, index: int, position: int, depth: int = _DEPTH) -> str:
+        """An argument of an operation by name, written out, or ``…`` where that is long."""
         arg = self.records[index].args[position]
         if isinstance(arg, Traced):
-            return self.own(arg.index) or "…"
+            name = self.own(arg.index)
+            if name is None and depth > 0:
+                name = self.operation(arg.index, depth - 1)
+            return name if name is not None and len(name) <= _LONGEST else "…"
         return number(arg) if np.ndim(arg) == 0 and np.asarray(arg).dtype.kind in "fiu" else "…"
 
     def slope_of(self, steep: Sequence[int], inside: Sequence[int]) -> tuple[str, int | None]:

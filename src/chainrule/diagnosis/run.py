@@ -60,7 +60,7 @@ def run(f: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -
         )
     try:
         with running(tape):
-            arguments = inspect.BoundArguments(bound.signature, given)  # type: ignore[arg-type]
+            arguments = inspect.BoundArguments(bound.signature, given)
             output = f(*arguments.args, **arguments.kwargs)
     finally:
         origins.release()
@@ -73,9 +73,7 @@ def run(f: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -
             f"returned {_described(value)}.\nReduce it (np.sum, np.mean), or pick one element."
         )
     own = isinstance(output, Traced) and output.level == tape.level
-    return Run(
-        name, bound.arguments, tape, output if own else value, inputs, places, _defined(f)
-    )
+    return Run(name, bound.arguments, tape, output if own else value, inputs, places, _defined(f))
 
 
 def chosen(here: Run, wrt: str | Sequence[str] | None) -> list[str]:
@@ -139,12 +137,14 @@ def _bound(
     f: Callable[..., Any], name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> inspect.BoundArguments:
     try:
-        return inspect.signature(f).bind(*args, **kwargs)
+        bound = inspect.signature(f).bind(*args, **kwargs)
     except TypeError as error:
         raise ArgumentsError(
             f"the arguments do not fit {name}: {error}.\nGive a value for each parameter, by its "
             "name."
         ) from error
+    bound.apply_defaults()
+    return bound
 
 
 def _input(tape: Tape, inputs: dict[str, Traced], name: str, leaf: Any) -> Any:

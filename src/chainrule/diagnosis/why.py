@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,7 @@ SMALL, LARGE = 1e-4, 1e4
 
 BRANCHES_LISTED = 8
 
-_NOT_FINITE = (
-    "the gradient holds NaN or infinities: cr.nan_guard() and chainrule nan find where they come from"
-)
+_NOT_FINITE = "the gradient holds NaN or infinities: cr.nan_guard() finds where they are born"
 
 
 class Verdict(StrEnum):
@@ -137,7 +136,8 @@ class GradientReport:
         """Everything as numbers, strings, lists and dicts that JSON can hold."""
         from chainrule.render.diagnosis import data
 
-        return data(self)
+        found: dict[str, Any] = data(self)
+        return found
 
     def to_text(self, width: int = 100) -> str:
         """The report as lines of text at most ``width`` columns wide."""
@@ -187,11 +187,11 @@ def why(
     Example:
         >>> import numpy as np, chainrule as cr
         >>> def loss(w, x):
-        ...     h = np.tanh(w * x)
+        ...     h = np.maximum(w * x, 0)
         ...     return np.sum(h)
-        >>> report = cr.why(loss)(np.array([30.0, -40.0]), 2.0)
+        >>> report = cr.why(loss)(np.array([-3.0, -4.0]), 2.0)
         >>> report.verdict.value, report.cause.value, report.step
-        ('zero', 'saturated', 'h')
+        ('zero', 'dead mask', 'h')
     """
     check_options(f, small, large)
 
@@ -253,7 +253,11 @@ def report(
         zeros=1.0 if gradient is None else float(np.mean(wide(gradient) == 0)),
         verdict=verdict,
         cause=None if finding is None else finding.cause,
-        says=_NOT_FINITE if verdict is Verdict.NOT_FINITE else "" if finding is None else finding.says,
+        says=_NOT_FINITE
+        if verdict is Verdict.NOT_FINITE
+        else ""
+        if finding is None
+        else finding.says,
         line=line_of(place),
         file=place.file or "",
         source=place.source or "",
@@ -302,7 +306,7 @@ def _steps(budget: Budget, names: Names, index: int) -> list[GainStep]:
     chain = budget.dominators(index)
     stops = [i for i in chain if i in (budget.loss, index) or i in budget.boundary]
     found = []
-    for source, target in zip(stops, stops[1:], strict=False):
+    for source, target in pairwise(stops):
         out, into = budget.log_norms[source], budget.log_norms[target]
         known = source in budget.total and target in budget.total
         parts = budget.total[target] - budget.total[source] if known else no_parts()

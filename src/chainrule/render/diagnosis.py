@@ -219,7 +219,7 @@ def _bar(share: float, width: int) -> str:
 # ------------------------------------------------------------------------------- all gradients
 
 
-def diagnosis_page(found: Diagnosis, width: int = 100) -> RenderableType:
+def diagnosis_page(found: Diagnosis) -> RenderableType:
     """All gradients of a model as bars on a logarithmic scale, worst first."""
     from rich import box
     from rich.console import Group
@@ -286,7 +286,7 @@ def _why(one: GradientReport) -> str:
 def _range(found: Diagnosis) -> tuple[int, int]:
     """The decades that the bars cover: at least from 10⁻⁴ to 1."""
     logs = [math.log10(g.norm) for g in found.gradients if 0 < g.norm < math.inf]
-    return min(-4, math.floor(min(logs, default=0))), max(0, math.ceil(max(logs, default=0)))
+    return min(-4, math.floor(min(logs, default=0)) - 1), max(0, math.ceil(max(logs, default=0)))
 
 
 def _log_bar(one: GradientReport, low: int, high: int) -> str:
@@ -331,12 +331,14 @@ def report_markdown(report: GradientReport) -> str:
 def diagnosis_markdown(found: Diagnosis) -> str:
     """All gradients of a model, in Markdown."""
     mark = "✓" if found.healthy else "✗"
-    lines = [f"`{found.function}` = {_number(found.loss)}", "", f"{mark} {diagnosis_sentence(found)}"]
+    lines = [
+        f"`{found.function}` = {_number(found.loss)}",
+        "",
+        f"{mark} {diagnosis_sentence(found)}",
+    ]
     lines += ["", _row(["array", "norm", "verdict", "why"]), "| --- | --: | --- | --- |"]
     for one in found.gradients:
-        lines.append(
-            _row([f"`{one.parameter}`", _number(one.norm), one.verdict.value, _why(one)])
-        )
+        lines.append(_row([f"`{one.parameter}`", _number(one.norm), one.verdict.value, _why(one)]))
     for activation in found.activations:
         if not activation.healthy:
             lines += ["", f"✗ {_activation(activation)}"]

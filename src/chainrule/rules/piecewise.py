@@ -14,7 +14,7 @@ import numpy as np
 from chainrule.errors import TraceError
 from chainrule.graph.operand import METHODS, NO_ATTRS, UFUNCS, Operand, bind, concrete
 from chainrule.graph.primitive import Convention, Flat, Mask, Primitive
-from chainrule.graph.tape import known
+from chainrule.graph.tape import Traced, known
 from chainrule.rules.arithmetic import FLOOR_DIVIDE, MOD
 from chainrule.rules.book import define, numpy_function
 from chainrule.rules.shapes import cast
@@ -204,7 +204,11 @@ def _whole_number(name: str, row: Primitive) -> None:
                 "int() of a value inside vmap or a recorded loop: it is not the same every time.\n"
                 "Write np.trunc(x), which stays a value."
             )
-        return bind(row, (self,)) if isinstance(below, Operand) else int(row.evaluate(below))
+        if isinstance(below, Operand):
+            return bind(row, (self,))
+        if isinstance(self, Traced):
+            self.tape.note_cut(row, (self,))
+        return int(row.evaluate(below))
 
     setattr(Operand, f"__{name}__", method)
 
