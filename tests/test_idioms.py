@@ -423,6 +423,7 @@ def test_the_remark_of_every_idiom_is_the_derivative_at_the_programs_values() ->
         if derivation is None:
             continue
         for f in several:
+
             def total(z: Any, f: Function = f) -> Any:
                 return np.sum(f(z))
 

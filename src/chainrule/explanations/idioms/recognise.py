@@ -112,6 +112,8 @@ class _Recognition:
         row = spelled.row
         if row.last and self.normal.shape(node) != ():
             return False
+        if row.symmetric and self._given(bound["a"]) and not self._given(bound["b"]):
+            return False  # what is computed comes first: the match in the other order follows
         region = self._region(node, spelled, bound)
         if region is None:
             return False
@@ -136,6 +138,10 @@ class _Recognition:
         elif row.known:
             self._rewrite(node, claim, left)
         return True
+
+    def _given(self, term: Term) -> bool:
+        """Whether a term is an input or a constant, and not computed."""
+        return self.normal.forms.keys[term[1]][0] in ("leaf", "given", "one")
 
     def _rewrite(self, node: Node, claim: Claim, left: float) -> None:
         """What is computed of the node sees the function of its arguments."""

@@ -83,6 +83,7 @@ class Row:
         total: Whether the sum over some or all elements bears the same name: losses.
         known: Whether what is computed from it sees the function, and not how it was written.
         last: Only the whole of a program, or a single number, is called so.
+        symmetric: Its two arguments ``a`` and ``b`` can change places.
     """
 
     function: Primitive
@@ -92,6 +93,7 @@ class Row:
     total: bool = False
     known: bool = True
     last: bool = False
+    symmetric: bool = False
 
 
 def _call(function: Primitive) -> Callable[..., Any]:
@@ -222,10 +224,10 @@ TABLE: tuple[Row, ...] = (
     Row(f.SQUARED_ERROR, "the squared error", (
         lambda a, b: np.sum((a - b) ** 2),
         lambda a, b: (a - b) ** 2,
-    ), scale=any_multiple, known=False, last=True),
+    ), scale=any_multiple, known=False, last=True, symmetric=True),
     Row(f.ABSOLUTE_ERROR, "the absolute error", (
         lambda a, b: np.sum(abs(a - b)),
-    ), scale=any_multiple, known=False, last=True),
+    ), scale=any_multiple, known=False, last=True, symmetric=True),
     Row(f.RMS, "the root mean square", (
         lambda x: np.sqrt(np.sum(x**2)),
     ), scale=mean_square, known=False),
