@@ -8,6 +8,7 @@ is finite.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -100,7 +101,8 @@ def examine(call: Call, supports: bool | None = None) -> BadValues:
     plain = plainly() if supports is None else not supports
     token = watcher.set(None)
     try:
-        with np.errstate(all="ignore"), plain_products(plain):
+        with np.errstate(all="ignore"), plain_products(plain), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what was said once need not be said again
             if call.transform == "jit":
                 inner = _inside(call)
                 if inner is not None:
@@ -143,17 +145,25 @@ def _examined(call: Call, plain: bool) -> BadValues:
     try:
         recording = record(call.f, call.args, call.kwargs, argnums, call.has_aux)
     except (ChainruleError, TypeError, ValueError) as error:
+        if not call.found:  # nobody has seen a result yet: the function itself is wrong
+            raise
         note = f"the call could not be recorded to look for the cause: {error}"
         return BadValues(title, call.transform, not plain, _bad_of_call(call), note=note)
     finding = _Finding(recording, call, plain)
     return finding.report()
 
 
-def _bad_of_call(call: Call) -> tuple[BadResult, ...]:
+def _bad_of_call(call: Call, wrt: Sequence[str] = ()) -> tuple[BadResult, ...]:
+    """The bad results as they were found, without a recording that names them."""
     found = []
     for n, leaf in enumerate(call.found):
-        if any_bad(leaf):
-            found.append(_bad_result("value", f"result {n + 1}", leaf))
+        if not any_bad(leaf):
+            continue
+        if call.transform == "grad" and 0 < n <= len(wrt):
+            found.append(_bad_result("gradient", wrt[n - 1], leaf))
+        else:
+            alone = len(call.found) == 1 or (call.transform == "grad" and n == 0)
+            found.append(_bad_result("value", "result" if alone else f"result[{n}]", leaf))
     return tuple(found)
 
 
@@ -195,7 +205,10 @@ def _of_jacobian(recording: Recording, call: Call, plain: bool) -> list[Question
         split = len(shape_of(recording.value(out)))
         row = [_unit(recording.value(y), index[:split] if y is out else None) for y in leaves]
         column = [_unit(v.value, index[split:] if v is x else None) for v in wrt]
-        return [Question("backward", row, plain), Question("forward", column, plain)]
+        return [
+            Question("backward", row, plain, dense=True),
+            Question("forward", column, plain, dense=True),
+        ]
     return [Question("backward", None, plain)]
 
 
@@ -225,7 +238,7 @@ class _Finding:
         results = tuple(_bad_result(n.kind, n.name, n.value) for n in self.outcome.bad)
         if not results:
             note = None
-            told = _bad_of_call(self.call)
+            told = _bad_of_call(self.call, self.recording.wrt)
             if told:
                 note = (
                     "made again, the call gave finite numbers only: it draws random numbers, or "
@@ -346,18 +359,21 @@ class _Finding:
     def _one_fix(self, case: Case) -> tuple[Repair, Outcome, Case | None] | None:
         """The first change that helps altogether; else the first that takes this birth away."""
         progress: tuple[Repair, Outcome, Case | None] | None = None
+        other_value: tuple[Repair, Outcome, Case | None] | None = None
         before = _line_of(case)
         for repair in repairs(case):
             outcome = self._with(case.recording, repair)
             if outcome is None:
                 continue
             if not outcome.bad:
-                return repair, outcome, None
-            if progress is None:
+                if _proof(self.outcome, outcome).unchanged:
+                    return repair, outcome, None
+                other_value = other_value or (repair, outcome, None)
+            elif progress is None:
                 further, _ = self._case(outcome)
                 if further is not None and _line_of(further) != before:
                     progress = repair, outcome, further
-        return progress
+        return other_value or progress
 
     def _with(self, recording: Recording, repair: Repair) -> Outcome | None:
         try:
@@ -374,11 +390,14 @@ def _fix(repair: Repair, place: Place) -> Fix:
 def _distinct(births: Sequence[Birth], primary: Birth) -> tuple[Birth, ...]:
     """One for each operation and line."""
     kept: dict[Any, Birth] = {}
-    key = lambda b: (b.when, b.operation, b.place.file, b.place.line)
     for b in births:
-        if key(b) != key(primary):
-            kept.setdefault(key(b), b)
+        if _key(b) != _key(primary):
+            kept.setdefault(_key(b), b)
     return tuple(kept.values())[:_MOST_TOLD]
+
+
+def _key(birth: Birth) -> Any:
+    return birth.when, birth.operation, birth.place.file, birth.place.line
 
 
 def _birth_among(events: Sequence[Event]) -> Event:
@@ -425,8 +444,11 @@ def _element(value: Any, index: tuple[int, ...]) -> float:
 
 
 def _line_of(case: Case) -> Any:
-    place = case.recording.place(case.birth.record)
-    return case.birth.record.op, place.file, place.line, case.birth.what
+    """What a birth is told from others by, also in a run with changes."""
+    birth = case.birth
+    place = case.recording.place(birth.record)
+    value = birth.position is None
+    return birth.record.op, place.file, place.line, birth.what, value, case.written(birth.record)
 
 
 def _proof(before: Outcome, after: Outcome) -> Proof:

@@ -10,7 +10,7 @@ import numpy as np
 from chainrule.diagnosis.flow import Flow, any_bad, bad
 from chainrule.diagnosis.recording import Recording
 from chainrule.graph.tape import dtype_of
-from chainrule.tree import flatten, leaves
+from chainrule.tree import flatten
 
 Mode = Literal["values", "backward", "forward"]
 
@@ -24,13 +24,14 @@ class Question:
         along: The cotangent of the result or the tangents of the arguments, as trees; ``None`` for
             a cotangent of 1.
         plain: Whether supports are switched off.
-        values: Whether the values were among the results that were looked at.
+        dense: Whether zeros of ``along`` are multiplied as any number is. They are where many
+            derivatives are taken at once, in the rows of a Jacobian.
     """
 
     mode: Mode
     along: Any = None
     plain: bool = False
-    values: bool = True
+    dense: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,7 +88,7 @@ class Outcome:
             if recording.own(leaf):
                 before = seeds.get(leaf.index)
                 cotangent = cotangent if before is None else before[0] + cotangent
-                seeds[leaf.index] = _seed(cotangent, leaf.value)
+                seeds[leaf.index] = _seed(cotangent, leaf.value, question.dense)
         self.flow = Flow(recording, seeds, backward=True, plain=question.plain)
         for name in recording.wrt:
             x = recording.inputs[name]
@@ -97,7 +98,9 @@ class Outcome:
         recording = self.recording
         along = flatten(question.along)[0]
         seeds = {
-            recording.inputs[name].index: _seed(tangent, recording.inputs[name].value)
+            recording.inputs[name].index: _seed(
+                tangent, recording.inputs[name].value, question.dense
+            )
             for name, tangent in zip(recording.wrt, along, strict=True)
         }
         self.flow = Flow(recording, seeds, backward=False, plain=question.plain)
@@ -123,12 +126,7 @@ class Outcome:
         return found
 
 
-def _seed(given: Any, value: Any) -> tuple[Any, Any]:
+def _seed(given: Any, value: Any, dense: bool) -> tuple[Any, Any]:
     array = np.asarray(given, dtype=dtype_of(value))[()]
     reaches = np.asarray(array) != 0
-    return array, None if reaches.all() else reaches
-
-
-def names_of(tree: Any, name: str) -> list[str]:
-    """The names of the leaves of a tree."""
-    return [n for n, _ in leaves(tree, name)]
+    return array, None if dense or reaches.all() else reaches

@@ -63,7 +63,11 @@ def shown(value: Any) -> str:
     number = float(value)
     if math.isnan(number):
         return "NaN"
-    return text_value(number + 0.0, 4).replace("-", "−")
+    # Of a number beside a whole one, so many digits are shown that it is told from that.
+    digits = next(
+        (n for n in (4, 8, 12) if (float(f"{number:.{n}g}") % 1 == 0) == (number % 1 == 0)), 17
+    )
+    return text_value(number + 0.0, digits).replace("-", "−")
 
 
 def first(mask: Any) -> tuple[int, ...]:

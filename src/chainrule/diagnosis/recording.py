@@ -6,7 +6,7 @@ change of the code is tried out before it is suggested.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any
@@ -45,7 +45,7 @@ class Recording:
     inputs: dict[str, Traced]
     wrt: tuple[str, ...]
     out: Any
-    places: dict[int, Place]
+    places: Mapping[int, Place]
     within: dict[int, int] = field(default_factory=dict)
 
     @property
@@ -121,6 +121,29 @@ class Recording:
                         within[index] = values[above].index
             out = map_leaves(now, self.out)
         return replace(self, tape=tape, inputs=new, out=out, places=places, within=within)
+
+
+class _Places(Mapping[int, Place]):
+    """The places of operations by their index, looked up in the source when one is asked for."""
+
+    def __init__(self, notes: Origins, indices: Sequence[int]) -> None:
+        self._notes = notes
+        self._indices = indices
+        self._found: dict[int, Place] | None = None
+
+    def _all(self) -> dict[int, Place]:
+        if self._found is None:
+            self._found = dict(zip(self._indices, self._notes.resolve(), strict=True))
+        return self._found
+
+    def __getitem__(self, index: int) -> Place:
+        return self._all()[index]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._indices)
+
+    def __len__(self) -> int:
+        return len(self._indices)
 
 
 class _Notes(Origins):
@@ -212,7 +235,7 @@ def _recorded(
     if has_aux:
         out = out[0]
     operations = [r for r in tape.records[first:] if r.op is not None]
-    places = {r.index: p for r, p in zip(operations, notes.resolve(), strict=True)}
+    places = _Places(notes, [r.index for r in operations])
     within = {operations[i].index: above for i, above in notes.within.items()}
     return Recording(
         getattr(f, "__name__", "f").replace("<lambda>", "f"),

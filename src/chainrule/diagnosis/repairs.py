@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,13 +23,17 @@ from chainrule.diagnosis.written import Written, wrapped, written
 from chainrule.graph.operand import bind
 from chainrule.graph.tape import Traced, dtype_of
 
-# What an argument has to fulfil for the operation to be harmless.
-_HARMLESS = {
-    "sqrt": "{0} > 0", "log": "{0} > 0", "log2": "{0} > 0", "log10": "{0} > 0",
-    "log1p": "{0} > -1", "divide": "{1} != 0", "reciprocal": "{0} != 0", "power": "{0} > 0",
-    "arccos": "np.abs({0}) < 1", "arcsin": "np.abs({0}) < 1", "arctanh": "np.abs({0}) < 1",
-    "arccosh": "{0} > 1",
-}  # fmt: skip
+# What the arguments have to fulfil for the operation to be harmless: written, and as a test.
+_HARMLESS: dict[str, tuple[str, Callable[..., Any]]] = {
+    **dict.fromkeys(("sqrt", "log", "log2", "log10", "power"), ("{0} > 0", lambda x, *_: x > 0)),
+    "log1p": ("{0} > -1", lambda x: x > -1),
+    "divide": ("{1} != 0", lambda _, y: y != 0),
+    "reciprocal": ("{0} != 0", lambda x: x != 0),
+    **dict.fromkeys(("arccos", "arcsin", "arctanh"), ("np.abs({0}) < 1", lambda x: np.abs(x) < 1)),
+    "arccosh": ("{0} > 1", lambda x: x > 1),
+}
+# A positive number that is as good as 0, by how many bytes a number takes.
+_SMALL = {2: 1e-4, 4: 1e-36, 8: 1e-300, 16: 1e-300}
 _GROWING = ("exp", "exp2", "exp10", "expm1", "sinh", "cosh")
 _SIGNS = {"divide": "/", "multiply": "*", "add": "+", "subtract": "-", "power": "**",
           "matmul": "@"}  # fmt: skip
@@ -86,6 +90,21 @@ class Case:
         found = self.written(record)
         return "…" if found is None else found.text
 
+    def text_among(self, members: Collection[int]) -> Callable[[Any], str]:
+        """The same for what some operations take: constants are written in these, too."""
+
+        def text(value: Any) -> str:
+            if not self.recording.own(value) and np.ndim(value):
+                for index in members:
+                    record = self.recording.records[index]
+                    found = self.written(record)
+                    for n, arg in enumerate(record.args):
+                        if arg is value and found is not None and n < len(found.args):
+                            return found.args[n]
+            return self.text(value)
+
+        return text
+
     def written(self, record: Traced) -> Written | None:
         """How an operation is written."""
         if record.index in self.recording.within:
@@ -94,12 +113,13 @@ class Case:
         return written(record, self.recording.place(record), names)
 
     def alike(self, record: Traced) -> list[Traced]:
-        """The same operation in the same line, in every call and every turn of a loop."""
-        here = self.recording.place(record)
+        """The same piece of source, in every call and every turn of a loop."""
+        here, text = self.recording.place(record), self.written(record)
         return [
             r for r in self.recording.records
             if r.op is record.op and r.index not in self.recording.within
-            and (r.index == record.index or _same_line(self.recording.place(r), here))
+            and (r.index == record.index
+                 or (_same_line(self.recording.place(r), here) and self.written(r) == text))
         ]  # fmt: skip
 
 
@@ -148,22 +168,34 @@ def _safe_arguments(case: Case) -> Iterator[Repair]:
     op = record.op
     if op is None or not op.elementwise or record.index in case.recording.within:
         return
+    alike = case.alike(record)
     of = used(case.recording)
-    alike = [(r, of(r)) for r in case.alike(record)]
-    wanted = [(r, u) for r, u in alike if u is not None and not np.all(u)]
-    if record.index not in {r.index for r, _ in wanted}:
+    masks = {r.index: of(r) for r in alike}
+    mine = masks[record.index]
+    if mine is None or np.all(mine):
         return
-    first = {"divide": [1], "power": [0]}.get(op.name)
-    single = first or list(range(len(record.args)))
-    constants = [0.0, 1.0] if op.name in _GROWING else [1.0, 0.5, 0.0, 2.0]
-    choices = [[n] for n in single]
-    if len(record.args) > 1:
-        choices.append(list(range(len(record.args))))
+    conditions = [_Condition("used", lambda r: masks[r.index])]
     condition = _used_where(case)
-    for positions in choices:
-        for safe in constants:
-            changes = {r.index: _with_safe(r, positions, u, safe) for r, u in wanted}
-            yield _safe_argument(case, record, positions, safe, condition, changes)
+    if condition is not None:
+        conditions.insert(0, condition)
+    for condition in conditions:
+        for positions in _positions(case, record):
+            for safe in [0.0, 1.0] if op.name in _GROWING else [1.0, 0.5, 0.0, 2.0]:
+                changes = {
+                    r.index: _with_safe(r, positions, condition.mask(r), safe)
+                    for r in alike if masks[r.index] is not None
+                }  # fmt: skip
+                yield _safe_argument(case, record, positions, safe, condition, changes)
+
+
+def _positions(case: Case, record: Traced) -> list[list[int]]:
+    """Which arguments are given another value: the one that makes the pole, else each, else all."""
+    assert record.op is not None
+    known = {"divide": [[1]], "power": [[0]]}.get(record.op.name)
+    count = len(record.args)
+    by_name = sorted(range(count), key=lambda n: not case.recording.own(record.args[n]))
+    single = known or [[n] for n in by_name]
+    return [*single, list(range(count))] if count > 1 else single
 
 
 def _with_safe(record: Traced, positions: list[int], mask: Any, safe: float) -> Change:
@@ -173,47 +205,71 @@ def _with_safe(record: Traced, positions: list[int], mask: Any, safe: float) -> 
     def change(now: Callable[[Any], Any]) -> Any:
         args = [now(a) for a in record.args]
         for n in positions:
-            args[n] = np.where(mask, args[n], dtype_of(args[n]).type(safe))
+            args[n] = np.where(mask, args[n], _number(args[n], safe))
         return bind(op, tuple(args), record.attrs)
 
     return change
 
 
+def _number(like: Any, value: float) -> Any:
+    """A number in the dtype of an array of floats."""
+    dtype = dtype_of(like)
+    return dtype.type(value) if dtype.kind == "f" else value
+
+
 @dataclass(frozen=True, slots=True)
 class _Condition:
-    """Where elements are used: what is written for it, or that they are picked by an index."""
+    """Where elements are used.
+
+    Attributes:
+        text: What is written for it.
+        mask: Which elements of an operation that is.
+        holds: Whether they are used where the text is true.
+    """
 
     text: str
+    mask: Callable[[Traced], Any]
     holds: bool = True
-    index: bool = False
 
 
 def _used_where(case: Case) -> _Condition | None:
     """The condition under which the hidden elements would be used, as the user wrote it."""
     hider = next((h for h in case.hidden if h.how == "select"), None)
-    if hider is None or hider.record.op is None:
-        return None
-    found = case.written(hider.record)
     harmless = _harmless(case)
-    if found is None:
+    if hider is None:
         return harmless
-    name, args = hider.record.op.name, found.args
-    condition: _Condition | None = None
-    if name == "where" and found.function is not None and args:
-        if found.function.endswith("nan_to_num"):
-            condition = harmless or _Condition(f"np.isfinite({args[0]})")
-        elif found.function.endswith("where") and len(args) == 3:
-            condition = _Condition(args[0], holds=hider.position == 1)
-    elif name == "index" and len(args) == 2:
-        mask = _is_mask(hider.record)
-        condition = _Condition(args[1], index=not mask)
-    elif name in ("maximum", "minimum", "fmax", "fmin") and len(args) == 2:
-        mine, other = args if hider.position == 0 else args[::-1]
-        sign = ">" if name in ("maximum", "fmax") else "<"
-        condition = _Condition(f"{mine} {sign} {other}")
-    if condition is None or _mentions(condition.text, _names_behind(case)):
+    made = _written_condition(case, hider)
+    if made is None or _mentions(made[0], _names_behind(case)):
         return harmless
-    return condition
+    text, mask, holds = made
+    record = case.birth.record
+    fits = np.shape(mask) == np.shape(record.value) or np.ndim(mask) == 0
+    if not fits or len(case.alike(record)) > 1:
+        return harmless
+    return _Condition(text, lambda _: mask, holds)
+
+
+def _written_condition(case: Case, hider: Hidden) -> tuple[str, Any, bool] | None:
+    """How a selection is written, which elements it uses, and whether where it is true."""
+    found, record = case.written(hider.record), hider.record
+    if found is None or record.op is None:
+        return None
+    name, args = record.op.name, found.args
+    values = [case.recording.value(a) for a in record.args]
+    if name == "where" and found.function is not None and len(args) == 3:
+        holds = hider.position == 1
+        condition = np.asarray(values[0], bool)
+        return (args[0], condition if holds else ~condition, holds)
+    if name == "index" and len(args) == 2:
+        masks = [v for v in values[1:] if np.asarray(v).dtype == np.bool_]
+        return (args[1], masks[0], True) if len(masks) == 1 else None
+    if name in ("maximum", "minimum", "fmax", "fmin") and len(args) == 2:
+        (mine, other), (a, b) = args, values
+        if hider.position == 1:
+            mine, other, a, b = other, mine, b, a
+        larger = name in ("maximum", "fmax")
+        return (f"{mine} {'>' if larger else '<'} {other}", a > b if larger else a < b, True)
+    return None
 
 
 def _names_behind(case: Case) -> set[str]:
@@ -233,7 +289,7 @@ def _mentions(text: str, names: set[str]) -> bool:
 
 
 def _harmless(case: Case) -> _Condition | None:
-    """A condition on the operation's own argument."""
+    """A condition on the operation's own arguments."""
     record = case.birth.record
     op = record.op
     if op is None:
@@ -241,44 +297,34 @@ def _harmless(case: Case) -> _Condition | None:
     found = case.written(record)
     texts = found.args if found is not None else tuple(map(case.text, record.args))
     wanted = _HARMLESS.get(op.name)
-    if wanted is None and op.name in _GROWING and texts:
-        wanted = f"{{0}} < {_limit(record):g}"
+    if op.name in _GROWING:
+        limit = _limit(record)
+        wanted = f"{{0}} < {limit:g}", lambda x: x < limit
     if wanted is None or len(texts) < len(record.args):
         return None
-    return _Condition(wanted.format(*map(wrapped, texts)))
+    text, test = wanted
 
+    def mask(r: Traced) -> Any:
+        return test(*map(np.asarray, map(case.recording.value, r.args)))
 
-def _is_mask(record: Traced) -> bool:
-    """Whether an index is made of booleans."""
-    kinds = [np.asarray(a).dtype.kind for a in record.args[1:] if not isinstance(a, Traced)]
-    return "b" in kinds
+    return _Condition(text.format(*map(wrapped, texts)), mask)
 
 
 def _safe_argument(
-    case: Case, record: Traced, positions: list[int], safe: float, condition: _Condition | None,
+    case: Case, record: Traced, positions: list[int], safe: float, condition: _Condition,
     changes: dict[int, Change],
 ) -> Repair:  # fmt: skip
     found = case.written(record)
     texts = list(found.args) if found is not None else list(map(case.text, record.args))
     assert record.op is not None
-    picked = condition is not None and condition.index
     for n in positions:
-        if n >= len(texts):
-            continue
-        if condition is None:
-            texts[n] = f"np.where(used, {texts[n]}, {safe})"
-        elif picked:
-            texts[n] = f"{wrapped(texts[n])}[{condition.text}]"
-        elif condition.holds:
-            texts[n] = f"np.where({condition.text}, {texts[n]}, {safe})"
-        else:
-            texts[n] = f"np.where({condition.text}, {safe}, {texts[n]})"
+        if n < len(texts):
+            pair = (texts[n], f"{safe}") if condition.holds else (f"{safe}", texts[n])
+            texts[n] = f"np.where({condition.text}, {', '.join(pair)})"
+    because = f"{record.op.name} gets a harmless argument where its result is not used"
+    if condition.text == "used":
+        because += " (`used` is True where it is)"
     write = _operation(record, found, texts)
-    because = (
-        "the index is applied first, so that the other elements are never computed" if picked
-        else f"{record.op.name} gets a harmless argument where its result is not used"
-        + (" (`used` is True where it is)" if condition is None else "")
-    )  # fmt: skip
     return Repair(record, write, None if found is None else found.text, because, changes)
 
 
@@ -322,10 +368,9 @@ def _stable_form(case: Case, form: StableForm) -> Repair:
         if same and _same_line(case.recording.place(other.root), here):
             changes.update(other.changes)
     found = case.written(form.root)
-    return Repair(
-        form.root, form.write(case.text), None if found is None else found.text, form.because,
-        changes,
-    )  # fmt: skip
+    write = form.write(case.text_among(form.members))
+    instead_of = None if found is None else found.text
+    return Repair(form.root, write, instead_of, form.because, changes)
 
 
 # ---------------------------------------------------------------------- what came in, and dtypes
@@ -334,14 +379,12 @@ def _stable_form(case: Case, form: StableForm) -> Repair:
 def _clean_inputs(case: Case) -> Iterator[Repair]:
     """Data without bad numbers; what to put in their place only the user knows."""
     recording = case.recording
-    for what, clean in (
-        ("0.0", lambda v: np.where(bad(v), 0.0, v)),
-        ("1.0", lambda v: np.where(bad(v), 1.0, v)),
-    ):
+    for what in (0.0, 1.0):
         inputs, names = {}, []
         for name, x in recording.inputs.items():
             if any_bad(x.value):
-                inputs[name] = clean(x.value).astype(dtype_of(x.value))[()]
+                clean = np.where(bad(x.value), what, x.value)
+                inputs[name] = clean.astype(dtype_of(x.value))[()]
                 names.append(name)
         listed = "; ".join(f"{n} = np.where(np.isfinite({n}), {n}, {what})" for n in names)
         yield Repair(
@@ -479,12 +522,11 @@ def _moved_argument(case: Case, record: Traced) -> _Moved | None:
     finfo = np.finfo(dtype_of(record.value)) if dtype_of(record.value).kind == "f" else None
     if finfo is None:
         return None
-    tiny, eps = float(finfo.tiny), float(finfo.eps)
+    tiny, eps = _SMALL[dtype_of(record.value).itemsize], float(finfo.eps)
     if op.name in ("sqrt", "log", "log2", "log10", "power", "cbrt", "reciprocal"):
-        number = f"{tiny:.2g}".replace("e-", "e-")
         return (
             0, lambda v: np.maximum(v, dtype_of(v).type(tiny)),
-            lambda t: f"np.maximum({t}, {number})",
+            lambda t: f"np.maximum({t}, {tiny:g})",
             "the argument never reaches 0, and passes no derivative on where it would have",
         )  # fmt: skip
     if op.name == "log1p":
@@ -504,7 +546,7 @@ def _moved_argument(case: Case, record: Traced) -> _Moved | None:
             1, lambda v: v, lambda t: f"np.where({wrapped(t)} == 0, 1.0, {t})",
             "the quotient is 0 where the divisor is, and has derivative 0 there",
         )  # fmt: skip
-    if op.name in ("arctan2", "hypot"):
+    if op.name == "arctan2":
         x = case.recording.value(record.args[1])
         y = case.recording.value(record.args[0])
         both = (np.asarray(x) == 0) & (np.asarray(y) == 0)
@@ -530,5 +572,32 @@ def _inner_derivative(case: Case, event: Event) -> Iterator[Repair]:
     if above is None:
         return
     record = case.recording.records[above]
-    inner = Event("born", record, None, event.mask)
-    yield from _beside_the_pole(case, inner)
+    for repair in _beside_the_pole(case, Event("born", record, None, event.mask)):
+        made = _moved_argument(case, record)
+        if made is None:
+            return
+        position, move = made[0], made[1]
+        moved = record.args[position]
+        changes = dict(repair.changes)
+        for other in case.recording.records:  # what was computed of it for the derivative
+            if case.recording.within.get(other.index) == above:
+                changes[other.index] = _with_moved(case.recording, other, moved, move)
+        yield replace(repair, changes=changes)
+
+
+def _with_moved(
+    recording: Recording, record: Traced, moved: Any, move: Callable[[Any], Any]
+) -> Change:
+    """An operation with an argument moved wherever it takes it."""
+    op = record.op
+    assert op is not None
+
+    def change(now: Callable[[Any], Any]) -> Any:
+        own = recording.own
+        args = [
+            move(now(a)) if own(a) and own(moved) and a.index == moved.index else now(a)
+            for a in record.args
+        ]
+        return bind(op, tuple(args), record.attrs)
+
+    return change

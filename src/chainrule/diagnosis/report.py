@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import linecache
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from chainrule.diagnosis.pairs import Item
 from chainrule.sources.names import Place
+
+
+def code_at(place: Place) -> str | None:
+    """The user's line, stripped; the statement's first line where the file cannot be read."""
+    if place.file is None or place.line is None:
+        return place.source
+    return linecache.getline(place.file, place.line).strip() or place.source
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +168,8 @@ class BadValues:
         """Plain data for other programs."""
         from chainrule.render.birth import data
 
-        return data(self)
+        found: dict[str, Any] = data(self)
+        return found
 
     def to_text(self, width: int = 80) -> str:
         """The report as plain text."""

@@ -141,6 +141,9 @@ def _root_of_squares(look: _Look, record: Traced) -> StableForm | None:
                         and not look.is_number(record.args[1], 0.5)):  # fmt: skip
         return None
     because = "a norm has derivative 0 at 0, by convention; a root has slope ∞ there"
+    mean = look.made_by(record.args[0], "mean")
+    if mean is not None:
+        return _deviation(look, record, mean)
     total = look.made_by(record.args[0], "sum")
     if total is not None:
         square = look.square_of(total.args[0])
@@ -183,6 +186,48 @@ def _root_of_squares(look: _Look, record: Traced) -> StableForm | None:
         {record.index: change},
         lambda text: f"np.linalg.norm(np.stack([{', '.join(map(text, xs))}]), axis=0)",
         because,
+    )  # fmt: skip
+
+
+def _deviation(look: _Look, record: Traced, mean: Traced) -> StableForm | None:
+    """The root of a mean of squares: a standard deviation, or at least a norm."""
+    square = look.square_of(mean.args[0])
+    axis, kept = mean.attrs.get("axis"), mean.attrs.get("keepdims", False)
+    if square is None or (axis is not None and len(np.atleast_1d(axis)) > 1):
+        return None
+    made, u = square
+    because = "it has derivative 0 where all numbers are equal, by convention"
+    rest = look.made_by(u, "subtract")
+    centre = None if rest is None else look.through_shapes(rest.args[1])[0]
+    inner = look.made_by(centre, "mean")
+    if rest is not None and inner is not None and look.same(inner.args[0], rest.args[0]):
+        x, attrs = rest.args[0], {"axis": axis}
+        if np.size(record.value) * np.size(x) == np.size(x) * max(np.size(inner.value), 1):
+            return StableForm(
+                record, _members(record, mean, made, rest, inner),
+                {record.index: lambda now: np.std(now(x), axis=axis, keepdims=kept)},
+                lambda text: f"np.std({text(x)}{_axis(attrs, kept)})", because,
+            )  # fmt: skip
+    count = np.size(mean.args[0].value) / max(np.size(record.value), 1)
+    return StableForm(
+        record, _members(record, mean, made),
+        {record.index: lambda now: _norm(now(u), axis, kept) / np.sqrt(count)},
+        lambda text: f"np.linalg.norm({text(u)}{_axis({'axis': axis}, kept)}) / np.sqrt({count:g})",
+        because,
+    )  # fmt: skip
+
+
+def _hypotenuse(look: _Look, record: Traced) -> StableForm | None:
+    if look.made_by(record, "hypot") is None:
+        return None
+
+    def change(now: Callable[[Any], Any]) -> Any:
+        return np.linalg.norm(np.stack(np.broadcast_arrays(*map(now, record.args))), axis=0)
+
+    return StableForm(
+        record, _members(record), {record.index: change},
+        lambda text: f"np.linalg.norm(np.stack([{', '.join(map(text, record.args))}]), axis=0)",
+        "a norm has derivative 0 at 0, by convention",
     )  # fmt: skip
 
 
@@ -409,21 +454,21 @@ def _log_of_softmax(look: _Look, record: Traced) -> StableForm | None:
 def _product_with_log(look: _Look, record: Traced) -> StableForm | None:
     if look.made_by(record, "multiply") is None:
         return None
-    row = _row("xlogy")
-    for a, other in (record.args, record.args[::-1]):
-        log = look.made_by(other, "log")
-        if log is not None:
-            y = log.args[0]
-            return StableForm(
-                record, _members(record, log),
-                {record.index: lambda now, a=a, y=y: bind(row, (now(a), now(y)))},
-                lambda text, a=a, y=y: f"scipy.special.xlogy({text(a)}, {text(y)})",
-                "0·log(0) is 0 there, its limit",
-            )  # fmt: skip
-    return None
+    logs = [look.made_by(a, "log") for a in record.args]
+    if logs[1] is not None:
+        a, log = record.args[0], logs[1]
+    elif logs[0] is not None:
+        a, log = record.args[1], logs[0]
+    else:
+        return None
+    y, row = log.args[0], _row("xlogy")
+    return StableForm(
+        record, _members(record, log), {record.index: lambda now: bind(row, (now(a), now(y)))},
+        lambda text: f"scipy.special.xlogy({text(a)}, {text(y)})", "0·log(0) is 0 there, its limit",
+    )  # fmt: skip
 
 
 _MATCHERS = (
-    _root_of_squares, _log_of_softmax, _log_of_sigmoid, _log_of_sum, _log1p_of_exp, _sigmoid,
-    _softmax, _product_with_log,
+    _root_of_squares, _hypotenuse, _log_of_softmax, _log_of_sigmoid, _log_of_sum, _log1p_of_exp,
+    _sigmoid, _softmax, _product_with_log,
 )  # fmt: skip

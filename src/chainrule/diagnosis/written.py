@@ -66,23 +66,22 @@ def _fits(found: Written, names: Sequence[str | None]) -> bool:
 
 @lru_cache(maxsize=256)
 def _on_line(source: str, line: int, name: str) -> list[Written]:
-    found = []
+    starting: list[Written] = []
+    further: list[Written] = []
     for node, target in _nodes(source):
         if not node.lineno <= line <= (node.end_lineno or node.lineno):
             continue
         args = _arguments(node, name)
         if args is not None:
-            text = lambda n: ast.get_source_segment(source, n) or ast.unparse(n)
-            function = text(node.func) if isinstance(node, ast.Call) else None
-            # A method's array is the first argument; np.sqrt's module is none.
-            found.append(
-                (
-                    node.lineno != line,
-                    Written(_joined(text(node)), tuple(map(_joined, map(text, args))),
-                            function, target),
-                )
-            )  # fmt: skip
-    return [w for _, w in sorted(found, key=lambda pair: pair[0])]
+            function = _text(source, node.func) if isinstance(node, ast.Call) else None
+            texts = tuple([_text(source, a) for a in args])
+            found = Written(_text(source, node), texts, function, target)
+            (starting if node.lineno == line else further).append(found)
+    return starting + further
+
+
+def _text(source: str, node: ast.expr) -> str:
+    return _joined(ast.get_source_segment(source, node) or ast.unparse(node))
 
 
 def _joined(text: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chainrule.diagnosis.pairs import shown
-from chainrule.diagnosis.report import BadResult, BadValues, Birth, Fix, Proof
+from chainrule.diagnosis.report import BadResult, BadValues, Birth, Fix, Proof, code_at
 from chainrule.sources.names import Place
 
 if TYPE_CHECKING:
@@ -176,8 +176,9 @@ def _placed(head: str, place: Place, lines: list[Line]) -> list[Line]:
     inside = f" in {place.function.rsplit('.', 1)[-1]}" if place.function else ""
     inside = "" if "<lambda>" in inside else inside
     found: list[Line] = [("head", f"{head}, {where}{inside}" if where else head)]
-    if place.source:
-        found.append(("code", place.source))
+    code = code_at(place)
+    if code:
+        found.append(("code", code))
     return [*found, *lines]
 
 

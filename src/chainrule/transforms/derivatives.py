@@ -228,7 +228,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     _kept_by(pull, tape)
     value = map_leaves(lambda leaf: lowered(leaf, tape), out)
     if unusual.asked:
-        look(flatten(value)[0], "vjp", f, primals, {}, (), has_aux)
+        look((value,), "vjp", f, primals, {}, (), has_aux)
     if has_aux:
         return value, pull, map_leaves(lambda leaf: lowered(leaf, tape), aux)
     return value, pull
@@ -280,7 +280,7 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
     tangent = push_along(tape, inputs, along, out)
     tape.records.clear()
     if unusual.asked:
-        look(flatten((value, tangent))[0], "jvp", f, tuple(primals), {}, (), False, tuple(tangents))
+        look((value, tangent), "jvp", f, tuple(primals), {}, (), False, tuple(tangents))
     return value, tangent
 
 
@@ -304,13 +304,13 @@ def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., 
         check_tangents("linearize", primals, tangents)
         tangent = push_along(tape, inputs, _leaves_like(tree, tangents), out)
         if unusual.asked:
-            look(flatten(tangent)[0], "jvp", f, primals, {}, (), False, tangents)
+            look((tangent,), "jvp", f, primals, {}, (), False, tangents)
         return tangent
 
     _kept_by(push, tape)
     value = map_leaves(lambda leaf: lowered(leaf, tape), out)
     if unusual.asked:
-        look(flatten(value)[0], "jvp", f, primals, {})
+        look((value,), "jvp", f, primals, {})
     return value, push
 
 

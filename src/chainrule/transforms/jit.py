@@ -290,8 +290,7 @@ class Jitted:
         found = self._entry(*args, **kwargs)
         if found is _MISS:
             found = self._call(args, kwargs)
-        leaves = (found,) if isinstance(found, float) else flatten(found)[0]
-        look(leaves, "jit", self._f, args, kwargs)
+        look((found,), "jit", self._f, args, kwargs)
         return found
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:

@@ -6,7 +6,7 @@ bad, and somebody watches, is anything else done.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from math import isfinite
@@ -15,6 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from chainrule.graph.fronts import innermost
+from chainrule.graph.operand import Operand
+from chainrule.tree import flatten
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,18 +55,39 @@ watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
 
 
 def look(
-    found: Iterable[Any], transform: str, f: Callable[..., Any], args: tuple[Any, ...],
+    found: Sequence[Any], transform: str, f: Callable[..., Any], args: tuple[Any, ...],
     kwargs: dict[str, Any], argnums: tuple[int, ...] = (), has_aux: bool = False,
     along: Any = None,
 ) -> None:  # fmt: skip
-    """Look at the leaves of a result. What is part of another computation is looked at there."""
-    who = watcher.get()
-    if who is None or innermost() is not None:
+    """Look at a result: its parts, which may be trees.
+
+    What is part of another computation is looked at there.
+    """
+    if tree_finite(found):
         return
-    for leaf in found:
-        if not all_finite(leaf):
-            call = Call(transform, f, args, kwargs, argnums, has_aux, along, tuple(found))
-            return who.told(call)
+    who = watcher.get()
+    if who is not None and innermost() is None:
+        leaves = tuple(flatten(found)[0])
+        who.told(Call(transform, f, args, kwargs, argnums, has_aux, along, leaves))
+
+
+def tree_finite(tree: Any) -> bool:
+    """Whether no leaf of a tree has a NaN or an infinity."""
+    kind = type(tree)
+    if kind is np.float64:
+        return isfinite(tree)
+    if kind is np.ndarray:
+        return all_finite(tree)
+    if kind is tuple or kind is list:
+        for part in tree:  # noqa: SIM110 - a generator takes as long as a number
+            if not tree_finite(part):
+                return False
+        return True
+    if kind is dict:
+        return tree_finite([*tree.values()])
+    if isinstance(tree, Operand):
+        return True
+    return all(map(all_finite, flatten(tree)[0]))
 
 
 def all_finite(leaf: Any) -> bool:
