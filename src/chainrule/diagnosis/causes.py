@@ -131,6 +131,8 @@ def _forward_death(budget: Budget, names: Names, index: int) -> Finding | None:
         for position, arg in enumerate(record.args):
             before = tangents.get(arg.index) if type(arg) is Traced else None
             if before is not None and log_norm(before[0]) > -math.inf:
+                if not isinstance(record.op.edge(position), ELEMENTWISE):
+                    return None  # what changes is not among what is picked
                 edge = _Edge(budget, names, Arrival(record.index, position, -math.inf))
                 edge.cotangent = np.ones_like(record.value)
                 edge.moving = np.asarray(before[0]) != 0
@@ -289,13 +291,21 @@ def _softmax_members(record: Traced) -> set[int]:
         below = below.args[0] if below.op.name in ("index", "reshape", "broadcast_to") else None
     if type(top) is not Traced or type(below) is not Traced or below.op is None:
         return set()
-    if top.op is None or top.op.name != "exp" or _args(below) != [top.index]:
+    summed = below.args[0]
+    if type(summed) is not Traced or not _same_exponential(top, summed):
         return set()
-    members |= {below.index, top.index, *_args(top)}
+    members |= {below.index, top.index, summed.index, *_args(top)}
     inner = top.args[0]
     if type(inner) is Traced and inner.op is not None and inner.op.name == "subtract":
         members.update(_args(inner))
     return members
+
+
+def _same_exponential(one: Traced, other: Traced) -> bool:
+    """Whether both are exp of the same value."""
+    if one.op is None or other.op is None or one.op.name != "exp" or other.op.name != "exp":
+        return False
+    return _args(one) == _args(other)
 
 
 class _Edge:
@@ -531,67 +541,63 @@ def sized(budget: Budget, names: Names, index: int, sign: int) -> Finding:
     part = max((p for p in by_part if p in causes), key=lambda p: sign * by_part[p])
     line = max((k for k in by_line if k[0] == part), key=lambda k: sign * by_line[k])
     _, at, term = strongest[line]
-    cause = causes[part]
+    arrivals = budget.arrivals[at]
     if term is None:
-        through = max(a.source for a in budget.arrivals[at])
+        edge = max(arrivals, key=lambda a: a.source)
         says, near = f"the paths that meet at {names.of(at)} cancel", {at}
     else:
-        through, near = term.through, {at, term.source, term.through}
-        says = _item_says(budget, names, at, term, part)
+        edge = _strongest_edge(budget, at, term, part, sign)
+        says, near = _says(budget, names, at, term, edge, part), {at, term.source, term.through}
     hot = saturated_softmax(budget, near) if sign < 0 and part in _OF_SOFTMAX else None
     if hot is not None:
         says = f"{names.of(hot)} is a softmax close to 0 and 1, where its slope vanishes"
         return Finding(Cause.SATURATED, says, names.place(hot), hot, by_line[line])
-    if term is not None and term.diagonal is not None:
-        through = _most(budget, at, term, part, sign)
     if alike[line] > 1:
         says += f", and {alike[line] - 1} more like it"
-    return Finding(cause, says, names.place(through), through, by_line[line])
+    return Finding(causes[part], says, names.place(edge.source), edge.source, by_line[line])
 
 
-def _most(budget: Budget, at: int, item: Item, part: str, sign: int) -> int:
-    """Of elementwise operations in a row, the one whose own factor counts most."""
-    best, size = item.through, -math.inf
-    depends = budget.active.__contains__
-    for edge in budget.edges_of(at, item):
-        record = budget.records[edge.source]
-        if kind_of(record, edge.position, depends) == part:
-            own = np.abs(local(record, edge.position, depends).product)
-            log = sign * math.log10(max(float(np.mean(own)), 1e-320))
-            if log > size:
-                best, size = edge.source, log
-    return best
+def _strongest_edge(budget: Budget, at: int, item: Item, part: str, sign: int) -> Arrival:
+    """The edge of a term whose own factor counts most, of several in a row."""
+    if item.diagonal is None:
+        return next(a for a in budget.arrivals[at] if a.source == item.through)
+    edges, depends = budget.edges_of(at, item), budget.active.__contains__
+    alike = [e for e in edges if kind_of(budget.records[e.source], e.position, depends) == part]
+
+    def size(edge: Arrival) -> float:
+        own = local(budget.records[edge.source], edge.position, depends).product
+        return sign * math.log10(max(float(np.mean(np.abs(own))), 1e-320))
+
+    return max(alike, key=size) if alike else edges[0]
 
 
-def _item_says(budget: Budget, names: Names, at: int, item: Item, part: str) -> str:
+def _says(budget: Budget, names: Names, at: int, item: Item, edge: Arrival, part: str) -> str:
     """The factor that matters, with its numbers."""
-    record = budget.records[item.through]
+    record = budget.records[edge.source]
+    operation = names.operation(edge.source)
     if part == "slope" and item.diagonal is not None:
-        return slope_says(budget, names, at, item)
+        return _slope_says(budget, names, at, item)
     if part == "weights":
-        position = next(a.position for a in budget.arrivals[at] if a.source == item.through)
-        other = 1 - position if len(record.args) > 1 else position
-        value = values_of(record)[other]
-        typical = float(np.sqrt(np.mean(wide(value) ** 2)))
-        return f"the factor {names.argument(item.through, other)} (typically {number(typical)})"
+        other = 1 - edge.position if len(record.args) > 1 else edge.position
+        typical = float(np.sqrt(np.mean(wide(values_of(record)[other]) ** 2)))
+        return f"the factor {names.argument(edge.source, other)} (typically {number(typical)})"
     if part == "constant" and item.diagonal is not None:
-        return f"the constant factor {number(item.diagonal.constant)}"
+        return f"the constant factor {number(abs(item.diagonal.constant))}"
     if part == "averaging":
-        count = 10.0 ** -item.parts[AT["averaging"]]
-        return f"{names.operation(item.through)} divides by {round(count):,}"
+        return f"{operation} divides by {round(10.0 ** -item.parts[AT['averaging']]):,}"
     if part == "mask":
         share = 10.0 ** (2 * item.parts[AT["mask"]])
-        return f"{names.operation(item.through)} lets {number(100 * share)} % of the energy pass"
+        return f"{operation} lets {number(100 * share)} % of the energy pass"
     if part == "rounding":
-        return f"rounding to {record.dtype} in {names.operation(item.through)}"
+        return f"rounding to {record.dtype} in {operation}"
     if part == "alignment":
         verb = "cancel" if item.parts[AT["alignment"]] < 0 else "reinforce each other"
-        return f"the terms that the gradient of {names.operation(item.through)} adds up {verb}"
-    return f"{names.operation(item.through)}"
+        return f"the terms that the gradient of {operation} adds up {verb}"
+    return f"the slopes of {operation}" if part == "slope" else operation
 
 
-def slope_says(budget: Budget, names: Names, at: int, item: Item) -> str:
-    """``σ′(16) = 1.1·10⁻⁷`` for where most of the gradient arrives."""
+def _slope_says(budget: Budget, names: Names, at: int, item: Item) -> str:
+    """``σ′(16) = 1.1·10⁻⁷`` for where most of the gradient passes."""
     assert item.diagonal is not None
     depends = budget.active.__contains__
     edges = budget.edges_of(at, item)
@@ -606,8 +612,10 @@ def slope_says(budget: Budget, names: Names, at: int, item: Item) -> str:
     name, argument = names.slope_of(steep, inside) if steep else ("", None)
     g = np.abs(wide(budget.cotangents[item.source]))
     slope = np.broadcast_to(np.abs(item.diagonal.slope), g.shape)
-    where = np.unravel_index(np.argmax(np.where(np.isfinite(slope), g, -1.0)), g.shape)
+    passed = np.where(np.isfinite(slope), g * np.where(np.isfinite(slope), slope, 0.0), -1.0)
+    where = np.unravel_index(np.argmax(passed), g.shape)
     x = np.broadcast_to(wide(budget.records[at if argument is None else argument].value), g.shape)
     if not name:
-        name = f"∂{names.of(item.source)}/∂{names.of(at)}"
+        written = f"{names.of(item.source)} in {names.of(at)}"
+        return f"the slope of {written} is {number(slope[where])} at {number(x[where])}"
     return f"{name}({number(x[where])}) = {number(slope[where])}"
