@@ -11,10 +11,13 @@ import numpy as np
 
 from chainrule.explanations.layers.form import Factor, LayerForm, MatrixForm, ParameterForm, Way
 from chainrule.notation.expression import piece
+from chainrule.notation.numbers import latex_value, text_value
 from chainrule.render.phrases import PLAIN, TEX, Script, verdict
 
 # Larger arrays are shown by their shape and norm.
 MOST_ELEMENTS = 9
+# Arrays of no more elements than this are shown to ten digits.
+_FEW_ELEMENTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,8 @@ def forward_rows(form: MatrixForm, signs: Signs) -> Iterator[Row]:
         for way in layer.ways:
             if way.slope.structure != "identity" and way.through and way.last:
                 yield Row(signs.name(way.through), (_activation(layer, way, signs),), "")
-    yield Row(signs.name(form.result), (), _value(form.value, signs))
+    written = () if form.loss is None else (_printed(form.loss, signs),)
+    yield Row(signs.name(form.result), written, _value(form.value, signs))
 
 
 def backward_rows(form: MatrixForm, signs: Signs) -> Iterator[Row]:
@@ -299,20 +303,43 @@ def _shapes(layer: LayerForm, signs: Signs) -> str:
 
 
 def _value(value: Any, signs: Signs) -> str:
-    if np.size(value) <= MOST_ELEMENTS:
-        return _nested(np.asarray(value), signs, np.ndim(value) == 0)
-    norm = signs.script.value(np.float64(np.linalg.norm(np.asarray(value, np.float64))))
-    shown = _shape(np.shape(value), signs)
-    return rf"[{shown}],\ \lVert\cdot\rVert = {norm}" if signs.tex else f"[{shown}], ‖·‖ = {norm}"
-
-
-def _nested(array: Any, signs: Signs, alone: bool) -> str:
-    from chainrule.notation.numbers import latex_value, text_value
-
+    """A number or a small array in full, the rows of a matrix one under the other; of a large one
+    the shape and the norm."""
+    array = np.asarray(value)
+    if array.size > MOST_ELEMENTS:
+        norm = signs.script.value(np.float64(np.linalg.norm(array.astype(np.float64))))
+        shown = _shape(array.shape, signs)
+        return (
+            rf"[{shown}],\ \lVert\cdot\rVert = {norm}" if signs.tex else f"[{shown}], ‖·‖ = {norm}"
+        )
     show = latex_value if signs.tex else text_value
+    digits = 10 if array.size <= _FEW_ELEMENTS else 6
+    entries = np.vectorize(lambda v: show(v, digits), otypes=[object])(array)
     if array.ndim == 0:
-        return show(array[()], 10 if alone else 6)
-    return "[" + ", ".join(_nested(part, signs, False) for part in array) + "]"
+        return str(entries[()])
+    if signs.tex:
+        return _tex_array(entries)
+    if array.ndim == 2:
+        widths = [max(map(len, column)) for column in entries.T]
+        rows = [", ".join(v.rjust(w) for v, w in zip(row, widths, strict=True)) for row in entries]
+        return "[[" + "],\n   [".join(rows) + "]]"  # below the sign of equality
+    return _nested(entries)
+
+
+def _nested(entries: Any) -> str:
+    if np.ndim(entries) == 0:
+        return str(entries)
+    return "[" + ", ".join(_nested(part) for part in entries) + "]"
+
+
+def _tex_array(entries: Any) -> str:
+    separator = r",\ "
+    if entries.ndim == 1:
+        return rf"\left({separator.join(entries)}\right)"
+    if entries.ndim > 2:
+        return _nested(entries)
+    rows = r" \\ ".join(" & ".join(row) for row in entries)
+    return rf"\begin{{pmatrix}} {rows} \end{{pmatrix}}"
 
 
 # ------------------------------------------------------------------------------------------- text

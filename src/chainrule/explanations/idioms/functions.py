@@ -18,7 +18,7 @@ Axes = tuple[int, ...] | None
 
 def _function(name: str, evaluate: Any, text: str, latex: str, axes: bool = False) -> Primitive:
     return Primitive(
-        name, evaluate, (), Notation(text, rf"\operatorname{{{latex}}}"),
+        name, evaluate, (), Notation(text, latex if "{" in text else rf"\operatorname{{{latex}}}"),
         elementwise=not axes, structure="matrix" if axes else "diagonal",
         axes=("axis",) if axes else (),
     )  # fmt: skip
@@ -70,11 +70,11 @@ SOFTMAX_CROSS_ENTROPY = _function(
 )  # fmt: skip
 SQUARED_ERROR = _function(
     "squared_error", lambda a, b, axis=None: np.sum((a - b) ** 2, axis=axis),
-    "SE", "SE", axes=True,
+    "({0} − {1})²", r"\left({0} - {1}\right)^{{2}}", axes=True,
 )  # fmt: skip
 ABSOLUTE_ERROR = _function(
     "absolute_error", lambda a, b, axis=None: np.sum(np.abs(a - b), axis=axis),
-    "AE", "AE", axes=True,
+    "|{0} − {1}|", r"\left|{0} - {1}\right|", axes=True,
 )  # fmt: skip
 NORM = _function(
     "norm", lambda x, axis=None: np.sqrt(np.sum(x * x, axis=axis)), "norm", "norm", axes=True

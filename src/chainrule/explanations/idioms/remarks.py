@@ -167,6 +167,14 @@ def _symbol(graph: Graph, argument: Argument, names: Mapping[int, str]) -> Any:
     return times(argument.factor, symbol)
 
 
+def scaled_expression(idiom: Idiom, graph: Graph, names: Mapping[int, str]) -> Any:
+    """An idiom as a function of its arguments, summed and with the number in front: Σ(BCE)/5."""
+    written = idiom.expression(graph, names)
+    if idiom.summed:
+        written = bind(TOTAL, (written,))
+    return written if idiom.scale == 1.0 else _multiplied(written, idiom.scale)[0]
+
+
 def _called(written: Written, given: Mapping[str, Any]) -> Any:
     return written(*[given[name] for name in inspect.signature(written).parameters])
 

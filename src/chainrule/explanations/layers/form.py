@@ -22,6 +22,7 @@ from chainrule.chain import reverse
 from chainrule.chain.edges import pull
 from chainrule.errors import ArgumentsError, ChainruleError
 from chainrule.explanations.idioms import Idiom, idioms_of
+from chainrule.explanations.idioms.remarks import scaled_expression
 from chainrule.explanations.layers.structure import (
     Layer,
     Link,
@@ -178,6 +179,7 @@ class MatrixForm:
         title: The program.
         result: The name of the loss.
         value: Its value.
+        loss: The loss as an expression, if it is one that has a name.
         layers: The layers, first to last.
         parameters: The gradients.
         chain: Whether each layer's signal comes from the layer before it alone.
@@ -188,6 +190,7 @@ class MatrixForm:
     title: str
     result: str
     value: Any
+    loss: Any
     layers: tuple[LayerForm, ...]
     parameters: tuple[ParameterForm, ...]
     chain: bool
@@ -405,9 +408,18 @@ class _Maker:
             self._say_branches()
         result = self.names[self.output.index]
         return MatrixForm(
-            self.program.title, result, self.values[self.output.index], layers, parameters, chain,
-            tuple(self.remarks), self._check(), self.program, self.names,
+            self.program.title, result, self.values[self.output.index], self._loss(), layers,
+            parameters, chain, tuple(self.remarks), self._check(), self.program, self.names,
         )  # fmt: skip
+
+    def _loss(self) -> Any:
+        """The loss as a function of what has a name, with the number in front."""
+        idiom = self.idioms.get(self.output.index)
+        if idiom is None or not all(
+            a.node is None or a.node.index in self.names for a in idiom.arguments
+        ):
+            return None
+        return scaled_expression(idiom, Graph(), self.names)
 
     # ---------------------------------------------------------------------------------- names
 

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from chainrule.errors import ChainruleError
 from chainrule.explanations.idioms import Idiom
 from chainrule.graph.node import Node, ancestors
 from chainrule.graph.tape import shape_of
@@ -21,8 +22,15 @@ _VIEWS = frozenset(("reshape", "index", "broadcast_to", "astype", "copy", "posit
 _WEIGHT_NAMES = ("w", "theta", "kernel", "u_", "v_")
 
 
-class NotLayeredError(Exception):
-    """Why a program has no matrix form; the message is a sentence."""
+class NotLayeredError(ChainruleError):
+    """A program has no matrix form; the message says why, and what a layer is."""
+
+    def __init__(self, because: str) -> None:
+        super().__init__(
+            f"there is no matrix form: {because}.\n"
+            "A layer is W @ x + b or X @ W + b, where W is an argument of the function (or a part "
+            "of one)."
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
