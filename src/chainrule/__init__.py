@@ -32,11 +32,13 @@ if TYPE_CHECKING:
     from chainrule.diagnosis.diagnose import diagnose
     from chainrule.diagnosis.guard import nan_guard
     from chainrule.diagnosis.why import why
+    from chainrule.explanations.descent import descent
     from chainrule.explanations.entry import explain
 
 # Loaded when they are first asked for: computing does not need them.
 _LATER = {
     "check": "chainrule.checking.entry",
+    "descent": "chainrule.explanations.descent",
     "diagnose": "chainrule.diagnosis.diagnose",
     "explain": "chainrule.explanations.entry",
     "nan_guard": "chainrule.diagnosis.guard",
@@ -70,6 +72,7 @@ __all__ = [
     "checkpoint",
     "cond",
     "custom_rule",
+    "descent",
     "diagnose",
     "explain",
     "fori_loop",

@@ -98,6 +98,9 @@ def explain_command(
     most: Annotated[
         int | None, typer.Option(min=1, help="Of many paths, show so many of the largest.")
     ] = None,
+    update: Annotated[
+        float | None, typer.Option(help="Show a step of gradient descent with this rate.")
+    ] = None,
     unfold: Annotated[
         bool, typer.Option("--unfold", help="Make every operation a step of its own.")
     ] = False,
@@ -111,6 +114,7 @@ def explain_command(
     options: dict[str, Any] = {
         "wrt": wrt, "order": order, "mode": mode.value, "delta": delta,
         "paths": most or paths, "unfold": unfold, "simplify": simplify, "fold": fold.value,
+        "update": update,
     }  # fmt: skip
     try:
         function = looks_like_function(source)

@@ -37,6 +37,7 @@ class Options:
     unfold: bool = False
     simplify: bool = True
     fold: Fold = "variables"
+    update: float | None = None
 
 
 def explain(
@@ -51,6 +52,7 @@ def explain(
     unfold: bool = False,
     simplify: bool = True,
     fold: Fold = "variables",
+    update: float | None = None,
 ) -> Any:
     """Explain a derivative as a worked chain of local derivatives, checked before it is shown.
 
@@ -69,6 +71,7 @@ def explain(
         fold: How far the steps of a function of arrays are folded: to the author's
             ``"variables"``, to the ``"functions"`` that the function calls, or to
             ``"primitives"`` (as with ``unfold``).
+        update: Show one step of gradient descent with this rate, as arithmetic.
 
     Returns:
         For a formula, its ``Explanation``. For a function, a function with the same parameters
@@ -87,7 +90,7 @@ def explain(
         >>> answer.check.outcome
         'verified'
     """
-    options = Options(wrt, order, mode, delta, paths, unfold, simplify, fold)
+    options = Options(wrt, order, mode, delta, paths, unfold, simplify, fold, update)
     _reasonable(options)
     if isinstance(source, str):
         return _explain_formula(source, at, options)
@@ -198,6 +201,9 @@ def explain_program(
     """The explanation of a program, to the order asked for."""
     with np.errstate(all="ignore"):  # an infinity is reported, not warned about
         first = _first_order(program, at, options)
+        if options.update is not None:
+            first.update(options.update)  # what cannot be shown is refused at once
+            first = dataclasses.replace(first, rate=options.update)
         if options.order == 1:
             return first
         return dataclasses.replace(first, order=options.order, higher=_higher(first, at, options))
@@ -326,7 +332,7 @@ def _higher(
                 hint="For arrays, use grad(grad(f)) or jvp of grad(f).",
             )
         again = _as_program(first, derivative)
-        rest = dataclasses.replace(options, order=options.order - 1, delta=None)
+        rest = dataclasses.replace(options, order=options.order - 1, delta=None, update=None)
         found.append(_descended(explain_program(again, at, rest), first, derivative.variable))
     return tuple(found)
 

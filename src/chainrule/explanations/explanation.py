@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from chainrule.explanations.solution import (
     Step,
 )
 from chainrule.explanations.trace import Trace
+
+if TYPE_CHECKING:
+    from chainrule.explanations.update import Update
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -45,6 +48,7 @@ class Explanation:
         defined: The steps that a formula with several definitions names itself.
         before: For a higher order, what has been differentiated with respect to already.
         original: For a higher order, the name of the result that was differentiated first.
+        rate: The rate of the update that the page shows; ``None`` for no update.
         traces: For single elements of arrays, the way from the result to each of them.
     """
 
@@ -67,6 +71,7 @@ class Explanation:
     defined: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
     original: str = ""
+    rate: float | None = None
     traces: tuple[Trace, ...] = ()
 
     def paths(self, variable: str | None = None, most: int | None = None) -> Ledger:
@@ -117,6 +122,27 @@ class Explanation:
         (named,) = chosen([name], point, lambda n: f"there is no {n} in {leaf}")
         found = element(named, point)
         return None if found is None else derivative.routes.at(found.index)
+
+    def update(self, rate: float) -> Update:
+        """One step of gradient descent from this point, shown as arithmetic.
+
+        Args:
+            rate: The learning rate η: every variable asked for becomes ``x − η·∂y/∂x``.
+
+        Returns:
+            The old values, the gradient and the new values, by name; it prints as arithmetic.
+
+        Raises:
+            ArgumentsError: The explanation has no numbers, or the rate is none.
+
+        Example:
+            >>> import chainrule as cr
+            >>> cr.explain("(w - 3)^2", at={"w": 1.0}).update(0.1)
+            w ← 1 − 0.1·(−4) = 1.4
+        """
+        from chainrule.explanations.update import update_of
+
+        return update_of(self.result, self.inputs, self.derivatives, rate)
 
     def derivative(self, variable: str | None = None) -> Derivative:
         """The derivative with respect to ``variable`` (the first one if left out)."""

@@ -57,6 +57,8 @@ def as_dict(explanation: Explanation) -> dict[str, Any]:
         data["gradient"] = answers
     if explanation.traces:
         data["traces"] = [trace_data(t) for t in explanation.traces]
+    if explanation.rate is not None:
+        data["update"] = explanation.update(explanation.rate).to_dict()
     if explanation.quotients:
         data["quotients"] = [_quotients(q) for q in explanation.quotients]
     if explanation.higher:

@@ -51,6 +51,8 @@ def _blocks(explanation: Explanation) -> Iterator[str]:
         if isinstance(ledger, Ledger):
             yield ledger.to_latex()
     yield f"% {verdict(explanation.check)[1]}"
+    if explanation.rate is not None:
+        yield explanation.update(explanation.rate).to_latex()
     for further in explanation.higher:
         yield from _blocks(further)
 

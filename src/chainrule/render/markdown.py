@@ -41,6 +41,8 @@ def _blocks(explanation: Explanation) -> Iterator[str]:
         yield "\n".join(f"- {note}" for note in explanation.notes)
     mark, says = verdict(explanation.check)
     yield f"{mark} {says}"
+    if explanation.rate is not None:
+        yield explanation.update(explanation.rate).to_markdown()
     for further in explanation.higher:
         yield from _blocks(further)
 

@@ -74,6 +74,10 @@ def _sections(explanation: Explanation) -> Iterator[RenderableType]:
         yield _marked("·", note, "yellow")
     mark, says = verdict(explanation.check)
     yield _marked(mark, says, "green" if mark == "✓" else "bold yellow")
+    if explanation.rate is not None:
+        yield Text()
+        yield _heading(f"One step of gradient descent with rate {text_value(explanation.rate)}")
+        yield Padding(Text(explanation.update(explanation.rate).to_text(90)), (0, 0, 0, 3))
     for further in explanation.higher:
         yield Text()
         yield from _sections(further)
