@@ -100,6 +100,15 @@ def test_a_probability_of_0_or_1_costs_at_most_100_as_in_pytorch():
     assert np.all(np.isfinite(cr.grad(nn.bce)(p, t)))
 
 
+def test_a_negative_label_inside_of_compiled_code_gives_nan_and_no_class():
+    z = RNG.normal(size=(3, 2))
+    compiled = cr.jit(nn.cross_entropy)
+    assert math.isclose(compiled(z, np.array([0, 1, 1])), nn.cross_entropy(z, np.array([0, 1, 1])))
+    assert math.isnan(compiled(z, np.array([0, -1, 1])))
+    with pytest.raises(ArgumentsError, match="but there is 2"):
+        compiled(z, np.array([0, 2, 1]))
+
+
 def test_accuracy_and_r2_count_as_their_definitions_say():
     z, labels = RNG.normal(size=(50, 3)), RNG.integers(0, 3, 50)
     hits = sum(max(range(3), key=lambda k: row[k]) == y for row, y in zip(z, labels, strict=True))

@@ -17,7 +17,7 @@ import chainrule as cr
 from chainrule import nn, tree
 from chainrule.cli.app import app
 from chainrule.errors import ArgumentsError
-from chainrule.nn import saving, tables
+from chainrule.nn import saving, tables, training
 
 pytest.importorskip("safetensors", reason="safetensors is not installed: nothing can be kept")
 RNG = np.random.default_rng(3)
@@ -199,7 +199,7 @@ def test_a_killed_training_leaves_a_file_that_goes_on_to_the_same_bits(tmp_path)
         process.send_signal(signal.SIGKILL)
         process.wait()
         tensors, about = saving.read(path)
-        epochs = json.loads(about["run"])["epoch"]
+        epochs = json.loads(about[training.FORMAT])["epoch"]
         assert 0 < epochs < 4000
         assert "optimizer[1].mean.layers[0].weight" in tensors
     resumed = nn.fit(
@@ -291,6 +291,11 @@ def test_a_checkpoint_with_other_notes_is_not_resumed(tmp_path):
         (lambda: nn.fit(network(), loss, (X, Y), epochs=0), "epochs is a whole number from 1"),
         (lambda: nn.fit(network(), loss, (X, Y), patience=2), "give validation="),
         (lambda: nn.fit(network(), loss, (X, Y), resume=True), "give checkpoint="),
+        (lambda: nn.fit(network(), loss, (X, Y), optimizer=nn.adam), r"such as nn.adam\(1e-3\)"),
+        (
+            lambda: nn.fit(network(), lambda m, x, y, state: loss(m, x, y), (X, Y), state={}),
+            "returns its value and the new state",
+        ),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused(call, says):
@@ -376,7 +381,8 @@ def test_the_command_trains_on_the_digits_and_leaves_a_model_and_a_picture(tmp_p
     assert (tmp_path / "d.png").stat().st_size > 10_000
     tensors, about = saving.read(tmp_path / "d.safetensors")
     table = tables.digits()
-    model = nn.mlp(json.loads(about["layers"]), rng=0)
+    about = json.loads(about["chainrule model 1"])
+    model = nn.mlp(about["layers"], rng=0)
     model = nn.load(tmp_path / "d.safetensors", model, "model")
     x = (table.x - tensors["input.mean"]) / tensors["input.deviation"]
     rows, held = tables.split(table, 0.2, np.random.default_rng(0))
@@ -440,7 +446,8 @@ def test_other_numbers_are_a_regression_in_the_units_of_the_table(tmp_path):
     assert 0 < error < 50
     tensors, about = saving.read(tmp_path / "o.safetensors")
     assert abs(tensors["output.mean"] - 1000) < 60
-    assert json.loads(about["classes"]) is None
+    about = json.loads(about["chainrule model 1"])
+    assert (about["classes"], about["target"], about["columns"]) == (None, "price", ["a", "b"])
 
 
 def test_a_killed_command_goes_on_with_resume_and_refuses_other_options(tmp_path):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 TEST_SHARE = 0.2
 WEIGHT_DECAY = 0.1
+FORMAT = "chainrule model 1"
 
 
 class Activation(StrEnum):
@@ -367,11 +368,10 @@ def _keep(
     if outputs is not None:
         parts["output"] = outputs
     about = {
-        "format": "chainrule model 1", "layers": json.dumps(sizes),
-        "activation": options.activation, "columns": json.dumps(table.columns),
-        "target": table.target, "classes": json.dumps(table.classes),
+        "layers": sizes, "activation": options.activation, "columns": table.columns,
+        "target": table.target, "classes": table.classes,
     }  # fmt: skip
-    nn.save(model, parts, about)
+    nn.save(model, parts, {FORMAT: json.dumps(about)})
     trained.history.to_picture(picture)
     _say("model", str(model))
     _say("picture", str(picture))

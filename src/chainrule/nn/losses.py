@@ -125,7 +125,8 @@ def cross_entropy(logits: Any, labels: Any, reduction: str = "mean") -> Any:
         A scalar, or an array of the labels' shape with ``"none"``.
 
     Raises:
-        ArgumentsError: The shapes do not fit, or the labels are no classes.
+        ArgumentsError: The shapes do not fit, or the labels are no classes. Where labels are traced
+            (inside ``jit``), a negative one gives NaN; one too large is an error there too.
 
     Example:
         >>> import numpy as np
@@ -142,6 +143,8 @@ def cross_entropy(logits: Any, labels: Any, reduction: str = "mean") -> Any:
     else:
         picked = np.expand_dims(labels, 1)
         chosen = np.take_along_axis(log_softmax(logits, 1), picked, 1)
+    if isinstance(labels, Operand):  # nobody can look at them now, and an index of −1 is the last
+        chosen = np.where(np.reshape(labels, shape_of(chosen)) < 0, np.nan, chosen)
     return _reduced(-np.reshape(chosen, shape_of(labels)), reduction)
 
 

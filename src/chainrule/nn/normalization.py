@@ -136,7 +136,7 @@ class BatchNorm(Layer):
         if count < 2:
             raise ArgumentsError(
                 f"{self!r} was given an array of shape {shape_of(x)} in training: one number for "
-                "each feature has no variance"
+                "each feature has no variance (a batch_size that leaves one example over?)"
             )
         m = self.momentum
         unbiased = variance * (count / (count - 1))

@@ -34,7 +34,7 @@ def save(path: str | Path, tree: Any, about: Mapping[str, str] | None = None) ->
         path: Where to; its directory has to exist.
         tree: A pytree of arrays and numbers. The keys of a dict of parts are used as they are:
             ``{"model": model, "step": 3}`` gives ``model.layers[0].weight`` and ``step``.
-        about: Texts that are kept in the file.
+        about: Texts that are kept in the file, in no order.
 
     Raises:
         ArgumentsError: A leaf is no array of numbers, or safetensors is not installed.

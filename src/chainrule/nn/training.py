@@ -40,6 +40,12 @@ class Trained:
     history: History
     state: Any = None
 
+    def __repr__(self) -> str:
+        last = ", ".join(
+            f"{name} {column[-1]:.4g}" for name, column in self.history.columns.items()
+        )
+        return f"Trained(model={self.model!r}, {len(self.history)} epochs: {last})"
+
 
 def fit(
     model: Any,
@@ -112,7 +118,9 @@ def fit(
         raise ArgumentsError("fit: patience looks at the validation loss: give validation=")
     if resume and checkpoint is None:
         raise ArgumentsError("fit: resume needs to know where from: give checkpoint=")
-    optimizer = optimizer or adam()
+    optimizer = adam() if optimizer is None else optimizer
+    if not isinstance(optimizer, Optimizer):
+        raise ArgumentsError(f"fit: optimizer is one such as nn.adam(1e-3), not {optimizer!r}")
     measured = {"validation loss": loss} if held is not None else {}
     run = _Run.begin(model, state, optimizer, seed)
     if resume and checkpoint is not None and Path(checkpoint).exists():
@@ -220,7 +228,7 @@ class _Run:
             "history": self.history.to_dict(), "random": self.rng.bit_generator.state,
             "notes": notes,
         }  # fmt: skip
-        saving.save(path, tensors, {"format": FORMAT, "run": json.dumps(kept)})
+        saving.save(path, tensors, {FORMAT: json.dumps(kept)})
 
     @classmethod
     def read(cls, path: str | Path, kind: _Kind, notes: dict[str, str]) -> _Run:
@@ -230,9 +238,9 @@ class _Run:
             FileError: The file is none of ``fit``, or belongs to another model or optimiser.
         """
         tensors, about = saving.read(path)
-        if about.get("format") != FORMAT:
+        if FORMAT not in about:
             raise saving.FileError(f"{path} is not a checkpoint of a training that can be resumed")
-        kept = json.loads(about["run"])
+        kept = json.loads(about[FORMAT])
         for name in sorted({*notes, *kept["notes"]}):
             there, here = kept["notes"].get(name), notes.get(name)
             if there != here:
@@ -286,7 +294,13 @@ def _step(loss: Loss, optimizer: Optimizer, kind: _Kind) -> Callable[..., Any]:
         options = {"key": key} if takes_key else {}
         if not remembers:
             return loss(model, *batch, **options), None
-        return loss(model, *batch, state=state, **options)
+        result = loss(model, *batch, state=state, **options)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise ArgumentsError(
+                f"fit: with a state, {objective.__name__} returns its value and the new state: "
+                "return value, state"
+            )
+        return result
 
     objective.__name__ = getattr(loss, "__name__", "loss")
     both = value_and_grad(objective, has_aux=True)
