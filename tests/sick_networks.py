@@ -363,6 +363,13 @@ def norm_at_zero(w):
     return 3 * n
 
 
+@case("one dead unit", "W[:,2]", ZERO, Cause.DEAD_MASK, lambda: np.ones((2, 4)),
+      lambda: np.array([0.0, 1.0, -9.0, 0.5]), lambda: np.ones((5, 2)))  # fmt: skip
+def one_dead_unit(W, b, x):
+    h = np.maximum(x @ W + b, 0)  # sick: one dead unit
+    return np.mean(h)
+
+
 # --------------------------------------------------------- steps, detached, not connected
 
 
@@ -438,6 +445,13 @@ def forgotten_head(params, x):
     extra = np.tanh(x @ params["aux"])  # sick: auxiliary head that nobody reads
     assert extra.shape == out.shape
     return np.mean(out**2)
+
+
+@case("word that never occurs", "E[7]", ZERO, Cause.NOT_CONNECTED, normal(9, 3), normal(3, 2),
+      lambda: np.array([[1, 2], [3, 3]]))  # fmt: skip
+def embedding_row(E, W, ids):
+    words = E[ids]  # sick: word that never occurs
+    return np.mean(np.tanh(words @ W))
 
 
 @case("overwritten", "w", ZERO, Cause.NOT_CONNECTED, normal(3), normal(3))

@@ -82,10 +82,10 @@ def test_the_norm_is_that_of_the_gradient_that_grad_computes(case: Case):
     with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
         report = case.report
         gradient = cr.grad(case.loss, names.index(parameter))(*args)
-    leaf = dict(leaves(gradient, parameter))[case.wrt]
-    exact = np.linalg.norm(np.asarray(leaf, float))
+    part = eval(case.wrt, {parameter: gradient})
+    exact = np.linalg.norm(np.asarray(part, float))
     assert report.norm == exact or report.norm == pytest.approx(exact, rel=1e-6, abs=0)
-    assert report.shape == np.shape(leaf)
+    assert report.shape == np.shape(part)
 
 
 # ------------------------------------------------------------------------- sums
@@ -444,6 +444,30 @@ def test_the_loss_has_to_be_a_number():
         cr.why(network, small=10, large=1)
     with pytest.raises(ArgumentsError, match="do not fit network"):
         cr.why(network)(1.0)
+
+
+def test_a_part_of_an_array_can_be_asked_about():
+    def loss(p, x):
+        return np.sum(np.tanh(x @ p["W"]))
+
+    p, x = {"W": np.arange(6.0).reshape(2, 3) / 10}, np.ones((4, 2))
+    gradient = cr.grad(loss)(p, x)["W"]
+    for written, index in (
+        ("[1,2]", (1, 2)),
+        ("[0]", 0),
+        ("[:,1]", (slice(None), 1)),
+        ("[-1][0:2]", None),
+    ):
+        if index is None:
+            with pytest.raises(NotDifferentiableError, match="no parameter"):
+                cr.why(loss, wrt=f"p['W']{written}")(p, x)
+            continue
+        report = cr.why(loss, wrt=f"p['W']{written}")(p, x)
+        assert report.norm == pytest.approx(np.linalg.norm(gradient[index]))
+        assert sum(s.gain for s in report.steps) == pytest.approx(math.log10(report.norm), abs=1e-9)
+        assert report.loss == pytest.approx(loss(p, x))
+    with pytest.raises(NotDifferentiableError, match=r"p\['W'\] has the shape \(2, 3\)"):
+        cr.why(loss, wrt="p['W'][2,0]")(p, x)
 
 
 def test_double_quotes_name_a_leaf_as_well():

@@ -85,15 +85,21 @@ def zero(here: Run, budget: Budget, names: Names, index: int) -> Finding:
         return _absent(here, names, index)
     while True:
         dead, finding = _death(budget, names, index)
-        if finding.cause is Cause.NOT_CONNECTED:
-            # What was picked out had no gradient: where has the part that was picked lost it?
-            return _forward_death(budget, names, index) or finding
+        if finding.cause is Cause.NOT_CONNECTED:  # what was passed on belongs to something else
+            return _better(finding, _forward_death(budget, names, index))
         if finding.cause not in (Cause.STATIONARY, Cause.ZERO_WEIGHT) or dead == index:
             return finding
         again = budget.restarted(dead, index)
         if again.log_norms.get(index, 0.0) != -math.inf:
             return finding
         budget = again
+
+
+def _better(backward: Finding, forward: Finding | None) -> Finding:
+    """What walking back found, or forward where that says more."""
+    if forward is None or (forward.cause is backward.cause and backward.place.line is not None):
+        return backward
+    return forward
 
 
 def _death(budget: Budget, names: Names, index: int) -> tuple[int, Finding]:
@@ -132,12 +138,23 @@ def _forward_death(budget: Budget, names: Names, index: int) -> Finding | None:
             before = tangents.get(arg.index) if type(arg) is Traced else None
             if before is not None and log_norm(before[0]) > -math.inf:
                 if not isinstance(record.op.edge(position), ELEMENTWISE):
-                    return None  # what changes is not among what is picked
+                    return _not_picked(names, index, record)
                 edge = _Edge(budget, names, Arrival(record.index, position, -math.inf))
                 edge.cotangent = np.ones_like(record.value)
                 edge.moving = np.asarray(before[0]) != 0
+                edge.reached = f" that {names.of(index)} reaches"
                 return edge.finding()
     return None
+
+
+def _not_picked(names: Names, index: int, record: Traced) -> Finding:
+    """An operation that takes other elements than those that are asked about."""
+    return Finding(
+        Cause.NOT_CONNECTED,
+        f"{names.operation(record.index)} does not pick {names.of(index)}",
+        names.place(record.index),
+        record.index,
+    )
 
 
 def _frontier(budget: Budget, dead: int) -> Iterator[tuple[int, Arrival]]:
@@ -317,6 +334,7 @@ class _Edge:
         self.record = budget.records[arrival.source]
         self.cotangent = budget.cotangents[arrival.source]
         self.moving: Any = True  # the elements of the argument that are asked about
+        self.reached = ""  # which these are, in words
 
     def finding(self) -> Finding:
         cause, says = self._cause()
@@ -388,7 +406,7 @@ class _Edge:
             )  # fmt: skip
             return Cause.CLIPPED, f"{which} {outside}, where clip passes no gradient"
         many = f"none of the {count:,} values" if count > 1 else "nothing"
-        return Cause.DEAD_MASK, f"{self._operation} passes {many} of {self._argument}"
+        return Cause.DEAD_MASK, f"{self._operation} passes {many} of {self._argument}{self.reached}"
 
     def _zero_factor(self) -> tuple[Cause, str]:
         other = self.record.args[1 - self.position]
@@ -582,7 +600,7 @@ def _says(budget: Budget, names: Names, at: int, item: Item, edge: Arrival, part
         typical = float(np.sqrt(np.mean(wide(values_of(record)[other]) ** 2)))
         return f"the factor {names.argument(edge.source, other)} (typically {number(typical)})"
     if part == "constant" and item.diagonal is not None:
-        return f"the constant factor {number(abs(item.diagonal.constant))}"
+        return _constant_says(budget, at, item)
     if part == "averaging":
         return f"{operation} divides by {round(10.0 ** -item.parts[AT['averaging']]):,}"
     if part == "mask":
@@ -594,6 +612,19 @@ def _says(budget: Budget, names: Names, at: int, item: Item, edge: Arrival, part
         verb = "cancel" if item.parts[AT["alignment"]] < 0 else "reinforce each other"
         return f"the terms that the gradient of {operation} adds up {verb}"
     return f"the slopes of {operation}" if part == "slope" else operation
+
+
+def _constant_says(budget: Budget, at: int, item: Item) -> str:
+    """The constant factor, or how many there are in a row and what they come to."""
+    assert item.diagonal is not None
+    depends = budget.active.__contains__
+    factors = [
+        abs(local(budget.records[e.source], e.position, depends).constant)
+        for e in budget.edges_of(at, item)
+    ]
+    count = sum(f != 1 for f in factors)
+    whole = number(abs(item.diagonal.constant))
+    return f"the constant factor {whole}" if count < 2 else f"{count} constant factors, {whole}"
 
 
 def _slope_says(budget: Budget, names: Names, at: int, item: Item) -> str:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import inspect
 import linecache
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from chainrule.errors import ArgumentsError, NotDifferentiableError
+from chainrule.graph.operand import bind
 from chainrule.graph.tape import Tape, Traced, running
+from chainrule.rules.assignment import REPLACE
+from chainrule.sources.elements import asked_for
 from chainrule.sources.names import Origins, Place
 from chainrule.tree import leaves, map_leaves
 
@@ -40,8 +45,20 @@ class Run:
     defined: Place
 
 
-def run(f: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Run:
+def run(
+    f: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    wrt: str | None = None,
+) -> Run:
     """Run ``f`` once with every floating-point leaf of its arguments traced.
+
+    Args:
+        f: The function.
+        args: Its positional arguments.
+        kwargs: Its keyword arguments.
+        wrt: What the run is for. If it names a part of a leaf (``W[0,0]``, ``E[3]``), that part is
+            an input of its own, which is put into the leaf before all else.
 
     Raises:
         ArgumentsError: The arguments do not fit ``f``.
@@ -53,10 +70,11 @@ def run(f: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -
     tape = Tape(origins)
     inputs: dict[str, Traced] = {}
     given: dict[str, Any] = {}
+    part = None if wrt is None else _part(wrt.replace('"', "'"), bound.arguments)
     for parameter, tree in bound.arguments.items():
         names = iter([n for n, _ in leaves(tree, parameter)])
         given[parameter] = map_leaves(
-            lambda leaf, n=names: _input(tape, inputs, next(n), leaf), tree
+            lambda leaf, n=names: _input(tape, inputs, next(n), leaf, part), tree
         )
     try:
         with running(tape):
@@ -66,6 +84,8 @@ def run(f: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -
         origins.release()
     operations = [r.index for r in tape.records if r.op is not None]
     places = dict(zip(operations, origins.resolve(), strict=True))
+    if part is not None:
+        places[inputs[part.leaf].index] = Place()  # nobody wrote that
     value = output.value if isinstance(output, Traced) else output
     if isinstance(value, dict | list | tuple) or np.shape(value) or _kind(value) not in "fiub":
         raise NotDifferentiableError(
@@ -93,11 +113,12 @@ def chosen(here: Run, wrt: str | Sequence[str] | None) -> list[str]:
         below = [n for n in inputs if n != first and n.startswith((f"{first}[", f"{first}."))]
         asked: Sequence[str] = [first] if below else list(inputs)
     else:
-        asked = wrt.split(",") if isinstance(wrt, str) else wrt
+        asked = asked_for(wrt)
     found: dict[str, None] = {}
-    for name in (n.strip() for n in asked):
+    for name in asked:
         plain = name.replace('"', "'")
-        those = [n for n in inputs if n == plain or n.startswith((f"{plain}[", f"{plain}."))]
+        below = [n for n in inputs if n.startswith((f"{plain}[", f"{plain}."))]
+        those = [plain] if plain in inputs else below
         if not those:
             raise NotDifferentiableError(_no_leaf(here, name))
         found |= dict.fromkeys(those)
@@ -147,11 +168,61 @@ def _bound(
     return bound
 
 
-def _input(tape: Tape, inputs: dict[str, Traced], name: str, leaf: Any) -> Any:
+class _Part(NamedTuple):
+    """A part of a leaf, as it was written."""
+
+    written: str
+    leaf: str
+    index: Any
+
+
+def _part(wrt: str, arguments: Mapping[str, Any]) -> _Part | None:
+    """The part of a leaf that a name stands for; ``None`` if it is no such name."""
+    named = {n: leaf for p, tree in arguments.items() for n, leaf in leaves(tree, p)}
+    for name in sorted(named, key=len, reverse=True):
+        if wrt != name and wrt.startswith(f"{name}[") and _kind(named[name]) == "f":
+            index = _index(wrt[len(name) :])
+            if index is None:
+                return None
+            try:
+                found = np.asarray(named[name])[index]
+            except IndexError:
+                found = np.zeros(0)
+            if not np.size(found):
+                raise NotDifferentiableError(
+                    f"there is no {wrt}: {name} has the shape {np.shape(named[name])}."
+                )
+            return _Part(wrt, name, index)
+    return None
+
+
+def _index(written: str) -> Any:
+    """``[0, 1]``, ``[3]`` or ``[:, 2]`` as an index of NumPy; ``None`` for anything else."""
+    try:
+        node = ast.parse(f"x{written}", mode="eval").body
+        if not isinstance(node, ast.Subscript) or not isinstance(node.value, ast.Name):
+            return None
+        parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        return tuple(
+            slice(*(None if e is None else ast.literal_eval(e) for e in (p.lower, p.upper, p.step)))
+            if isinstance(p, ast.Slice)
+            else operator.index(ast.literal_eval(p))
+            for p in parts
+        )
+    except (SyntaxError, ValueError, TypeError):
+        return None
+
+
+def _input(tape: Tape, inputs: dict[str, Traced], name: str, leaf: Any, part: _Part | None) -> Any:
     """A handle of the function's own for a leaf of floats; anything else as it is."""
     if isinstance(leaf, bool | int | str) or _kind(leaf) != "f":
         return leaf
-    inputs[name] = tape.input(np.asarray(leaf)[()])
+    array = np.asarray(leaf)
+    if part is not None and part.leaf == name:
+        inputs[part.written] = piece = tape.input(array[part.index])
+        inputs[name] = bind(REPLACE, (array, piece), {"index": part.index})
+    else:
+        inputs[name] = tape.input(array[()])
     return inputs[name].alias()
 
 

@@ -171,8 +171,8 @@ def why(
 
     Args:
         f: A function of floating-point arrays (or pytrees of them) that returns a real scalar.
-        wrt: The parameter or leaf whose gradient is meant (``"W1"``, ``"params['W1']"``); the first
-            parameter if left out.
+        wrt: The parameter or leaf whose gradient is meant (``"W1"``, ``"params['W1']"``), or a part
+            of one (``"W1[0,0]"``, ``"embedding[7]"``); the first parameter if left out.
         small: A gradient whose norm is below this is vanishing.
         large: A gradient whose norm is above this is exploding.
 
@@ -198,7 +198,7 @@ def why(
     @functools.wraps(f, assigned=("__name__", "__doc__"), updated=())
     def explained(*args: Any, **kwargs: Any) -> GradientReport:
         with np.errstate(all="ignore"):
-            here = run(f, args, kwargs)
+            here = run(f, args, kwargs, wrt)
             first = next(iter(here.parameters), "")
             names = chosen(here, first if wrt is None else wrt)
             if len(names) > 1:
