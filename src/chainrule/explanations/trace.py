@@ -133,6 +133,25 @@ class TraceRow:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Collapse:
+    """Two steps that meet and whose slopes simplify together: BCE and σ leave ŷ − y.
+
+    Attributes:
+        step: The outer step; ``of`` is the value before the inner one.
+        of: What it is differentiated with respect to.
+        says: What happens, in words.
+        lines: Each an expression that equals the one before, and the reason.
+        value: The derivative.
+    """
+
+    step: str
+    of: str
+    says: str
+    lines: tuple[tuple[Any, str], ...]
+    value: Any
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Trace:
     """From the result to one element of an input, step by step.
 
@@ -148,6 +167,7 @@ class Trace:
         adjoints: The derivative of the result with respect to each step, by the node's index.
         boxes: Which elements of each step the element moves, as a block.
         masks: The same of every operation, element by element.
+        collapses: Steps on the way whose slopes simplify together.
     """
 
     variable: str
@@ -161,6 +181,7 @@ class Trace:
     adjoints: Mapping[int, Any]
     boxes: Mapping[int, Box]
     masks: Mapping[int, Any]
+    collapses: tuple[Collapse, ...] = ()
 
     @property
     def chain(self) -> bool:
@@ -281,7 +302,26 @@ def trace_of(
         np.asarray(gradient)[element.index] if element.index else gradient,
         gradient, tuple(groups), names,
         {g.root.index: walk.adjoint(g.root) for g in groups}, boxes, masks,
+        _collapses(idioms, names, boxes),
     )  # fmt: skip
+
+
+def _collapses(
+    idioms: Sequence[Idiom], names: Mapping[int, str], boxes: Mapping[int, Box]
+) -> tuple[Collapse, ...]:
+    """Pairs of known functions on the way whose slopes are simpler together, line by line."""
+    found = []
+    for idiom in idioms:
+        if idiom.root.index not in boxes:
+            continue
+        remark = idiom.remark
+        if remark is None or remark.inner is None or remark.of is None:
+            continue
+        if remark.of.index in boxes and len(remark.lines) > 1:
+            lines = tuple(remark.expressions(Graph(tidy), names))
+            step, of = names[idiom.root.index], names[remark.of.index]
+            found.append(Collapse(step, of, remark.says, lines, remark.value))
+    return tuple(found)
 
 
 def _leading(nodes: Sequence[Node], among: set[int], output: Any) -> set[int]:
