@@ -240,11 +240,16 @@ def diagnosis_page(found: Diagnosis) -> RenderableType:
     table.add_column("norm", justify="right", no_wrap=True)
     table.add_column(_axis(found), no_wrap=True)
     table.add_column("", overflow="fold", ratio=1)
+    before: tuple[str, ...] = ()
     for one in found.gradients:
         mark, style = MARKS[one.verdict]
+        reason = (one.cause or "", one.step, one.line)
+        repeated = bool(one.cause) and reason == before
+        before = reason
         table.add_row(
             Text(mark, style), one.parameter, _number(one.norm),
-            Text(_log_bar(one, *_range(found)), style.removeprefix("bold ")), _why(one),
+            Text(_log_bar(one, *_range(found)), style.removeprefix("bold ")),
+            Text("as above", "dim") if repeated else _why(one),
         )  # fmt: skip
     rows.append(table)
     if sick := [a for a in found.activations if not a.healthy]:
