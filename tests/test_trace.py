@@ -410,7 +410,7 @@ def test_a_black_pixel_moves_its_column_and_contributes_nothing():
     x = RNG.standard_normal((4, 3))
     x[:, 0] = 0.0
     explained = cr.explain(f, wrt="W[0,1]")(RNG.standard_normal((3, 2)), x)
-    assert [s.name for s in explained.steps][0] == "z"
+    assert explained.steps[0].name == "z"
     assert float(explained.derivative().value) == 0.0
     assert explained.check.outcome == "verified"
 
@@ -477,7 +477,7 @@ def test_a_function_inside_an_expression_is_a_step_of_its_name():
     assert names == ["sigmoid", "squared", "y"]
 
 
-# --- which element ---------------------------------------------------------------------------------
+# --- which element -------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass
@@ -634,7 +634,7 @@ def test_latex_and_markdown_show_the_trace():
     assert markdown.count("0.1609305905") >= 1
 
 
-SOURCE = '''
+SOURCE = """
 import numpy as np
 def sigmoid(z): return 1/(1+np.exp(-z))
 def loss(W1, b1, W2, b2, x, y):
@@ -643,7 +643,7 @@ def loss(W1, b1, W2, b2, x, y):
     z2 = W2 @ a1 + b2
     yhat = sigmoid(z2)
     return -(y*np.log(yhat) + (1-y)*np.log(1-yhat))
-'''
+"""
 AT = "W1=[[0.5,-0.2],[0.3,0.8]],b1=[0.1,-0.1],W2=[0.6,-0.4],b2=0,x=[0.5,0.1],y=0"
 
 

@@ -23,6 +23,7 @@ from chainrule.cli.nan import register as register_nan
 from chainrule.cli.why import register as register_why
 from chainrule.errors import ChainruleError
 from chainrule.explanations.entry import CheckFailedError, explain
+from chainrule.explanations.explanation import Explanation
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
@@ -107,6 +108,9 @@ def explain_command(
     fold: Annotated[
         Fold, typer.Option(help="What is one step of a function of arrays.")
     ] = Fold.variables,
+    matrix: Annotated[
+        bool, typer.Option("--matrix", help="Show a network of layers in matrix form.")
+    ] = False,
     simplify: Annotated[bool, typer.Option(help="Simplify the answer.")] = True,
     form: Annotated[Format, typer.Option("--format", help="What to print.")] = Format.text,
 ) -> None:
@@ -125,6 +129,8 @@ def explain_command(
         else:
             values = {name: formula_value(name, v) for name, v in given.items()}
             explanation = explain(source, values or None, **options)
+        if matrix:
+            explanation = explanation.matrix_form()
     except CheckFailedError as failed:
         _fail(str(failed), 1)
     except ChainruleError as error:
@@ -235,8 +241,10 @@ def _print_page(explanation: Any) -> None:
     from chainrule.render.terminal import page
 
     console = Console(highlight=False, markup=False, emoji=False)  # x[i] is no markup
-    if console.is_terminal:
+    if console.is_terminal and isinstance(explanation, Explanation):
         console.print(page(explanation))
+    elif console.is_terminal:
+        _write(explanation.to_text(width=console.width, color=not console.no_color))
     else:
         _write(explanation.to_text(width=console.width if "COLUMNS" in _environment() else 100))
 

@@ -71,7 +71,9 @@ def _at_the_point(mp: Any, work: Work, derivatives: Sequence[Derivative]) -> Che
     assert work.at is not None
     for d in derivatives:
         if not np.isfinite(d.value):
-            return Check("not verifiable", _why(work.remarks, f"∂/∂{d.variable} is {_word(d.value)} here"))
+            return Check(
+                "not verifiable", _why(work.remarks, f"∂/∂{d.variable} is {_word(d.value)} here")
+            )
     point = {n: mp.mpf(float(v)) for n, v in work.at.items()}
     try:
         verdict = _verdict(work, derivatives, *_look(mp, work, derivatives, point))
@@ -371,7 +373,9 @@ def check_function(
     """Check against the function itself, called at displaced points, in float64."""
     for d in derivatives:
         if not np.all(np.isfinite(d.value)):
-            return Check("not verifiable", _why(work.remarks, f"∂/∂{d.variable} is not finite here"))
+            return Check(
+                "not verifiable", _why(work.remarks, f"∂/∂{d.variable} is not finite here")
+            )
     rng = np.random.default_rng(0)
     worst = 0.0
     held = Held()

@@ -73,7 +73,7 @@ def step_entries(
     for index, places in sources.items():
         columns = np.arange(first, first + len(places))
         ones = np.ones(len(places))
-        carried[index] = Entries(places, columns, ones, ones == 0, ones.astype(object))
+        carried[index] = Entries(places, columns, ones, ones == 0, np.ones(len(places), object))
         first += len(places)
     for node in group.members:
         parts = [

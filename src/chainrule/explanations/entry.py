@@ -242,6 +242,7 @@ def _first_order(program: Program, at: Mapping[str, Any] | None, options: Option
         show_paths=options.paths,
         wrt=wrt,
         defined=_defined(program, work),
+        program=program,
     )
 
 

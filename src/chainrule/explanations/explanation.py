@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from chainrule.errors import ChainruleError
 from chainrule.explanations.ledger import Ledger, Routes
 from chainrule.explanations.solution import (
     Check,
@@ -16,8 +17,10 @@ from chainrule.explanations.solution import (
     Step,
 )
 from chainrule.explanations.trace import Trace
+from chainrule.sources.program import Program
 
 if TYPE_CHECKING:
+    from chainrule.explanations.layers import MatrixForm
     from chainrule.explanations.update import Update
 
 
@@ -50,6 +53,7 @@ class Explanation:
         original: For a higher order, the name of the result that was differentiated first.
         rate: The rate of the update that the page shows; ``None`` for no update.
         traces: For single elements of arrays, the way from the result to each of them.
+        program: The computation that is explained.
     """
 
     title: str
@@ -73,6 +77,7 @@ class Explanation:
     original: str = ""
     rate: float | None = None
     traces: tuple[Trace, ...] = ()
+    program: Program | None = None
 
     def paths(self, variable: str | None = None, most: int | None = None) -> Ledger:
         """The ledger of paths from the result to a variable.
@@ -109,6 +114,30 @@ class Explanation:
                     return found.ledger(most)
         self.derivative(variable)
         return Ledger(self.result, variable or "", (), 0)
+
+    def matrix_form(self) -> MatrixForm:
+        """The same network in matrix form: δ of every layer, and gradients as products.
+
+        Raises:
+            ChainruleError: The function is not made of layers; the message says what is in the way.
+
+        Example:
+            >>> import numpy as np, chainrule as cr
+            >>> def loss(W, b, x):
+            ...     z = W @ x + b
+            ...     return np.sum(np.tanh(z))
+            >>> explained = cr.explain(loss, wrt="W[0,0]")(np.eye(2), np.zeros(2), np.ones(2))
+            >>> [(p.name, p.value.shape) for p in explained.matrix_form().parameters]
+            [('W', (2, 2)), ('b', (2,))]
+        """
+        from chainrule.explanations.layers import matrix_form
+
+        if self.program is None or self.program.values is None:
+            raise ChainruleError(
+                "the matrix form is that of a function of arrays at a point.\nGive it a Python "
+                "function, file.py:loss, and its arguments."
+            )
+        return matrix_form(self.program, result=self.result)
 
     def _element(self, derivative: Derivative, name: str) -> Routes | None:
         """The paths to one element of an array that was asked for."""

@@ -101,13 +101,20 @@ def _affine(
     for node in nodes:
         op = node.op
         assert op is not None
-        if op.name in _PRODUCTS or op.name in _REDUCTIONS:
-            found.add(node.index)
-        elif (_is_linear(node, active) or _moves(node)) and any(
-            type(a) is Node and a.index in found and _named(program, a) is None
-            and len(consumers.get(a.index, ())) == 1
-            for a in node.args
-        ):  # fmt: skip
+        if (
+            op.name in _PRODUCTS
+            or op.name in _REDUCTIONS
+            or (
+                (_is_linear(node, active) or _moves(node))
+                and any(
+                    type(a) is Node
+                    and a.index in found
+                    and _named(program, a) is None
+                    and len(consumers.get(a.index, ())) == 1
+                    for a in node.args
+                )
+            )
+        ):
             found.add(node.index)
     return found
 

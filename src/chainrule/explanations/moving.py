@@ -57,7 +57,9 @@ class Box:
     @property
     def size(self) -> int:
         """How many elements the block has."""
-        return int(np.prod([1 if isinstance(a, int) else a[1] - a[0] for a in self.axes], dtype=int))
+        return int(
+            np.prod([1 if isinstance(a, int) else a[1] - a[0] for a in self.axes], dtype=int)
+        )
 
     def within(self, value: Any) -> Any:
         """The elements of the block: a number, or an array with one axis for each that is open."""
@@ -147,9 +149,7 @@ def _mapped(
     """A linear map of the marks alone; no two of them are equal, so that none cancel."""
     marks = np.where(mask, np.random.default_rng(0).uniform(1, 2, mask.shape), 0.0)
     linear = [isinstance(op.edge(i), Linear) for i in range(len(args))]
-    others = tuple(
-        np.zeros(shape_of(a)) if own else a for a, own in zip(args, linear, strict=True)
-    )
+    others = tuple(np.zeros(shape_of(a)) if own else a for a, own in zip(args, linear, strict=True))
     return np.asarray(op.evaluate(*_at(others, position, marks[()]), **attrs))
 
 

@@ -30,9 +30,7 @@ class Condition:
     right: Any
 
 
-def decided(
-    expression: Any, numbers: Mapping[str, Any]
-) -> tuple[Any, tuple[Condition, ...]]:
+def decided(expression: Any, numbers: Mapping[str, Any]) -> tuple[Any, tuple[Condition, ...]]:
     """The expression with every ``where`` replaced by the branch that is taken at a point.
 
     Returns:
@@ -132,7 +130,7 @@ def _arranged(sp: Any, expression: Any) -> Any:
     sign *= other
     if sign < 0:
         for i, (base, power) in enumerate(top):
-            if base.is_Add and power == 1 and not _constant(sp, base):
+            if base.is_Add and power == 1 and not _constant(base):
                 top[i] = sp.expand(-base), power
                 sign = 1
                 break
@@ -150,15 +148,15 @@ def _factors(sp: Any, product: Any) -> tuple[int, list[tuple[Any, Any]]]:
         if factor.is_number and factor.could_extract_minus_sign():
             sign, factor = -sign, -factor
         base, power = factor.as_base_exp()
-        if base.is_Add and power.is_Integer and _constant(sp, base) < 0:
+        if base.is_Add and power.is_Integer and _constant(base) < 0:
             base = sp.expand(-base)
             sign *= -1 if power % 2 else 1
         if factor != 1:
             found.append((base, power))
-    return sign, sorted(found, key=lambda f: (0 if f[0].is_number else 2 if f[0].is_Add else 1))
+    return sign, sorted(found, key=lambda f: 0 if f[0].is_number else 2 if f[0].is_Add else 1)
 
 
-def _constant(sp: Any, total: Any) -> int:
+def _constant(total: Any) -> int:
     """The sign of the number in a sum; 0 if it has none."""
     number = total.as_coeff_Add()[0]
     return 0 if number == 0 else int(math.copysign(1, number))
@@ -172,5 +170,3 @@ def _product(sp: Any, graph: Graph, factors: list[tuple[Any, Any]]) -> Any:
             factor = factor ** from_sympy(sp, power, graph, decimal=True)
         made = factor if made is None else made * factor
     return 1.0 if made is None else made
-
-

@@ -53,6 +53,7 @@ class Step:
         source: The text of that line.
         notes: Conventions that were used here.
         count: How many operations it stands for, where a long stretch is folded into one row.
+        known: The same as a known function of its arguments, if it is one written out by hand.
         dense: Works out the dense local Jacobian with respect to an argument, by its name.
     """
 
@@ -66,6 +67,7 @@ class Step:
     source: str | None = None
     notes: tuple[str, ...] = ()
     count: int = 1
+    known: Any = None
     dense: Callable[[str | None], Any] | None = None
 
     def jacobian(self, of: str | None = None) -> Any:

@@ -217,9 +217,7 @@ class _Walk:
         self.graph = Graph(tidy)
         self.symbols: dict[str, tuple[Any, Terms]] = {}
         self._fresh = 0
-        self._spare = iter(
-            c for c in LETTERS if all(c != t.letter for t in self.bound.values())
-        )
+        self._spare = iter(c for c in LETTERS if all(c != t.letter for t in self.bound.values()))
         self._inner = {n.index for n in group.members}
         self._moving = self._depending()
         self._elements: dict[tuple[int, Terms], Any] = {}
@@ -240,9 +238,7 @@ class _Walk:
         if term.letter is None or term.letter not in self.bound:
             return term
         to = self.bound[term.letter]
-        return replace(
-            to, offset=term.scale * to.offset + term.offset, scale=term.scale * to.scale
-        )
+        return replace(to, offset=term.scale * to.offset + term.offset, scale=term.scale * to.scale)
 
     def back(self, start: Terms) -> tuple[Terms, Any]:
         """The subscripts of the argument, and the derivative: the sum over all inner paths."""

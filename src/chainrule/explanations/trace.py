@@ -26,7 +26,6 @@ from chainrule.explanations.outline import Group, flows
 from chainrule.explanations.readable import decided, readable
 from chainrule.explanations.subscripts import (
     Local,
-    Term,
     Terms,
     local_derivative,
     normalising_derivative,
@@ -296,7 +295,11 @@ def trace_of(
     }
     result = groups[-1].name if groups else program.output_name or "y"
     gradient = walk.adjoint(start)
-    rows = _Rows(program, walk, groups, names, boxes, start, idioms).rows() if start.index in active else []
+    rows = (
+        _Rows(program, walk, groups, names, boxes, start, idioms).rows()
+        if start.index in active
+        else []
+    )
     return Trace(
         element.name, element, result, tuple(rows),
         np.asarray(gradient)[element.index] if element.index else gradient,
@@ -406,8 +409,9 @@ class _Rows:
             largest = _largest(local, block, ranges, adjoint)
         function = self._function(group, arg, local)
         if function is not None and function[1] is not None and numbers is not None:
-            expression, numbers = function[1], numbers_of(
-                {s.name: (n, t) for s, n, t in function[2]}, self.values
+            expression, numbers = (
+                function[1],
+                numbers_of({s.name: (n, t) for s, n, t in function[2]}, self.values),
             )
         open_ = tuple(
             c for c, n in zip(ranges, np.shape(block), strict=True)
@@ -418,8 +422,8 @@ class _Rows:
         row = TraceRow(
             step, of, False, shown if ranges else _carried_slope(block, adjoint, part),
             readable(expression), local.summed, None if function is None else function[0],
-            _structure(group, step_box, box), conditions, numbers, letters=ranges, axes=open_, terms=terms,
-            largest=largest, held=held, line=line, group=group,
+            _structure(group, step_box, box), conditions, numbers, letters=ranges, axes=open_,
+            terms=terms, largest=largest, held=held, line=line, group=group,
         )  # fmt: skip
         slope = None if ranges else row.value
         return row, Addend(step, of, summed, adjoint, slope, part, held)
@@ -430,7 +434,9 @@ class _Rows:
     ) -> tuple[TraceRow, Addend]:  # fmt: skip
         """An edge whose derivative is a number, or has a structure and no short form."""
         step_box, box = self.boxes[group.root.index], self.boxes[arg.index]
-        step, of = (_slices(self.names[n.index], b) for n, b in ((group.root, step_box), (arg, box)))
+        step, of = (
+            _slices(self.names[n.index], b) for n, b in ((group.root, step_box), (arg, box))
+        )
         value: Any = None
         largest: tuple[Largest, ...] = ()
         if step_box.single and box.single:
@@ -441,10 +447,13 @@ class _Rows:
             value = self._column(group, arg)
             if value is not None:
                 largest = _largest_of(value, adjoint, step_box)
+        shapes = (
+            np.shape(step_box.within(self.values[group.root.index])),
+            np.shape(box.within(self.values[arg.index])),
+        )
         row = TraceRow(
-            step, of, False, value, structure=_structure(group, step_box, box), held=held, line=line,
-            group=group, shapes=(np.shape(step_box.within(self.values[group.root.index])),
-                                 np.shape(box.within(self.values[arg.index]))),
+            step, of, False, value, structure=_structure(group, step_box, box), held=held,
+            line=line, group=group, shapes=shapes,
             terms=step_box.size if box.single and not step_box.single else 1, largest=largest,
         )  # fmt: skip
         return row, Addend(step, of, (), adjoint, value, part, held)
@@ -499,9 +508,7 @@ class _Rows:
         if len(axes) != 1:
             return None
         axis = axes[0] % np.ndim(self.values[arg.index])
-        return normalising_derivative(
-            name, axis, group, arg, self.boxes, self.names, self.values
-        )
+        return normalising_derivative(name, axis, group, arg, self.boxes, self.names, self.values)
 
     def _function(self, group: Group, arg: Node, local: Local) -> Named | None:
         """The function whose derivative an edge is, if it is a named one of a single value."""
@@ -664,9 +671,7 @@ def _index(terms: Terms, ranges: Mapping[str, tuple[int, int]]) -> tuple[Any, ..
     return tuple(found)
 
 
-def _block(
-    local: Local, values: Mapping[int, Any], ranges: Mapping[str, tuple[int, int]]
-) -> Any:
+def _block(local: Local, values: Mapping[int, Any], ranges: Mapping[str, tuple[int, int]]) -> Any:
     """The local derivative for all values of its letters: one axis for each, in their order."""
     letters = dict(ranges)
     for _, terms in local.symbols.values():

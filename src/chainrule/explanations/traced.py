@@ -9,9 +9,9 @@ import numpy as np
 
 from chainrule.explanations.check import check_element
 from chainrule.explanations.conventions import Remark, isolated_branches, remarks_at
-from chainrule.explanations.folds import Fold
-from chainrule.explanations.idioms import idioms_of
 from chainrule.explanations.explanation import Explanation
+from chainrule.explanations.folds import Fold
+from chainrule.explanations.idioms import Idiom, idioms_of
 from chainrule.explanations.ledger import Routes
 from chainrule.explanations.local import step_partials, step_value
 from chainrule.explanations.outline import Group
@@ -69,7 +69,7 @@ def explain_elements(program: Program, at: Mapping[str, Any], options: Options) 
         inputs=dict(at),
         value=program.output if not isinstance(program.output, Node)
         else walk.values[program.output.index],
-        steps=tuple(_steps(program, walk, traces[0])),
+        steps=tuple(_steps(program, walk, traces[0], idioms)),
         derivatives=tuple(
             _derivative(program, walk, by_name[n]) if n in by_name
             else Derivative(n, walk.adjoint(program.graph.inputs[n]), None)
@@ -80,15 +80,14 @@ def explain_elements(program: Program, at: Mapping[str, Any], options: Options) 
         show_paths=options.paths,
         wrt=wrt,
         traces=traces,
+        program=program,
     )  # fmt: skip
 
 
 class _Remarks:
     """What has to be said of a point, found out when it is asked."""
 
-    def __init__(
-        self, program: Program, at: Mapping[str, Any], walk: Walk, trace: Trace
-    ) -> None:
+    def __init__(self, program: Program, at: Mapping[str, Any], walk: Walk, trace: Trace) -> None:
         self.program, self.at, self.place = program, at, trace.element
         adjoints = {i: c[0] for i, c in walk.carried.items()}
         self.found: list[Remark] = remarks_at(walk.nodes, walk.values, trace.masks, adjoints)
@@ -119,9 +118,10 @@ def _derivative(program: Program, walk: Walk, trace: Trace) -> Derivative:
     return Derivative(trace.variable, trace.value, None, routes=routes if trace.groups else None)
 
 
-def _steps(program: Program, walk: Walk, trace: Trace) -> list[Step]:
+def _steps(program: Program, walk: Walk, trace: Trace, idioms: Sequence[Idiom]) -> list[Step]:
     """The steps of a trace, as arrays."""
     graph = Graph()
+    known = {i.root.index: i for i in idioms}
     found = []
     for group in trace.groups:
         place = program.places.get(group.root.index)
@@ -142,6 +142,7 @@ def _steps(program: Program, walk: Walk, trace: Trace) -> list[Step]:
                 line=place.line if place else None,
                 source=place.source if place else None,
                 count=len(group.members),
+                known=_known(group, known.get(group.root.index), trace.names, graph),
                 dense=_Dense(group, walk.values, trace.names),
             )
         )  # fmt: skip
@@ -157,19 +158,31 @@ def _expression(group: Group, names: Mapping[int, str], graph: Graph) -> Any:
     return made if isinstance(made, Node) else None
 
 
+def _known(group: Group, idiom: Idiom | None, names: Mapping[int, str], graph: Graph) -> Any:
+    """A step as the known function that it is, of values that have a name."""
+    if idiom is None or len(group.members) < 2 or idiom.scale != 1.0:
+        return None
+    nodes = [a.node for a in idiom.arguments]
+    if any(n is None or n.index not in names for n in nodes):
+        return None
+    return idiom.expression(graph, names)
+
+
 class _Dense:
     """The dense local Jacobian of a step, one row after the other."""
 
     __slots__ = ("group", "names", "values")
 
-    def __init__(
-        self, group: Group, values: Mapping[int, Any], names: Mapping[int, str]
-    ) -> None:
+    def __init__(self, group: Group, values: Mapping[int, Any], names: Mapping[int, str]) -> None:
         self.group, self.values, self.names = group, values, names
 
     def __call__(self, of: str | None) -> Any:
         by_name = {self.names[a.index]: a for a in self.group.active}
-        arg = next(iter(by_name.values())) if of is None and len(by_name) == 1 else by_name.get(of or "")
+        arg = (
+            next(iter(by_name.values()))
+            if of is None and len(by_name) == 1
+            else by_name.get(of or "")
+        )
         if arg is None:
             raise KeyError(f"{self.group.name} does not depend on {of!r}: {', '.join(by_name)}")
         out, like = self.values[self.group.root.index], self.values[arg.index]

@@ -9,9 +9,9 @@ import numpy as np
 
 from chainrule.explanations.explanation import Explanation
 from chainrule.explanations.solution import Derivative, Line, Partial, Path, Quotients, Step
+from chainrule.explanations.trace import Trace, TraceRow
 from chainrule.notation.expression import latex, text
 from chainrule.notation.names import text_name
-from chainrule.explanations.trace import Trace, TraceRow
 from chainrule.render.phrases import PLAIN, PLAIN_CODE, TEX, TEX_CODE, line_text
 from chainrule.render.trace import Cells, rows
 
@@ -137,6 +137,8 @@ def _step(step: Step) -> dict[str, Any]:
         data |= {"line": step.line, "source": step.source}
     if step.notes:
         data["notes"] = list(step.notes)
+    if step.known is not None:
+        data["known"] = _math(step.known)
     if step.count > 1:
         data["operations"] = step.count
     return data
@@ -195,6 +197,16 @@ def trace_data(trace: Trace) -> dict[str, Any]:
         ],
         "value": number(trace.value),
         "gradient": number(trace.gradient),
+        "collapses": [
+            {
+                "step": c.step,
+                "of": c.of,
+                "says": c.says,
+                "lines": [{"reason": why, **_math(e)} for e, why in c.lines],
+                "value": number(c.value),
+            }
+            for c in trace.collapses
+        ],
     }
 
 

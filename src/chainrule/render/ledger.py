@@ -98,11 +98,13 @@ def heading(ledger: Ledger, script: Script) -> str:
     return words
 
 
-def section(ledger: Ledger, asked: bool) -> Iterator[RenderableType]:
+def section(
+    ledger: Ledger, asked: bool, script: Script = PLAIN
+) -> Iterator[RenderableType]:
     """The ledger as a part of a page."""
-    yield Text(f"  {heading(ledger, PLAIN)}", style="dim italic")
+    yield Text(f"  {heading(ledger, script)}", style="dim italic")
     if len(ledger):
-        yield Padding(_table(ledger), (0, 0, 0, 1))
+        yield Padding(_table(ledger, script), (0, 0, 0, 1))
     for remark in remarks(ledger, PLAIN, asked):
         yield Padding(Text(remark, style="dim"), (0, 0, 0, 2))
 
@@ -128,7 +130,7 @@ def remarks(ledger: Ledger, script: Script, asked: bool) -> list[str]:
     return found
 
 
-def _table(ledger: Ledger) -> Table:
+def _table(ledger: Ledger, script: Script) -> Table:
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", border_style="dim", padding=(0, 1))
     symbolic = _symbolic(ledger)
     numeric = any(p.product is not None for p in ledger)
@@ -140,7 +142,7 @@ def _table(ledger: Ledger) -> Table:
         table.add_column("value" if symbolic else "product", justify="right", no_wrap=True)
         table.add_column("share", justify="right", no_wrap=True)
     blank = ["", ""] if symbolic else [""]
-    for names, factors, path in rows(ledger, PLAIN):
+    for names, factors, path in rows(ledger, script):
         cells = [names[:MAX_CELL], factors[:MAX_CELL]]
         if symbolic:
             cells.append("" if path.expression is None else text(path.expression)[:MAX_CELL])

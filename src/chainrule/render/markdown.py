@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chainrule.explanations.explanation import Explanation
-from chainrule.explanations.trace import Trace
 from chainrule.explanations.ledger import Ledger
+from chainrule.explanations.trace import Trace
 from chainrule.notation.expression import latex
 from chainrule.notation.names import latex_name
 from chainrule.render.latex import MAX_ROWS, answer_rows

@@ -88,7 +88,9 @@ class Script:
     def _raised(self, power: int) -> str:
         if power == 1:
             return ""
-        return f"^{{{power}}}" if isinstance(self.style, Latex) else str(power).translate(_SUPERSCRIPTS)
+        if isinstance(self.style, Latex):
+            return f"^{{{power}}}"
+        return str(power).translate(_SUPERSCRIPTS)
 
     def factor(self, expression: Any, alone: bool) -> str:
         """An expression as a factor: a sum gets parentheses unless it stands alone."""

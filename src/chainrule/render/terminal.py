@@ -22,6 +22,7 @@ from chainrule.render import trace_page
 from chainrule.render.ledger import section, shown
 from chainrule.render.phrases import (
     PLAIN,
+    PLAIN_CODE,
     accumulation,
     answer_symbol,
     derivation,
@@ -85,6 +86,12 @@ def _sections(explanation: Explanation) -> Iterator[RenderableType]:
 
 def _title(explanation: Explanation) -> Text:
     line = Text("  ")
+    if explanation.expression is None and explanation.title.startswith(f"{explanation.result}("):
+        line.append(explanation.title, style="bold")
+        line.append(" = ", style="dim")
+        line.append(PLAIN.value(explanation.value), style="bold cyan")
+        line.append(f"    at {given(explanation, PLAIN)}", style="cyan")
+        return line
     line.append(text_name(explanation.result), style="bold cyan")
     many = len(explanation.inputs) > 1
     if explanation.before:
@@ -255,7 +262,8 @@ def _ledger(explanation: Explanation, derivative: Derivative) -> Iterator[Render
     if isinstance(ledger, str):
         yield _marked("!", ledger, "yellow")
     elif ledger is not None:
-        yield from section(ledger, bool(explanation.show_paths))
+        script = PLAIN_CODE if explanation.traces else PLAIN
+        yield from section(ledger, bool(explanation.show_paths), script)
         yield Text()
 
 

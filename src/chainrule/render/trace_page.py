@@ -14,7 +14,7 @@ from rich.text import Text
 
 from chainrule.explanations.explanation import Explanation
 from chainrule.explanations.solution import Step
-from chainrule.explanations.trace import Trace, TraceRow
+from chainrule.explanations.trace import Collapse, Trace, TraceRow
 from chainrule.notation.expression import CODE, piece
 from chainrule.notation.numbers import text_value
 from chainrule.render.phrases import PLAIN_CODE
@@ -42,7 +42,7 @@ def sections(explanation: Explanation) -> Iterator[RenderableType]:
         yield _heading("Forward: what each step is")
         yield Padding(_forward(explanation), (0, 0, 0, 1))
     for trace in explanation.traces:
-        yield from _trace(explanation, trace)
+        yield from _trace(trace)
 
 
 def _title(explanation: Explanation) -> Text:
@@ -97,10 +97,12 @@ def _expression(step: Step) -> str:
     if step.expression is None:
         return f"⋯ {step.count:,} operations"
     written = piece(step.expression, CODE).s
+    if step.known is not None:
+        written += f" = {piece(step.known, CODE).s}"
     return written if len(written) <= 200 else f"⋯ {step.count:,} operations"
 
 
-def _trace(explanation: Explanation, trace: Trace) -> Iterator[RenderableType]:
+def _trace(trace: Trace) -> Iterator[RenderableType]:
     symbol = PLAIN_CODE.ratio(trace.result, trace.variable, True)
     if not trace.rows:
         yield _heading(f"{trace.result} does not depend on {trace.variable}")
@@ -109,6 +111,10 @@ def _trace(explanation: Explanation, trace: Trace) -> Iterator[RenderableType]:
     yield _heading(f"Gradient trace: from {trace.result} back to {trace.variable}")
     yield Padding(_Rows(trace), (0, 0, 0, 1))
     yield Padding(_Product(trace, symbol), (0, 0, 0, 2))
+    for collapse in trace.collapses:
+        yield Text()
+        yield _heading(f"Shorter: {collapse.says}")
+        yield Padding(_collapsed(collapse), (0, 0, 0, 2))
     if trace.element.index:
         yield Text()
         yield Padding(_gradient(trace), (0, 0, 0, 2))
@@ -214,6 +220,21 @@ def _answer(symbol: str, value: str, *before: str) -> Table:
     return table
 
 
+def _collapsed(collapse: Collapse) -> Table:
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column(style="bold cyan", no_wrap=True)
+    table.add_column()
+    table.add_column(overflow="fold")
+    table.add_column(style="dim italic", overflow="fold")
+    table.padding = (0, 2, 0, 0)
+    symbol = PLAIN_CODE.ratio(collapse.step, collapse.of, True)
+    for i, (expression, reason) in enumerate(collapse.lines):
+        shown = piece(expression, CODE).s
+        table.add_row(symbol if i == 0 else "", "=", shown, reason)
+    table.add_row("", "=", shaped(collapse.value, PLAIN_CODE), "")
+    return table
+
+
 def _gradient(trace: Trace) -> Table:
     """The gradient of the whole array, or what is to know of it."""
     symbol = PLAIN_CODE.ratio(trace.result, trace.element.leaf, True)
@@ -231,5 +252,3 @@ def _gradient(trace: Trace) -> Table:
         f"{text_value(array[place], 6)} at {where}"
     )
     return _answer(symbol, words)
-
-

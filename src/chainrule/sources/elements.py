@@ -136,9 +136,7 @@ def _steps(name: str) -> list[tuple[str, ast.expr | None]]:
     return [(node.id, None), *reversed(steps)]
 
 
-def _index(
-    name: str, leaf: str, parts: Sequence[ast.expr | None], value: Any
-) -> tuple[int, ...]:
+def _index(name: str, leaf: str, parts: Sequence[ast.expr | None], value: Any) -> tuple[int, ...]:
     """The index behind a leaf's name, counted from 0.
 
     Raises:
@@ -155,8 +153,9 @@ def _index(
     numbers = [_whole(part) for part in written]
     if any(n is None for n in numbers):
         raise NotDifferentiableError(
-            f"{name}: only single elements can be followed, by whole numbers: {_example(leaf, shape)}."
-            f"\n{leaf} has shape {shape}; ask for {leaf} to have its whole gradient."
+            f"{name}: only single elements can be followed, by whole numbers: "
+            f"{_example(leaf, shape)}.\n{leaf} has shape {shape}; ask for {leaf} to have its whole "
+            "gradient."
         )
     if len(numbers) != len(shape):
         said = "a part of it" if len(numbers) < len(shape) else "nothing in it"

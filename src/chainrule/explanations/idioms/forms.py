@@ -351,7 +351,7 @@ def _facts(attrs: Mapping[str, Any], ndim: int) -> Any:
     """Attributes as a part of a key: axes in one way of writing them, ``keepdims`` not at all."""
     facts: list[tuple[str, Any]] = []
     for name, value in attrs.items():
-        if name == "axis" and ndim:  # numbers are stacked along an axis that none of them has
+        if name == "axis" and ndim:
             facts.append(("axis", reduced_axes(value, ndim)))
         elif name != "keepdims":
             facts.append((name, repr(value)))
