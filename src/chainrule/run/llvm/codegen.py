@@ -364,10 +364,7 @@ class _Segment(Writer):
         m, n, k = call.data["sizes"]
         self.calls += 1
 
-        def pointer_to(type_name: str, text: str) -> str:
-            place = self.alloca(type_name)
-            self.do(f"store {type_name} {text}, ptr {place}")
-            return place
+        pointer_to = module.constant
 
         def matrix(part: Any) -> tuple[str, str, str]:
             b, offset, transposed, stride = part

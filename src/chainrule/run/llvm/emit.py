@@ -12,7 +12,7 @@ from typing import Any
 
 from chainrule.run.llvm.elements import Elements, kept_size
 from chainrule.run.llvm.expressions import Affine, Expr, Var
-from chainrule.run.llvm.instructions import Level, Module, number, splat, type_of
+from chainrule.run.llvm.instructions import UNROLLED, Level, Module, number, splat, type_of
 from chainrule.run.llvm.nests import DEAR, Buffer, Loop, Statement, loops_around
 
 # Statements to be repeated in a vector loop, at most, so that the code stays short.
@@ -281,7 +281,9 @@ class Emitter(Elements):
         outside.lines.append(f"  {after} = add nuw nsw i64 {counter}, {step}")
         again = f"{counter}.again"
         outside.lines.append(f"  {again} = icmp ult i64 {after}, {high}")
-        outside.lines.append(f"  br i1 {again}, label %{head}, label %{exit_}")
+        # Several vectors are in flight in each turn already: more of them only take time to compile.
+        marked = f", {UNROLLED}" if step > 1 and self.vector is var else ""
+        outside.lines.append(f"  br i1 {again}, label %{head}, label %{exit_}{marked}")
         outside.lines.append(f"{exit_}:")
         outside.block = exit_
 

@@ -18,6 +18,11 @@ _TYPES = {"f8": "double", "f4": "float", "i8": "i64", "i4": "i32", "b1": "i1"}
 _IN_MEMORY = {"f8": "double", "f4": "float", "i8": "i64", "i4": "i32", "b1": "i8"}
 
 
+# Marks the end of a loop that LLVM should leave as it is.
+UNROLLED = "!llvm.loop !0"
+_METADATA = '!0 = distinct !{!0, !1}\n!1 = !{!"llvm.loop.unroll.disable"}'
+
+
 def type_of(dtype: Any, lanes: int = 1, memory: bool = False) -> str:
     """The LLVM type of an element, or of a vector of them."""
     name = (_IN_MEMORY if memory else _TYPES)[np.dtype(dtype).str[1:]]
@@ -55,6 +60,12 @@ class Module:
         """Something that is defined elsewhere."""
         self.declarations.setdefault(line)
 
+    def constant(self, type_name: str, text: str) -> str:
+        """The address of a number: what is written in Fortran takes nothing else."""
+        symbol = f"@cr.{type_name}.{text.replace('-', 'minus')}"
+        self.declare(f"{symbol} = private unnamed_addr constant {type_name} {text}")
+        return symbol
+
     def elementary(self, name: str, dtype: Any, lanes: int) -> str:
         """The symbol of an elementary function."""
         found = function(name, type_of(dtype), lanes)
@@ -71,7 +82,10 @@ class Module:
     def text(self) -> str:
         """All of it."""
         return "\n".join(
-            [*self.declarations, *(d for d in self.definitions.values() if d), *self.functions, ""]
+            [
+                *self.declarations, *(d for d in self.definitions.values() if d), *self.functions,
+                _METADATA, "",
+            ]
         )
 
 
