@@ -442,7 +442,7 @@ def test_other_numbers_are_a_regression_in_the_units_of_the_table(tmp_path):
     shown = run("--data", path, "--target", "price", "--out", tmp_path / "o", "--epochs", 40)
     assert "price: regression (price is numbers with decimals, 200 different values)" in shown
     assert float(re.search(r"test R² ([\d.]+)", shown)[1]) > 0.98
-    error = float(re.search(r"test R² [\d.]+ \(typical error ([\d.]+)\)", shown)[1])
+    error = float(re.search(r"test R² [\d.]+ \(root mean square error ([\d.]+)\)", shown)[1])
     assert 0 < error < 50
     tensors, about = saving.read(tmp_path / "o.safetensors")
     assert abs(tensors["output.mean"] - 1000) < 60
@@ -534,7 +534,7 @@ BAD = {
         ROWS,
         None,
         ["--layers", "8,10"],
-        "ends with 10 outputs, but kind has 3 classes: --layers 8,3",
+        "ends with 10 outputs, but kind has 3 classes: --layers 8,3 or --layers 8,10,3",
     ),
     "layers": (
         ROWS,
@@ -550,6 +550,7 @@ BAD = {
     ),
     "rate": (ROWS, None, ["--lr", "0"], "--lr is a number above 0, not 0"),
     "place": (ROWS, None, ["--out", "no/such/place"], "there is no directory no/such"),
+    "no name": (ROWS, None, ["--out", ""], "--out takes the beginning of the files' names"),
     "resume": (ROWS, None, ["--resume", "--no-save"], "leave out --no-save"),
     "diverges": (
         ROWS,

@@ -154,7 +154,7 @@ def _train(options: Options) -> None:
     table = _table(options)
     sizes = (table.x.shape[1], *_sizes(options.layers, table))
     if options.out is not None:
-        _check_directory(options.out)
+        _check_place(options.out)
     rng = _generator(options.seed)
     rows, held = split(table, TEST_SHARE, rng)
     inputs = Scaling.of(table.x[rows], table.one_unit)
@@ -167,6 +167,9 @@ def _train(options: Options) -> None:
     say = _silent if options.quiet else _say
     _introduce(say, table, rows, held, sizes, model, options)
     checkpoint = None if options.out is None else _with(options.out, ".checkpoint.safetensors")
+    if options.resume and checkpoint is not None:
+        done = nn.epochs_done(checkpoint) if checkpoint.exists() else 0
+        say("resumed", f"after epoch {done}" if done else f"nothing: there is no {checkpoint} yet")
     start = time.perf_counter()
     trained = nn.fit(
         model, _loss(nn, table), (x[rows], y[rows]), optimizer=_optimizer(nn, options),
@@ -177,7 +180,7 @@ def _train(options: Options) -> None:
     seconds = time.perf_counter() - start
     if not options.quiet:
         _draw(trained.history)
-    _results(nn, trained.model, (x, y), (rows, held), outputs, seconds)
+    _results(nn, table, trained.model, (x, y), (rows, held), outputs, seconds)
     if not _finite(trained.history):
         raise ArgumentsError(
             f"the loss is no longer a finite number: try a smaller --lr (it was {options.rate:g})"
@@ -220,15 +223,22 @@ def _sizes(layers: str | None, table: Table) -> tuple[int, ...]:
             "a regression has one output" if table.classes is None
             else f"{table.target} has {outputs} classes"
         )  # fmt: skip
-        hidden = "".join(f"{n}," for n in (sizes[:-1] if len(sizes) > 1 else sizes))
+        instead = ",".join(map(str, (*sizes[:-1], outputs)))
+        more = ",".join(map(str, (*sizes, outputs)))
         raise ArgumentsError(
-            f"--layers {layers} ends with {sizes[-1]} outputs, but {needs}: "
-            f"--layers {hidden}{outputs}"
+            f"--layers {layers} ends with {_many(sizes[-1], 'output')}, but {needs}: "
+            f"--layers {instead} or --layers {more}"
         )
     return sizes
 
 
-def _check_directory(out: Path) -> None:
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _check_place(out: Path) -> None:
+    if not out.name or out.name == "..":
+        raise ArgumentsError("--out takes the beginning of the files' names, such as runs/digits")
     if not out.parent.is_dir():
         raise ArgumentsError(f"--out: there is no directory {out.parent}")
 
@@ -300,7 +310,7 @@ def _introduce(
 
 
 def _results(
-    nn: Any, model: Any, data: Any, parts: Any, outputs: Scaling | None,
+    nn: Any, table: Table, model: Any, data: Any, parts: Any, outputs: Scaling | None,
     seconds: float,
 ) -> None:  # fmt: skip
     """How good the model is on both parts, and how long it took."""
@@ -309,16 +319,20 @@ def _results(
     (x, y), (rows, held) = data, parts
     told = {"train": rows, "test": held}
     if outputs is None:
+        assert table.classes is not None
         for part, chosen in told.items():
             right = float(nn.accuracy(model(x[chosen]), y[chosen]))
             hits = round(right * len(chosen))
             _say(f"{part} accuracy", f"{100 * right:.2f} %  ({hits} of {len(chosen)})")
+        common = np.bincount(y[rows]).argmax()
+        share = 100 * np.mean(y[held] == common)
+        _say("", f'for comparison: always "{table.classes[common]}" is right in {share:.2f} %')
     else:
         for part, chosen in told.items():
             prediction = model(x[chosen])
             score = float(nn.r2_score(prediction, y[chosen]))
             error = float(np.sqrt(nn.mse(prediction, y[chosen]))) * float(outputs.deviation)
-            _say(f"{part} R²", f"{score:.4f}  (typical error {error:.4g})")
+            _say(f"{part} R²", f"{score:.4f}  (root mean square error {error:.4g})")
     _say("time", f"{seconds:.2f} s")
 
 

@@ -73,7 +73,7 @@ from chainrule.nn.schedules import (
     warmup_schedule,
 )
 from chainrule.nn.sequential import Apply, Sequential, mlp
-from chainrule.nn.training import Trained, fit, steps_in
+from chainrule.nn.training import Trained, epochs_done, fit, steps_in
 from chainrule.tree import static_field
 
 __all__ = [
@@ -111,6 +111,7 @@ __all__ = [
     "cosine_schedule",
     "cross_entropy",
     "elu",
+    "epochs_done",
     "exponential_schedule",
     "fan_in_uniform",
     "fans",

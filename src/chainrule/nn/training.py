@@ -238,9 +238,7 @@ class _Run:
             FileError: The file is none of ``fit``, or belongs to another model or optimiser.
         """
         tensors, about = saving.read(path)
-        if FORMAT not in about:
-            raise saving.FileError(f"{path} is not a checkpoint of a training that can be resumed")
-        kept = json.loads(about[FORMAT])
+        kept = _kept(path, about)
         for name in sorted({*notes, *kept["notes"]}):
             there, here = kept["notes"].get(name), notes.get(name)
             if there != here:
@@ -360,6 +358,22 @@ def _measure(f: Loss, kind: _Kind, with_state: bool) -> Callable[[_Run, Any], An
         return found[0] if with_state else found
 
     return lambda run, examples: compiled({part: run.now[part] for part in _BEST}, list(examples))
+
+
+def epochs_done(path: str | Path) -> int:
+    """After how many epochs a checkpoint of ``fit`` was written.
+
+    Raises:
+        FileError: The file cannot be read, or is none.
+    """
+    return int(_kept(path, saving.read(path)[1])["epoch"])
+
+
+def _kept(path: str | Path, about: Mapping[str, str]) -> dict[str, Any]:
+    """What a checkpoint says besides its tensors."""
+    if FORMAT not in about:
+        raise saving.FileError(f"{path} is not a checkpoint of a training that can be resumed")
+    return json.loads(about[FORMAT])  # type: ignore[no-any-return]
 
 
 def steps_in(examples: int, batch_size: int, epochs: int) -> int:
