@@ -514,8 +514,8 @@ def check_element(
     held = Held()
     with np.errstate(all="ignore"):
         measured(point)
-        moving = np.float64(1.0) if not x.shape else direction
-        estimate = _directional(measured, point, element.leaf, x, moving[()], max(1.0, here))
+        along: Any = direction[()]
+        estimate = _directional(measured, point, element.leaf, x, along, max(1.0, here))
     known = remarks(size <= SMALL)
     verdict, error = _compare_float(known, element.name, ours, estimate, rough)
     if verdict is not None and size > SMALL:

@@ -115,7 +115,7 @@ def normalising_derivative(
     graph, front = Graph(tidy), list(behind)
     symbols: dict[str, tuple[Any, Terms]] = {}
 
-    def element(name: str, source: Any, terms: Terms) -> Node:
+    def element(name: str, source: Any, terms: Terms) -> Any:
         written = subscripted(name, terms)
         symbols[written] = source, terms
         return graph.input(written)

@@ -398,12 +398,14 @@ class _Rows:
             for n, terms in ((group.root, local.step), (arg, local.of))
         )
         numbers = None if ranges else numbers_of(local.symbols, self.values)
-        expression, conditions = local.expression, ()
+        expression = local.expression
+        conditions: tuple[Any, ...] = ()
         if numbers is not None:
             expression, conditions = decided(expression, numbers)
         free = {t.letter for t in local.step} - {t.letter for t in local.of}
         summed = tuple(t.letter for t in local.step if t.letter in free and t.letter is not None)
-        terms, largest = 1, ()
+        terms = 1
+        largest: tuple[Largest, ...] = ()
         if summed and not np.ndim(part):
             terms = int(np.size(adjoint))
             largest = _largest(local, block, ranges, adjoint)
@@ -413,14 +415,14 @@ class _Rows:
                 function[1],
                 numbers_of({s.name: (n, t) for s, n, t in function[2]}, self.values),
             )
-        open_ = tuple(
-            c for c, n in zip(ranges, np.shape(block), strict=True)
-            if n > 1 or ranges[c][1] - ranges[c][0] == 1
-        )  # fmt: skip
-        shown = np.reshape(block, [n for c, n in zip(ranges, np.shape(block), strict=True)
-                                   if c in open_])  # fmt: skip
+        open_: tuple[str, ...] = ()
+        value: Any = block
+        if ranges:  # a letter that it does not depend on is no axis
+            sizes = dict(zip(ranges, np.shape(value), strict=True))
+            open_ = tuple(c for c, n in sizes.items() if n > 1 or _alone(ranges[c]))
+            value = np.reshape(value, [sizes[c] for c in open_])
         row = TraceRow(
-            step, of, False, shown if ranges else _carried_slope(block, adjoint, part),
+            step, of, False, value if ranges else _carried_slope(block, adjoint, part),
             readable(expression), local.summed, None if function is None else function[0],
             _structure(group, step_box, box), conditions, numbers, letters=ranges, axes=open_,
             terms=terms, largest=largest, held=held, line=line, group=group,
@@ -499,7 +501,8 @@ class _Rows:
     def _normalising(self, group: Group, arg: Node) -> Local | None:
         """The derivative of a softmax, if a step is one and nothing else."""
         op, idiom = group.root.op, self.idioms.get(group.root.index)
-        name, axes = "", ()
+        name = ""
+        axes: tuple[int, ...] = ()
         if len(group.members) == 1 and op is not None and op.name in _NORMALISING:
             name = op.name
             axes = reduced_axes(group.root.attrs.get("axis"), np.ndim(self.values[arg.index]))
@@ -627,6 +630,11 @@ def _wholes(program: Program, idioms: Sequence[Idiom]) -> dict[int, list[int]]:
         for i in idioms
         if i.foldable and not any(m.index in program.names for m in i.members[:-1])
     }
+
+
+def _alone(ends: tuple[int, int]) -> bool:
+    """Whether a letter has one value."""
+    return ends[1] - ends[0] == 1
 
 
 def _carried_slope(written: Any, adjoint: Any, part: Any) -> Any:
