@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import mpmath
@@ -189,7 +189,7 @@ def test_a_function_of_one_number_is_recognised(name: str) -> None:
     for f in ELEMENTWISE[name]:
         if "zeros_like" not in inspect.getsource(f) and "astype" not in inspect.getsource(f):
             for z in (0.3, -0.7):
-                assert name in names_in(lambda z, f=f: f(np.sin(z)), z)
+                assert name in names_in(lambda z, f=f: f(4 * z + 0.1), z)
 
 
 @pytest.mark.parametrize(
@@ -617,40 +617,35 @@ def test_a_wrong_line_is_refused(precise: Any) -> None:
 
 
 def test_every_row_of_the_table_is_met_by_its_own_spellings() -> None:
-    met = {n for n in (*ELEMENTWISE, *REDUCTIONS)}
+    met = {*ELEMENTWISE, *REDUCTIONS}
     met |= {"bce", "bce_with_logits", "cross_entropy", "softmax_cross_entropy"}
     met |= {"squared_error", "absolute_error"}
     assert {row.function.name for row in TABLE} - met == {"std"}
     assert "std" in names_in(lambda z: np.sum(np.sqrt(np.mean((z - np.mean(z)) ** 2)) ** 3), Z)
 
 
-def test_random_programs_of_arithmetic_hold_no_idiom_by_accident(
-    seeds: Sequence[int] = range(40),
-) -> None:
-    """Everything that is named is what its name says, in programs that nobody meant to be so."""
-    for seed in seeds:
-        numbers = np.random.default_rng(seed)
+OPERATIONS: list[Function] = [
+    lambda a, b: a + b,
+    lambda a, b: a * b,
+    lambda a, b: np.tanh(a) - 1,
+    lambda a, b: np.exp(-a * a),
+    lambda a, b: 1 / (2 + np.exp(-a) + b * b),
+    lambda a, b: np.maximum(a, b),
+    lambda a, b: np.where(a > b, a, b - 1),
+    lambda a, b: np.log(3 + np.exp(a)),
+]
 
-        def program(x: Any, y: Any, numbers: Any = numbers) -> Any:
-            found = [x, y]
-            for _ in range(12):
-                a, b = (found[i] for i in numbers.integers(0, len(found), 2))
-                kind = numbers.integers(0, 6)
-                found.append(
-                    [lambda: a + b, lambda: a * b, lambda: np.tanh(a) - 1, lambda: np.exp(-a * a),
-                     lambda: 1 / (2 + np.exp(-a) + b * b), lambda: np.maximum(a, b)][kind]()
-                )  # fmt: skip
-            return np.sum(found[-1] + found[-2])
 
-        at = numbers.normal(size=3), numbers.normal(size=3)
-        state = numbers.bit_generator.state
+@pytest.mark.parametrize("seed", range(30))
+def test_random_arithmetic_is_called_nothing_that_it_is_not(seed: int) -> None:
+    """No name of these can come about but by accident; a square of a difference may."""
+    numbers = np.random.default_rng(seed)
+    choices = [(*numbers.integers(0, 2 + i, 2), numbers.integers(0, 8)) for i in range(12)]
 
-        def same(x: Any, y: Any, state: Any = state, program: Any = program) -> Any:
-            again = np.random.default_rng(0)
-            again.bit_generator.state = state
-            return program(x, y, again)
+    def program(x: Any, y: Any) -> Any:
+        found = [x, y]
+        for i, j, which in choices:
+            found.append(OPERATIONS[which](found[i], found[j]))
+        return np.sum(found[-1] + found[-2])
 
-        for idiom in found_in(same, *at):
-            values = [a.value for a in idiom.arguments]
-            defined = idiom.function.evaluate(*values, *idiom.numbers.values())
-            assert np.all(np.isfinite(defined))
+    assert set(names_in(program, numbers.normal(size=5), numbers.normal(size=5))) == set()

@@ -24,6 +24,8 @@ from chainrule.sources.program import Program
 
 # Larger regions are not computed again at random points.
 _LARGEST_PROBE = 20_000
+# The sizes of other points, relative to the program's: a threshold shows where values are small.
+_SCALES = (1.0, 1.0, 0.3, 0.1, 0.02, 3.0)
 # So many truth values that agree are no coincidence.
 _ENOUGH_TRUTHS = 200
 _RESHAPING = frozenset(("reshape", "broadcast_to", "index", "transpose", "matmul", "vecdot"))
@@ -119,46 +121,52 @@ class Claim:
         return self.scale * found
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Elsewhere:
+    """A program at another point: the values of its nodes, and what operations were given."""
+
+    values: Mapping[int, Any]
+    given: Mapping[int, tuple[Any, ...]]
+
+
 class Witness:
-    """The values of a whole program at other points, found when first asked for."""
+    """A whole program at other points, found when first asked for."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self._values: list[Mapping[int, Any]] | None = None
+        self._points: list[Elsewhere] | None = None
 
-    def values(self) -> list[Mapping[int, Any]]:
-        """By the node's index, at each point where the function does the same operations."""
-        if self._values is None:
-            self._values = [v for seed in range(3) if (v := self._at(seed)) is not None]
-        return self._values
+    def points(self) -> list[Elsewhere]:
+        """The points at which the function does the same operations as in the program."""
+        if self._points is None:
+            made = [self._at(seed, scale) for seed, scale in enumerate(_SCALES)]
+            self._points = [point for point in made if point is not None]
+        return self._points
 
-    def _at(self, seed: int) -> Mapping[int, Any] | None:
+    def _at(self, seed: int, scale: float) -> Elsewhere | None:
         program = self.program
         if program.function is None or program.values is None:
             return None
         rng = np.random.default_rng(seed)
         tape = Tape()
         inputs = {}
-        nodes = program.graph.nodes
         for name, node in program.graph.inputs.items():
-            value = program.values[node.index]
-            # One of the points lies close to 0, where thresholds do.
-            size = (1.0, 0.02, 1.0)[seed]
-            moved = size * np.asarray(value) * rng.choice((-1.3, 0.7), np.shape(value))
-            noise = rng.normal(size=np.shape(value)) * 0.1 * size
-            inputs[name] = tape.input((moved + noise).astype(np.asarray(value).dtype)[()])
+            value = np.asarray(program.values[node.index])
+            moved = value * rng.choice((-1.3, 0.7), value.shape)
+            noise = 0.1 * rng.normal(size=value.shape)
+            inputs[name] = tape.input((scale * (moved + noise)).astype(value.dtype)[()])
         try:
             with np.errstate(all="ignore"), running(tape):
                 program.function({n: x.alias() for n, x in inputs.items()})
         except (ArithmeticError, ValueError, IndexError, ChainruleError):
             return None
         made = [r for r in tape.records if r.op is not None]
-        operations = [n for n in nodes if n.op is not None]
+        operations = [n for n in program.graph.nodes if n.op is not None]
         if [r.op for r in made] != [n.op for n in operations]:
             return None
         found = {node.index: inputs[name].value for name, node in program.graph.inputs.items()}
         found.update({n.index: r.value for n, r in zip(operations, made, strict=True)})
-        return found
+        return Elsewhere(found, {n.index: r.args for n, r in zip(operations, made, strict=True)})
 
 
 def holds(claim: Claim, region: Region, values: Mapping[int, Any] | None, witness: Witness) -> bool:
@@ -168,29 +176,35 @@ def holds(claim: Claim, region: Region, values: Mapping[int, Any] | None, witnes
             given = [a.value for a in region.arguments]
             if not _agree(values[claim.root.index], claim.value(region, given)):
                 return False
-        truths = _truths(region)
-        if truths:
-            return min(truths) >= _ENOUGH_TRUTHS or _witnessed(claim, region, witness)
+        masks = _masks(region)
+        if masks:
+            enough = min(np.size(m.args[at]) for m, at in masks) >= _ENOUGH_TRUTHS
+            return enough or _witnessed(claim, region, masks, witness)
         if values is None or any(map(_moves, region.members)):
             return _probed(claim, region, values)
     return True
 
 
-def _witnessed(claim: Claim, region: Region, witness: Witness) -> bool:
+def _witnessed(
+    claim: Claim, region: Region, masks: list[tuple[Node, int]], witness: Witness
+) -> bool:
     """Whether it holds at other points of the whole program, whose conditions are others there.
 
     What a comparison gave is a plain array in the program: of a few truth values it cannot be told
-    from one point where they come from.
+    from one point where they come from. Both truth values have to be seen.
     """
-    points = witness.values()
-    for values in points:
+    points = witness.points()
+    seen = [np.ravel(member.args[at]) for member, at in masks]
+    for point in points:
         given = [
-            a.value if a.node is None else _scaled(a, values[a.node.index])
+            a.value if a.node is None else _scaled(a, point.values[a.node.index])
             for a in region.arguments
         ]
-        if not _agree(values[claim.root.index], claim.value(region, given)):
+        if not _agree(point.values[claim.root.index], claim.value(region, given)):
             return False
-    return bool(points)
+        seen += [np.ravel(point.given[member.index][at]) for member, at in masks]
+    truths = np.concatenate(seen).astype(bool)
+    return bool(points) and bool(truths.any()) and not truths.all()
 
 
 def _probed(claim: Claim, region: Region, values: Mapping[int, Any] | None) -> bool:
@@ -239,8 +253,8 @@ def _agree(value: Any, defined: Any) -> bool:
     return bool(np.allclose(value, defined, rtol=relative, atol=absolute, equal_nan=True))
 
 
-def _truths(region: Region) -> list[int]:
-    """The sizes of arrays of truth values (or of zeros and ones) among the constants."""
+def _masks(region: Region) -> list[tuple[Node, int]]:
+    """Where arrays of truth values (or of zeros and ones) stand among the constants."""
     own = [a.value for a in region.arguments if a.node is None]
     found = []
     for member in region.members:
@@ -251,7 +265,7 @@ def _truths(region: Region) -> list[int]:
             if type(arg) is Node or any(arg is mine for mine in own):
                 continue
             if (op.name == "where" and position == 0) or _is_mask(arg):
-                found.append(int(np.size(arg)))
+                found.append((member, position))
     return found
 
 

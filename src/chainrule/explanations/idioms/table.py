@@ -40,6 +40,11 @@ def once(scale: float, _bound: dict[str, Any], _n: int) -> float | None:
     return 1.0 if math.isclose(scale, 1.0, rel_tol=1e-6) else None
 
 
+def bent(scale: float, bound: dict[str, Any], n: int) -> float | None:
+    """The pattern as it is, with two different slopes."""
+    return None if math.isclose(bound["alpha"], 1.0) else once(scale, bound, n)
+
+
 def any_multiple(scale: float, _bound: dict[str, Any], _n: int) -> float | None:
     """Any positive multiple: a loss may be a mean, a sum, or half of one."""
     return scale if scale > 0 else None
@@ -146,7 +151,7 @@ TABLE: tuple[Row, ...] = (
         lambda condition, z, alpha: np.where(condition, z, alpha * z),
         lambda condition, z, alpha: np.where(condition, alpha * z, z),
         lambda z, alpha: relu(z) + alpha * np.minimum(z, 0.0),
-    )),
+    ), scale=bent),
     Row(f.ELU, "the exponential linear unit", (
         lambda condition, z, alpha, k: np.where(condition, z, alpha * np.exp(z) + k),
     )),
