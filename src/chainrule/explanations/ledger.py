@@ -126,7 +126,7 @@ def share(part: float | None, total: float | None) -> float | None:
     """A part as a fraction of a total; ``None`` where that says nothing."""
     if part is None or total is None or not math.isfinite(part) or not math.isfinite(total):
         return None
-    return part / total if total else None
+    return float(part / total) if total else None
 
 
 class Routes:
