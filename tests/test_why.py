@@ -340,6 +340,24 @@ def test_the_sentence_says_how_many_decades_are_lost_where_and_by_which_slope():
     assert "decades are lost at h1 (sick_networks.py:" in text
 
 
+def slope_said(loss, *args):
+    return cr.why(loss)(*args).says
+
+
+def test_a_function_written_out_by_hand_is_called_by_its_name():
+    z = np.full(3, -40.0)
+    assert slope_said(lambda z: np.sum(1 / (1 + np.exp(-z))), z) == "σ′(−40) = 4.2×10⁻¹⁸"
+    assert slope_said(lambda z: np.sum(1 / (1 + np.exp(z))), -z) == "σ′(−40) = 4.2×10⁻¹⁸"
+    assert slope_said(lambda z: np.sum(np.log(1 + np.exp(z))), z).startswith("softplus′(−40)")
+
+
+def test_a_slope_of_another_argument_is_not_put_under_the_name():
+    # 2σ(z) − 1 is tanh(z/2), but its slope in z is half of that of tanh.
+    said = slope_said(lambda z: np.sum(2 / (1 + np.exp(-z)) - 1), np.full(2, 30.0))
+    assert "tanh" not in said
+    assert "1.9×10⁻¹³" in said
+
+
 def test_steps_carry_the_names_and_lines_of_the_program():
     report = cr.why(network, wrt="b1")(*POINT)
     assert [(s.name, s.of) for s in report.steps] == [

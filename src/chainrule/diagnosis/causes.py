@@ -640,7 +640,7 @@ def _slope_says(budget: Budget, names: Names, at: int, item: Item) -> str:
             if kind_of(budget.records[e.source], e.position, depends) == "slope"
         }
     )
-    name, argument = names.slope_of(steep, inside) if steep else ("", None)
+    name, argument, sign = names.slope_of(steep, inside) if steep else ("", None, 1.0)
     g = np.abs(wide(budget.cotangents[item.source]))
     slope = np.broadcast_to(np.abs(item.diagonal.slope), g.shape)
     passed = np.where(np.isfinite(slope), g * np.where(np.isfinite(slope), slope, 0.0), -1.0)
@@ -649,4 +649,4 @@ def _slope_says(budget: Budget, names: Names, at: int, item: Item) -> str:
     if not name:
         written = f"{names.of(item.source)} in {names.of(at)}"
         return f"the slope of {written} is {number(slope[where])} at {number(x[where])}"
-    return f"{name}({number(x[where])}) = {number(slope[where])}"
+    return f"{name}({number(sign * x[where])}) = {number(slope[where])}"

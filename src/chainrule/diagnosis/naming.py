@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.diagnosis.known import known_function
 from chainrule.diagnosis.run import Run
 from chainrule.graph.tape import Traced
 from chainrule.notation.numbers import text_value
@@ -119,7 +120,9 @@ class Names:
             return name if name is not None and len(name) <= _LONGEST else "…"
         return number(arg) if np.ndim(arg) == 0 and np.asarray(arg).dtype.kind in "fiu" else "…"
 
-    def slope_of(self, steep: Sequence[int], inside: Sequence[int]) -> tuple[str, int | None]:
+    def slope_of(
+        self, steep: Sequence[int], inside: Sequence[int]
+    ) -> tuple[str, int | None, float]:
         """What elementwise operations in a row are together, and the value that they are at.
 
         Args:
@@ -127,18 +130,22 @@ class Names:
             inside: All of them, in order.
 
         Returns:
-            ``σ′`` or ``tanh′`` and the record of the argument; ``("", None)`` where they have no
-            name together.
+            ``σ′`` or ``tanh′``, the record of the argument and the sign in front of it; ``""`` and
+            no record where they have no name together.
         """
         calls = {(self.place(i).call, self.place(i).function) for i in steep}
         if len(steep) == 1 and self.function(steep[0]) not in _SIGNS:
-            return f"{self.function(steep[0])}′", self._argument_of(steep[0], inside)
+            return f"{self.function(steep[0])}′", self._argument_of(steep[0], inside), 1.0
+        found = known_function(self.records, inside, steep) if steep else None
+        if found is not None:
+            name, argument, sign = found
+            return f"{_GREEK.get(name, name)}′", argument, sign
         call, function = next(iter(calls), (-1, None))
         name = (function or "<").rsplit(".", 1)[-1]
         if not steep or len(calls) > 1 or call <= 0 or name.startswith("<"):
-            return "", None
+            return "", None, 1.0
         members = [i for i in inside if self.place(i).call == call]
-        return f"{_GREEK.get(name, name)}′", self._argument_of(members[0], inside)
+        return f"{_GREEK.get(name, name)}′", self._argument_of(members[0], inside), 1.0
 
     def _argument_of(self, index: int, inside: Sequence[int]) -> int | None:
         args = [a.index for a in self.records[index].args if isinstance(a, Traced)]
