@@ -217,6 +217,10 @@ class _Search:
         _, name, _, ours = mine
         if name != theirs[1] or len(ours) != len(theirs[3]):
             return
+        if name == "abs":  # |c·x| is |c|·|x|: no numbers are left inside
+            for ratio, found in self.classes(ours[0][1], theirs[3][0][1], bound):
+                yield abs(ratio), found
+            return
         facts = dict(theirs[2]) if isinstance(theirs[2], tuple) else {}
         for start in self._axes(AXES, facts["axis"], bound) if "axis" in facts else (bound,):
             for found in self._arguments(list(ours), list(theirs[3]), start):

@@ -180,6 +180,8 @@ class _Recognition:
                 stops[index] = node, role
             elif node.op is None:
                 return None
+            elif len(members) == _MOST_MEMBERS:
+                return None
             else:
                 members[index] = node
                 waiting.extend([a for a in node.args if type(a) is Node])
@@ -230,6 +232,8 @@ class _Recognition:
 
 _MULTIPLES = frozenset(("negative", "multiply", "divide"))
 _MOST_REWRITES = 4
+# No idiom is written with more operations than this.
+_MOST_MEMBERS = 60
 
 
 def _is_loss(idiom: Idiom) -> bool:
