@@ -675,3 +675,13 @@ def test_the_shell_refuses_what_is_no_element_without_a_traceback(anchor_file, a
     assert result.exit_code == 2
     assert "error:" in result.output
     assert "Traceback" not in result.output
+
+
+def test_parameters_that_keep_their_defaults_are_read_by_their_names_too():
+    def f(x, w=np.array([2.0, 3.0]), *more, scale=0.5, count=2, **named):
+        return scale * np.sum(w * x) ** count
+
+    explained = cr.explain(f, wrt="w[1]")(np.array([1.0, 4.0]))
+    assert explained.title == "f(x, w, scale, count)"
+    assert float(explained.derivative("w[1]").value) == 0.5 * 2 * 14 * 4
+    assert list(explained.inputs) == ["x", "w", "scale"]

@@ -100,18 +100,24 @@ def _name(f: Callable[..., Any]) -> str:
 
 
 def _bound(f: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments by parameter name, with the values of defaults left to ``f``."""
+    """Arguments by parameter name, defaults included: they are read by their names, too."""
     signature = _signature(f)
     if signature is None:
         names = (f"x{i + 1}" if len(args) > 1 else "x" for i in range(len(args)))
         return {**dict(zip(names, args, strict=True)), **kwargs}
     try:
-        return dict(signature.bind(*args, **kwargs).arguments)
+        bound = signature.bind(*args, **kwargs)
     except TypeError as error:
         raise ArgumentsError(
             f"the arguments do not fit {_name(f)}{signature}: {error}.\n"
             "Give a value for each parameter, by its name."
         ) from error
+    given = set(bound.arguments)
+    bound.apply_defaults()
+    return {
+        name: value for name, value in bound.arguments.items()
+        if name in given or signature.parameters[name].default is not inspect.Parameter.empty
+    }  # fmt: skip
 
 
 def _signature(f: Callable[..., Any]) -> inspect.Signature | None:
