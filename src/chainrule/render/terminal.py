@@ -34,6 +34,8 @@ from chainrule.render.phrases import (
 # Longer solutions show this many steps from either end.
 SHOWN_AT_EACH_END = 15
 MAX_LINE = 1200
+# Beside a trace, so many paths are listed without being asked for.
+MOST_UNASKED = 8
 
 
 def as_text(explanation: Explanation, width: int = 100, color: bool = False) -> str:
@@ -258,6 +260,18 @@ def _ledgers(explanation: Explanation) -> Iterator[RenderableType]:
 
 
 def _ledger(explanation: Explanation, derivative: Derivative) -> Iterator[RenderableType]:
+    routes = derivative.routes
+    if explanation.traces and not explanation.show_paths and routes is not None:
+        # The table says already how they add up: many of them would hide it.
+        if not routes.small() or routes.count < 2:
+            return
+        if routes.count > MOST_UNASKED:
+            yield _heading(
+                f"{routes.count:,} paths lead from {explanation.result} to {derivative.variable}: "
+                "--paths (paths=True) lists them"
+            )
+            yield Text()
+            return
     ledger = shown(explanation, derivative)
     if isinstance(ledger, str):
         yield _marked("!", ledger, "yellow")

@@ -36,7 +36,7 @@ def sections(explanation: Explanation) -> Iterator[RenderableType]:
     yield _title(explanation)
     point = _point(explanation)
     if point:
-        yield Padding(Text(f"at {point}", style="cyan"), (0, 0, 0, 2))
+        yield Padding(_Listed("at", point, "cyan"), (0, 0, 0, 2))
     yield Text()
     if explanation.steps:
         yield _heading("Forward: what each step is")
@@ -57,16 +57,33 @@ def _heading(words: str) -> Text:
     return Text(f"  {words}", style="dim italic")
 
 
-def _point(explanation: Explanation) -> str:
+def _point(explanation: Explanation) -> list[str]:
     """The point: small values in full, larger ones by their shape, if there is room for them."""
     inputs = {n: v for n, v in explanation.inputs.items() if v is not None}
-    shown = ", ".join(f"{n} = {PLAIN_CODE.value(v)}" for n, v in inputs.items())
-    if len(inputs) <= MOST_INPUTS and len(shown) <= MOST_SIGNS:
+    shown = [f"{n} = {PLAIN_CODE.value(v)}" for n, v in inputs.items()]
+    if len(inputs) <= MOST_INPUTS and sum(map(len, shown)) <= MOST_SIGNS:
         return shown
     shapes = [f"{n} = {_shape(v)}" for n, v in inputs.items()]
     if len(shapes) > MOST_INPUTS:
         shapes = [*shapes[:MOST_INPUTS], f"and {len(shapes) - MOST_INPUTS} more"]
-    return ", ".join(shapes)
+    return shapes
+
+
+class _Listed:
+    """Pieces with commas between them; a line ends between two of them."""
+
+    def __init__(self, word: str, pieces: list[str], style: str) -> None:
+        self.word, self.pieces, self.style = word, pieces, style
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        lines, line = [], self.word
+        for i, part in enumerate(self.pieces):
+            part += "," if i < len(self.pieces) - 1 else ""
+            if len(line) + 1 + len(part) > options.max_width and line != self.word:
+                lines.append(line)
+                line = " " * len(self.word)
+            line += f" {part}"
+        yield Text("\n".join([*lines, line]), style=self.style)
 
 
 def _shape(value: Any) -> str:
@@ -140,11 +157,11 @@ class _Rows:
 
 
 # A row of the table, and how its result is set; a number stands for that many rows left out.
-Listed = tuple[TraceRow, Cells, str]
+_Row = tuple[TraceRow, Cells, str]
 
 
-def _listed(trace: Trace, digits: int) -> list[Listed | int]:
-    found: list[Listed | int] = []
+def _listed(trace: Trace, digits: int) -> list[_Row | int]:
+    found: list[_Row | int] = []
     every = list(rows(trace, PLAIN_CODE, digits))
     for row, cells in every:
         last = row is every[-1][0]
@@ -161,7 +178,7 @@ def _table() -> Table:
     return table
 
 
-def _side_by_side(found: list[Listed | int]) -> Table:
+def _side_by_side(found: list[_Row | int]) -> Table:
     table = _table()
     table.add_column("expression", overflow="fold")
     table.add_column("values", style="dim", overflow="fold")
@@ -179,7 +196,7 @@ def _side_by_side(found: list[Listed | int]) -> Table:
     return table
 
 
-def _stacked(found: list[Listed | int]) -> Table:
+def _stacked(found: list[_Row | int]) -> Table:
     """The numbers below the expression."""
     table = _table()
     table.add_column("expression, and its values", overflow="fold")
