@@ -419,6 +419,20 @@ def test_large_finite_numbers_are_not_bad():
         cr.grad(lambda w: np.sum(w))(np.ones(3, np.float16))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_one_bad_number_among_many_of_a_compiled_function_is_seen(dtype):
+    x = np.ones(50_000, dtype)
+    with cr.nan_guard(action=lambda report: None) as guard:
+        step = cr.jit(cr.grad(lambda x: np.sum(np.sqrt(x))))
+        step(x)
+        step(x * dtype(1e30))
+        cr.jit(lambda x: {"large": (x, [x * 2])})(x * dtype(1e30))  # squares overflow in float32
+        assert guard.reports == []
+        x[31_000] = 0.0
+        step(x)
+    assert guard.reports[0].birth.index == (31_000,)
+
+
 def test_a_guard_may_warn_or_call_back():
     with pytest.warns(BadValueWarning, match="∞·1 at sqrt"), cr.nan_guard(action="warn") as guard:
         gradient = cr.grad(root)(W)

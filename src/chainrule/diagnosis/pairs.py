@@ -57,16 +57,16 @@ class Pair:
 def shown(value: Any) -> str:
     """A number in few digits: ``∞``, ``NaN``, ``−0.5``.
 
-    >>> shown(float("-inf")), shown(float("nan")), shown(0.25)
-    ('−∞', 'NaN', '0.25')
+    >>> shown(float("-inf")), shown(float("nan")), shown(0.25), shown(1.0000001)
+    ('−∞', 'NaN', '0.25', '1.0000001')
     """
     number = float(value)
     if math.isnan(number):
         return "NaN"
-    # Of a number beside a whole one, so many digits are shown that it is told from that.
-    digits = next(
-        (n for n in (4, 8, 12) if (float(f"{number:.{n}g}") % 1 == 0) == (number % 1 == 0)), 17
-    )
+    digits = 4
+    if abs(number) < 1e6:  # a number beside a whole one is told from it
+        while digits < 16 and float(f"{number:.{digits}g}").is_integer() != number.is_integer():
+            digits += 4
     return text_value(number + 0.0, digits).replace("-", "−")
 
 

@@ -163,7 +163,9 @@ def _birth(birth: Birth) -> list[Line]:
     items = [f"{i.label} = {shown(i.value)}" for i in birth.items if i.label != "constant"]
     if items:
         lines.append(("items", ", ".join(items)))
-    return _placed(f"{birth.pair} at {birth.operation}", birth.place, lines)
+    named = birth.pair.startswith((f"{birth.operation}(", f"{birth.operation} of"))
+    head = birth.pair if named else f"{birth.pair} at {birth.operation}"
+    return _placed(head, birth.place, lines)
 
 
 def _argument(name: str) -> str:

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -287,11 +288,14 @@ class Jitted:
         """The same where somebody may look at the result, or want it without supports."""
         if plainly():  # what is compiled has supports
             return self._f(*args, **kwargs)
-        found = self._entry(*args, **kwargs)
-        if found is _MISS:
-            found = self._call(args, kwargs)
-        look((found,), "jit", self._f, args, kwargs)
+        found = self._unwatched(*args, **kwargs)
+        if type(found) is not np.float64 or not isfinite(found):
+            look((found,), "jit", self._f, args, kwargs, squares=_squares._unwatched)
         return found
+
+    def _unwatched(self, *args: Any, **kwargs: Any) -> Any:
+        found = self._entry(*args, **kwargs)
+        return self._call(args, kwargs) if found is _MISS else found
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else types.MethodType(self, instance)
@@ -552,6 +556,15 @@ def _static(
     all_names = set(names) | {by_place[n].name for n in places if 0 <= n < count}
     places |= {n for n, p in enumerate(by_place) if p.name in all_names}
     return frozenset(places), frozenset(all_names)
+
+
+def _sum_of_squares(arrays: list[Any]) -> Any:
+    return sum([np.sum(a * a) for a in arrays])
+
+
+# What a compiled function gives lies in the caches of the cores that made it: they read it again in
+# a third of the time that the BLAS takes.
+_squares = Jitted(_sum_of_squares, (), ())
 
 
 def jit(
