@@ -82,10 +82,12 @@ class Traced(Operand):
         # not asked here shows in the time that a program of small arrays takes.
         if count == 1:
             x = self.value
-            if not tape.plain:
-                value = bind(primitive, (x,), attrs)
-            else:
+            if tape.plain:
                 value = primitive.evaluate(x, **attrs) if attrs else primitive.evaluate(x)
+            elif type(x) is Traced:
+                value = x.apply(primitive, (x,), attrs)
+            else:
+                value = bind(primitive, (x,), attrs)
         elif count == 2 and not attrs:
             a, b = args
             other = b if a is self else a
@@ -98,7 +100,12 @@ class Traced(Operand):
                     if kind is not ARRAY:
                         tape.plain = False
                     args = (self, _kept(b)) if a is self else (_kept(a), self)
-            value = primitive.evaluate(x, y) if tape.plain else bind(primitive, (x, y))
+            if tape.plain:
+                value = primitive.evaluate(x, y)
+            elif type(x) is Traced and type(y) in NUMBERS:
+                value = x.apply(primitive, (x, y), attrs)
+            else:
+                value = bind(primitive, (x, y))
         else:
             value, kept = self._uncommon(primitive, args, attrs)
             if kept is None:
