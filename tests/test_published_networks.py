@@ -381,7 +381,7 @@ def test_the_four_layers_written_with_vectors():
         assert ledger.count == 1
         assert rounds_to(ledger.total, printed)
     update = explain(four_layers_of_vectors, wrt="W4[0,0]")(**arrays).update(0.1)
-    assert str(update) == "W₄[0,0] ← 1 − 0.1·(−8.9946339481) = 1.8994633948"
+    assert str(update) == "W4[0,0] ← 1 − 0.1·(−8.9946339481) = 1.8994633948"
 
 
 # --- the anchor network --------------------------------------------------------------

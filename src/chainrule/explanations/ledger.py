@@ -203,7 +203,7 @@ class Routes:
         """The ledger with at most so many paths listed."""
         most = PATHS_LISTED if most is None else most
         graph, count = self.graph, self.count
-        walks = graph.largest(most)
+        walks = graph.first(most) if self.whole else graph.largest(most)
         if len(walks) == count:
             walks.sort(key=lambda w: [e.of for e in w.edges])
         valued = all(e.value is not None or e.blocked for w in walks for e in w.edges)

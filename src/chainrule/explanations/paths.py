@@ -177,6 +177,18 @@ class PathGraph:
                 )  # fmt: skip
         return found[0] or (ZERO, ZERO)
 
+    def first(self, most: int) -> list[Walk]:
+        """The first paths in the order of the program, where there are no numbers to compare."""
+        found: list[Walk] = []
+        waiting: list[tuple[int, Any]] = [(len(self.edges) - 1, None)]
+        while waiting and len(found) < most:
+            vertex, trail = waiting.pop()
+            if not vertex:
+                found.append(Walk(_unrolled(trail), FINITE, 0.5, 1))
+            for edge in sorted(self.edges[vertex], key=lambda e: e.of, reverse=True):
+                waiting.append((edge.of, (edge, trail)))
+        return found
+
     def largest(self, most: int) -> list[Walk]:
         """The ``most`` paths of largest product, largest first.
 

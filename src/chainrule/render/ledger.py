@@ -20,7 +20,7 @@ from chainrule.notation.expression import text
 from chainrule.notation.names import text_name
 from chainrule.notation.numbers import text_value
 from chainrule.render.data import number, path_data
-from chainrule.render.phrases import PLAIN, TEX, Script
+from chainrule.render.phrases import PLAIN, PLAIN_CODE, TEX, Script
 
 MAX_CELL = 600
 # Of longer paths only the steps are shown in which the listed ones differ.
@@ -83,7 +83,13 @@ def as_text(ledger: Ledger, width: int = 100, color: bool = False) -> str:
     """The ledger as a string of lines at most ``width`` columns wide."""
     from chainrule.render.terminal import printed
 
-    return printed(Group(*section(ledger, True)), width, color)
+    return printed(Group(*section(ledger, True, script_for(ledger))), width, color).rstrip()
+
+
+def script_for(ledger: Ledger) -> Script:
+    """Elements of arrays are written as in the author's code, numbers as in a formula."""
+    names = (ledger.variable, *(ledger.listed[0].names if len(ledger) else ()))
+    return PLAIN_CODE if any("[" in name for name in names) else PLAIN
 
 
 def heading(ledger: Ledger, script: Script) -> str:
@@ -98,15 +104,16 @@ def heading(ledger: Ledger, script: Script) -> str:
     return words
 
 
-def section(
-    ledger: Ledger, asked: bool, script: Script = PLAIN
-) -> Iterator[RenderableType]:
+def section(ledger: Ledger, asked: bool, script: Script = PLAIN) -> Iterator[RenderableType]:
     """The ledger as a part of a page."""
     yield Text(f"  {heading(ledger, script)}", style="dim italic")
     if len(ledger):
         yield Padding(_table(ledger, script), (0, 0, 0, 1))
-    for remark in remarks(ledger, PLAIN, asked):
+    found = remarks(ledger, PLAIN, asked)
+    for remark in found:
         yield Padding(Text(remark, style="dim"), (0, 0, 0, 2))
+    if found or not len(ledger):  # a table ends with an empty line
+        yield Text()
 
 
 def remarks(ledger: Ledger, script: Script, asked: bool) -> list[str]:
@@ -118,10 +125,8 @@ def remarks(ledger: Ledger, script: Script, asked: bool) -> list[str]:
         )
         found.append(f"paths cancel: Σ|p|/|Σp| = {index}, with Σ|p| = {size} and Σp = {total}")
     if ledger.blocked:
-        which = "every path leads" if ledger.blocked == ledger.count else (
-            f"{ledger.blocked:,} of the paths {'leads' if ledger.blocked == 1 else 'lead'}"
-        )  # fmt: skip
-        found.append(f"{which} through a branch that is not taken, where nothing passes")
+        many = f"{ledger.blocked:,} {'path' if ledger.blocked == 1 else 'paths'}"
+        found.append(f"nothing passes on {many}, through what is off or a branch that is not taken")
     if asked and ledger.operations:
         found.append(
             f"over single operations there are {ledger.operations:,} paths: steps that combine "

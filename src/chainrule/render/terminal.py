@@ -278,7 +278,6 @@ def _ledger(explanation: Explanation, derivative: Derivative) -> Iterator[Render
     elif ledger is not None:
         script = PLAIN_CODE if explanation.traces else PLAIN
         yield from section(ledger, bool(explanation.show_paths), script)
-        yield Text()
 
 
 def _derivation_table(explanation: Explanation, derivative: Derivative) -> Table:

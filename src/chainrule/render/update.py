@@ -10,7 +10,7 @@ from chainrule.explanations.update import Change, Update
 from chainrule.notation.names import text_name
 from chainrule.notation.numbers import latex_value, text_value
 from chainrule.render.data import number
-from chainrule.render.phrases import MOST_ELEMENTS, PLAIN, TEX, Script
+from chainrule.render.phrases import MOST_ELEMENTS, PLAIN, PLAIN_CODE, TEX, Script
 
 # One digit more than other values have: a small step shows in the last ones.
 DIGITS = 11
@@ -34,7 +34,7 @@ def as_dict(update: Update) -> dict[str, Any]:
 def as_text(update: Update, width: int = 100) -> str:
     """A line for each parameter; several where one would be longer than ``width``."""
     lines = []
-    names = [PLAIN.name(c.name) for c in update.changes]
+    names = [_name(c.name) for c in update.changes]
     longest = max(map(len, names), default=0)
     for name, change in zip(names, update.changes, strict=True):
         head = f"{name:<{longest}} ← "
@@ -50,9 +50,14 @@ def as_text(update: Update, width: int = 100) -> str:
     return "\n".join(lines)
 
 
+def _name(name: str) -> str:
+    """Elements of arrays are written as in the author's code, numbers as in a formula."""
+    return (PLAIN_CODE if "[" in name else PLAIN).name(name)
+
+
 def _in_words(update: Update, change: Change) -> str:
     """A large array: its step by name, and how large it is."""
-    name, rate = PLAIN.name(change.name), text_value(update.rate)
+    name, rate = _name(change.name), text_value(update.rate)
     with np.errstate(all="ignore"):
         moved = np.abs(np.asarray(change.new) - np.asarray(change.old))
         size = np.linalg.norm(np.asarray(change.old, float))
