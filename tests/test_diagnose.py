@@ -12,6 +12,9 @@ from chainrule.diagnosis.why import Verdict
 from chainrule.errors import NotDifferentiableError
 
 
+INPUTS = np.ones(3)
+
+
 def layers(*sizes, scale=None):
     rng = np.random.default_rng(3)
     return [
@@ -136,6 +139,17 @@ def test_without_a_tree_all_arrays_are_looked_at_and_wrt_chooses():
         cr.diagnose(loss, wrt="W,V")(*args)
     with pytest.raises(NotDifferentiableError, match="no floating-point array"):
         cr.diagnose(lambda n: n)(3)
+
+
+def test_numbers_left_to_their_defaults_are_no_parameters():
+    def loss(w, x=INPUTS, eps=1e-5, scale=2.0):
+        return np.sum((w * x) ** 2) / (eps + scale)
+
+    assert {g.parameter for g in cr.diagnose(loss)(np.ones(3)).gradients} == {"w", "x"}
+    assert {g.parameter for g in cr.diagnose(loss)(np.ones(3), scale=1.0).gradients} == {
+        "w", "x", "scale",
+    }  # fmt: skip
+    assert cr.why(loss, wrt="eps")(np.ones(3)).healthy
 
 
 def test_diagnose_and_why_agree():

@@ -380,7 +380,7 @@ def _summed(factors: list[Diagonal]) -> Diagonal:
     return Diagonal(
         slope=product,
         mask=np.where(product == 0, 0.0, 1.0) if selected else None,
-        cancels=left or any(f.cancels for f in factors),
+        inexact=left or any(f.inexact for f in factors),
     )
 
 

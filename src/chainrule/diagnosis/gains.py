@@ -101,8 +101,8 @@ class Diagonal:
         constant: The product of constant numbers.
         averaging: The product of the 1/N.
         mask: The product of the weights of selections; ``None`` without one.
-        cancels: Whether it is what is left of a sum whose terms cancel, so that few of its digits
-            are right.
+        inexact: Whether few of its digits are right: it was computed in a small dtype, or it is
+            what is left of a sum whose terms cancel.
     """
 
     slope: Any = 1.0
@@ -110,7 +110,7 @@ class Diagonal:
     constant: float = 1.0
     averaging: float = 1.0
     mask: Any = None
-    cancels: bool = False
+    inexact: bool = False
 
     def after(self, first: Diagonal) -> Diagonal:
         """This, behind ``first`` on the way back."""
@@ -121,7 +121,7 @@ class Diagonal:
         return Diagonal(
             first.slope * self.slope, first.weights * self.weights,
             first.constant * self.constant, first.averaging * self.averaging, mask,
-            first.cancels or self.cancels,
+            first.inexact or self.inexact,
         )  # fmt: skip
 
     @property
@@ -186,14 +186,25 @@ def local(record: Traced, position: int, depends: Any) -> Diagonal:
     with np.errstate(all="ignore"):
         weight = wide(factor(edge, args, out, record.attrs))
     kind = kind_of(record, position, depends)
+    inexact = _is_small(record, position)
     if kind in ("constant", "averaging"):
         number = float(np.reshape(weight, -1)[0])
-        return Diagonal(constant=number) if kind == "constant" else Diagonal(averaging=number)
+        return (
+            Diagonal(constant=number, inexact=inexact) if kind == "constant"
+            else Diagonal(averaging=number, inexact=inexact)
+        )  # fmt: skip
     shape = np.shape(out)
     weight = weight if np.shape(weight) == shape else np.broadcast_to(weight, shape)
     if kind == "mask":
-        return Diagonal(mask=weight)
-    return Diagonal(slope=weight) if kind == "slope" else Diagonal(weights=weight)
+        return Diagonal(mask=weight, inexact=inexact)
+    if kind == "slope":
+        return Diagonal(slope=weight, inexact=inexact)
+    return Diagonal(weights=weight, inexact=inexact)
+
+
+def _is_small(record: Traced, position: int) -> bool:
+    """Whether an operation or its argument is in float16 or float32."""
+    return bool(min(record.dtype.itemsize, record.args[position].dtype.itemsize) < 8)
 
 
 def diagonal_parts(
@@ -242,7 +253,7 @@ def diagonal_parts(
         exact = g * np.where(usable, diagonal.product, 0.0)
         parts[AT["alignment"]] += _left(sum_to(exact, shape), sum_to(np.abs(exact), shape))
         parts[AT["alignment"]] -= _log_norm(exact)
-    if diagonal.cancels or _is_rounded(cotangent, log_c, parts):
+    if diagonal.inexact or _is_rounded(log_c, parts):
         parts[AT["rounding"]] = log_c - (log_norm(cotangent) + float(np.sum(parts)))
     return parts
 
@@ -253,14 +264,13 @@ def _left(result: Any, sizes: Any) -> float:
     return log if log > -math.inf else _log_norm(sizes) + math.log10(np.finfo(float).eps)
 
 
-def _is_rounded(cotangent: Any, log_c: float, parts: Parts) -> bool:
-    """Whether what the tape computed and the same in float64 may differ visibly.
+def _is_rounded(log_c: float, parts: Parts) -> bool:
+    """Whether what the tape computed and the same in other order may differ visibly in float64.
 
-    That is so in a small dtype, among the smallest numbers, and where terms cancel so far that
-    what is left of them is mostly rounding.
+    That is so among the smallest numbers, and where terms cancel so far that what is left of them
+    is mostly rounding.
     """
-    small = getattr(cotangent, "dtype", np.dtype(np.float64)).itemsize < 8
-    return small or log_c < math.log10(_FEW_DIGITS) or parts[AT["alignment"]] < _CANCELS
+    return log_c < math.log10(_FEW_DIGITS) or parts[AT["alignment"]] < _CANCELS
 
 
 def edge_parts(
@@ -326,7 +336,7 @@ def _bilinear_parts(
     gain = exact - _log_norm(g) + math.log10(largest)
     parts[AT["weights"]] = typical
     parts[AT["alignment"]] = gain - typical
-    if _is_rounded(cotangent, log_c, parts):
+    if _is_small(record, position) or _is_rounded(log_c, parts):
         parts[AT["rounding"]] = log_c - (log_g + gain)
     return parts
 
@@ -360,6 +370,6 @@ def _linear_parts(
     parts[AT["averaging"]] = -math.log10(count)
     gain = _left(transposed(g), transposed(np.abs(g))) - _log_norm(g)
     parts[AT["alignment"]] = gain + math.log10(count) - typical
-    if _is_rounded(cotangent, log_c, parts):
+    if _is_small(record, position) or _is_rounded(log_c, parts):
         parts[AT["rounding"]] = log_c - (log_g + gain)
     return parts

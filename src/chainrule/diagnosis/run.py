@@ -34,6 +34,7 @@ class Run:
         inputs: The record of every floating-point leaf of the arguments, by its name.
         places: Where each operation was written, by the index of its record.
         defined: Where the function itself was written.
+        defaults: The parameters that were left to their defaults.
     """
 
     function: str
@@ -43,6 +44,7 @@ class Run:
     inputs: Mapping[str, Traced]
     places: Mapping[int, Place]
     defined: Place
+    defaults: frozenset[str]
 
 
 def run(
@@ -66,6 +68,8 @@ def run(
     """
     name = getattr(f, "__name__", type(f).__name__).replace("<lambda>", "f")
     bound = _bound(f, name, args, kwargs)
+    given_names = frozenset(bound.arguments)
+    bound.apply_defaults()
     origins = Origins()
     tape = Tape(origins)
     inputs: dict[str, Traced] = {}
@@ -93,7 +97,10 @@ def run(
             f"returned {_described(value)}.\nReduce it (np.sum, np.mean), or pick one element."
         )
     own = isinstance(output, Traced) and output.level == tape.level
-    return Run(name, bound.arguments, tape, output if own else value, inputs, places, _defined(f))
+    return Run(
+        name, bound.arguments, tape, output if own else value, inputs, places, _defined(f),
+        frozenset(bound.arguments) - given_names,
+    )  # fmt: skip
 
 
 def chosen(here: Run, wrt: str | Sequence[str] | None) -> list[str]:
@@ -102,7 +109,8 @@ def chosen(here: Run, wrt: str | Sequence[str] | None) -> list[str]:
     Args:
         here: The run.
         wrt: Names of parameters or leaves, one of several or separated by commas. ``None`` stands
-            for the first parameter if it is a tree of arrays, and for all of them otherwise.
+            for the first parameter if it is a tree of arrays, and otherwise for all of them but
+            numbers that were left to their defaults.
 
     Raises:
         NotDifferentiableError: There is no floating-point leaf of such a name.
@@ -110,15 +118,19 @@ def chosen(here: Run, wrt: str | Sequence[str] | None) -> list[str]:
     inputs, parameters = here.inputs, here.parameters
     if wrt is None:
         first = next(iter(parameters), "")
-        below = [n for n in inputs if n != first and n.startswith((f"{first}[", f"{first}."))]
-        asked: Sequence[str] = [first] if below else list(inputs)
+        below = [n for n in inputs if n != first and _is_below(n, first)]
+        # A number that is left to its default (eps=1e-5) is no parameter of a model.
+        several = [
+            n for n, x in inputs.items()
+            if np.shape(x.value) or not any(_is_below(n, d) for d in here.defaults)
+        ]  # fmt: skip
+        asked: Sequence[str] = [first] if below else several
     else:
         asked = asked_for(wrt)
     found: dict[str, None] = {}
     for name in asked:
         plain = name.replace('"', "'")
-        below = [n for n in inputs if n.startswith((f"{plain}[", f"{plain}."))]
-        those = [plain] if plain in inputs else below
+        those = [plain] if plain in inputs else [n for n in inputs if _is_below(n, plain)]
         if not those:
             raise NotDifferentiableError(_no_leaf(here, name))
         found |= dict.fromkeys(those)
@@ -128,6 +140,11 @@ def chosen(here: Run, wrt: str | Sequence[str] | None) -> list[str]:
             "Pass floats: 1.0 instead of 1, or x.astype(float)."
         )
     return [n for n in inputs if n in found]
+
+
+def _is_below(name: str, tree: str) -> bool:
+    """Whether a leaf is that of a tree, or in it."""
+    return name == tree or name.startswith((f"{tree}[", f"{tree}."))
 
 
 def _defined(f: Callable[..., Any]) -> Place:
@@ -164,7 +181,6 @@ def _bound(
             f"the arguments do not fit {name}: {error}.\nGive a value for each parameter, by its "
             "name."
         ) from error
-    bound.apply_defaults()
     return bound
 
 
