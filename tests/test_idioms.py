@@ -235,6 +235,40 @@ def test_what_only_looks_like_an_idiom_is_none(case: str) -> None:
     assert names_in(f, at) == []
 
 
+def test_values_that_are_not_finite_are_no_evidence() -> None:
+    nothing = np.full(3, np.nan)
+    assert names_in(lambda z: np.sum(1 / (1 + np.exp(-z))), nothing) == ["sigmoid"]
+    assert names_in(lambda z: np.sum(1 / (2 + np.exp(-z))), nothing) == []
+    wrong = np.full((3, 3), np.nan)
+    assert names_in(lambda z: np.sum((np.exp(z) / np.exp(z).sum(axis=1)) ** 2), wrong) == []
+
+
+def test_single_precision_is_recognised() -> None:
+    at = Z.astype(np.float32)
+    for name in ("sigmoid", "tanh", "softplus", "relu", "silu", "gelu_tanh", "softmax"):
+        f = ELEMENTWISE[name][0]
+        idiom = the(name, lambda z, f=f: np.sum(f(z) ** 3), at)
+        if idiom.remark is not None:
+            assert idiom.remark.error < 1e-5
+
+
+def test_a_square_of_a_sum_or_inside_of_a_formula_is_no_squared_error() -> None:
+    assert names_in(lambda x, y: (x + y) ** 2, 0.3, 0.5) == []
+    assert names_in(lambda x, y: np.sqrt((x - y) ** 2 + x), 0.3, 0.5) == []
+    assert names_in(lambda x, y: np.exp(-((x - y) ** 2)), 0.3, 0.5) == []
+    assert names_in(lambda x, y: 3 * (x - y) ** 2, 0.3, 0.5) == ["squared_error"]
+    assert "squared_error" in names_in(
+        lambda a, b: np.mean((a - b) ** 2) + 0.1 * np.sum(np.sin(a)), P, Y
+    )
+
+
+def test_a_formula_is_searched_too() -> None:
+    from chainrule.sources.formula import read_formula
+
+    found = idioms_of(read_formula("1/(1 + e^(-x)) + ln(1 + e^x)"))
+    assert [i.name for i in found] == ["sigmoid", "softplus"]
+
+
 def test_a_function_of_minus_z_says_so() -> None:
     idiom = the("sigmoid", lambda z: np.sum(1 / (1 + np.exp(z))), Z)
     (argument,) = idiom.arguments

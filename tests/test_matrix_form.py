@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner, Result
 
 import chainrule as cr
+from chainrule.cli.app import app
 from chainrule.errors import ArgumentsError, ChainruleError
 from chainrule.explanations.layers import MatrixForm, layers_of, matrix_form
 from chainrule.explanations.layers.structure import NotLayeredError
@@ -384,6 +388,51 @@ def test_a_page_fits_its_width(width: int) -> None:
     assert max(map(len, page.splitlines())) <= width
     for shown in ("δ₂", "0.5364353017", "✓ verified"):
         assert shown in page
+
+
+def test_an_explanation_gives_its_matrix_form() -> None:
+    explained = cr.explain(anchor, wrt="W1[0,0]")(*ANCHOR)
+    form = explained.matrix_form()
+    assert form.parameters[0].value[0, 0] == pytest.approx(explained.derivative().value)
+    assert form.result == explained.result
+    with pytest.raises(ChainruleError, match="function of arrays at a point"):
+        cr.explain("x^2", at={"x": 1.0}).matrix_form()
+
+
+SOURCE = """
+import numpy as np
+
+def loss(W, b, x):
+    z = W @ x + b
+    return np.sum(np.tanh(z) ** 2)
+
+def no_layers(W, x):
+    return np.sum(np.sin(x))
+"""
+
+
+def test_the_command_line_shows_the_matrix_form(tmp_path: Path) -> None:
+    file = tmp_path / "net.py"
+    file.write_text(SOURCE)
+
+    def run(name: str, *options: str) -> Result:
+        at = ["--at", "W=[[1.0,2.0]],b=[0.5],x=[0.1,0.2]"] if name == "loss" else [
+            "--at", "W=[1.0],x=[0.1,0.2]"
+        ]  # fmt: skip
+        return CliRunner().invoke(app, ["explain", f"{file}:{name}", "--matrix", *at, *options])
+
+    shown = run("loss")
+    assert shown.exit_code == 0
+    assert "z = W x + b" in " ".join(shown.stdout.split())
+    assert "✓ verified" in shown.stdout
+    data = json.loads(run("loss", "--format", "json").stdout)
+    assert [layer["weight"] for layer in data["layers"]] == ["W"]
+    assert data["check"]["outcome"] == "verified"
+    assert r"\delta_{1}" in run("loss", "--format", "latex").stdout
+    refused = run("no_layers", "--wrt", "x")
+    assert refused.exit_code == 2
+    assert "no product of a parameter" in refused.stderr
+    assert "A layer is W @ x + b" in refused.stderr
 
 
 def test_latex_and_markdown_hold_the_recursion() -> None:

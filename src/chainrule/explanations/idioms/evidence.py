@@ -172,16 +172,18 @@ class Witness:
 def holds(claim: Claim, region: Region, values: Mapping[int, Any] | None, witness: Witness) -> bool:
     """Whether the root's value is the definition's: in the program, and elsewhere if need be."""
     with np.errstate(all="ignore"):
+        silent = values is None  # whether the program's own numbers say nothing
         if values is not None:
-            given = [a.value for a in region.arguments]
-            if not _agree(values[claim.root.index], claim.value(region, given)):
+            value = values[claim.root.index]
+            if not _agree(value, claim.value(region, [a.value for a in region.arguments])):
                 return False
+            silent = not np.isfinite(value).any()
         masks = _masks(region)
         if masks:
-            enough = min(np.size(m.args[at]) for m, at in masks) >= _ENOUGH_TRUTHS
+            enough = min(np.size(m.args[at]) for m, at in masks) >= _ENOUGH_TRUTHS and not silent
             return enough or _witnessed(claim, region, masks, witness)
-        if values is None or any(map(_moves, region.members)):
-            return _probed(claim, region, values)
+        if silent or any(map(_moves, region.members)):
+            return _probed(claim, region, values, silent)
     return True
 
 
@@ -207,12 +209,12 @@ def _witnessed(
     return bool(points) and bool(truths.any()) and not truths.all()
 
 
-def _probed(claim: Claim, region: Region, values: Mapping[int, Any] | None) -> bool:
+def _probed(claim: Claim, region: Region, values: Mapping[int, Any] | None, alone: bool) -> bool:
     """Whether it holds at random numbers between 0 and 1: axes that are mixed up show there."""
     if values is not None:
         sizes = [np.size(values[m.index]) for m in region.members]
         if max(sizes) > _LARGEST_PROBE:
-            return True
+            return not alone
     rng = np.random.default_rng(7)
     drawn: dict[str, Any] = {}
     given = []

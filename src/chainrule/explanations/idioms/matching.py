@@ -22,7 +22,7 @@ SUM_AXES = "<axes of the sum>"
 # The variable that stands for truth values.
 CONDITION = "condition"
 # No pattern is deeper than this.
-_DEPTH = 7
+DEPTH = 7
 _CLOSE = 1e-6  # numbers may have been written, or kept, in single precision
 
 
@@ -37,6 +37,7 @@ class Pattern:
         numbers: Those of the variables that stand for numbers in front of something.
         summed: Whether the outermost sum is over axes of its own.
         functions: The functions (and sums) in it: an instance has them all.
+        parts: How many factors or terms it has: an instance has no fewer.
         loss: Whether it is one that may be added up over further axes.
     """
 
@@ -46,6 +47,7 @@ class Pattern:
     numbers: frozenset[str]
     summed: bool
     functions: frozenset[str]
+    parts: int
     loss: bool = False
 
     @property
@@ -59,6 +61,17 @@ def head(key: Key) -> tuple[Any, ...]:
     return (key[0], key[1]) if key[0] == "app" else (key[0],)
 
 
+def _bases(key: Key) -> list[int]:
+    return [cls for cls, _ in key[1]] if key[0] == "mul" else []
+
+
+def count_parts(key: Key) -> int:
+    """How many factors or terms a class has."""
+    if key[0] == "add":
+        return len(key[2]) + bool(key[1])
+    return len(key[1]) if key[0] == "mul" else 1
+
+
 def pattern(
     written: Any, numbers: frozenset[str], summed: bool = False, loss: bool = False
 ) -> Pattern:
@@ -69,14 +82,14 @@ def pattern(
         normal.take(node)
     names = {normal.terms[n.index][1]: n.name for n in nodes if n.op is None}
     term = normal.term(written)
-    functions = normal.forms.functions(term[1], _DEPTH)
-    return Pattern(normal.forms, term, names, numbers, summed, functions, loss)
+    functions = normal.forms.functions(term[1], DEPTH)
+    numbered = sum(names.get(cls) in numbers for cls in _bases(normal.forms.keys[term[1]]))
+    parts = count_parts(normal.forms.keys[term[1]]) - numbered
+    return Pattern(normal.forms, term, names, numbers, summed, functions, parts, loss)
 
 
 def matches(pattern: Pattern, forms: Forms, term: Term) -> Iterator[tuple[float, Binding]]:
     """Every way in which ``term`` is a number times an instance of the pattern."""
-    if not pattern.functions <= forms.functions(term[1], _DEPTH):
-        return
     search = _Search(pattern, forms)
     same = pattern.term[0] / term[0] if term[0] else None
     for ratio, bound in search.classes(pattern.term[1], term[1], {}, same):
@@ -246,7 +259,7 @@ class _Search:
         if not ours:
             yield ratio, bound
             return
-        at = max(range(len(ours)), key=lambda i: self._weight(ours[i][0], bound))
+        at = self._first(ours, bound)
         base, power = ours[at]
         rest = ours[:at] + ours[at + 1 :]
         key = self.mine.keys[base]
@@ -303,7 +316,7 @@ class _Search:
         if not ours:
             yield 1.0 if ratio is None else ratio, bound
             return
-        at = max(range(len(ours)), key=lambda i: self._weight(ours[i][0], bound))
+        at = self._first(ours, bound)
         cls, share = ours[at]
         rest = ours[:at] + ours[at + 1 :]
         for i, (other, factor) in enumerate(others):
@@ -321,6 +334,13 @@ class _Search:
             else:
                 for inner, found in self.classes(cls, other, bound):
                     yield from self._parts(rest, left, factor * inner / share, found)
+
+    def _first(self, ours: list[tuple[int, float]], bound: Binding) -> int:
+        """Which part is matched first."""
+        if len(ours) == 1:
+            return 0
+        weights = [self._weight(cls, bound) for cls, _ in ours]
+        return weights.index(max(weights))
 
     def _weight(self, cls: int, bound: Binding) -> int:
         """What says most is matched first: functions, then known variables, then unknown ones."""

@@ -16,7 +16,7 @@ import numpy as np
 from chainrule.explanations.idioms.evidence import Claim, Region, Witness, holds
 from chainrule.explanations.idioms.forms import ONE, Normalised, Term, normalised
 from chainrule.explanations.idioms.idiom import Argument, Idiom
-from chainrule.explanations.idioms.matching import AXES, Binding, head, matches
+from chainrule.explanations.idioms.matching import AXES, DEPTH, Binding, count_parts, head, matches
 from chainrule.explanations.idioms.table import Spelled, patterns
 from chainrule.graph.node import Node, ancestors
 from chainrule.sources.program import Program
@@ -100,23 +100,32 @@ class _Recognition:
         return False
 
     def _candidates(self, cls: int) -> Sequence[Spelled]:
+        """The spellings that could be it, by what they are made of and of how many parts."""
         forms = self.normal.forms
         key, written = forms.keys[cls], forms.written.get(cls)
         found = self.rows.get(head(key), ())
-        if written is not None and written[0] != key[0]:
-            found = (*found, *self.rows.get(head(written), ()))
-        return found
+        parts = count_parts(key)
+        if written is not None:
+            parts = max(parts, count_parts(written))
+            if written[0] != key[0]:
+                found = (*found, *self.rows.get(head(written), ()))
+        if not found:
+            return found
+        made_of = forms.functions(cls, DEPTH)
+        return [s for s in found if s.pattern.parts <= parts and s.pattern.functions <= made_of]
 
     def _claimed(self, node: Node, spelled: Spelled, scale: float, bound: Binding) -> bool:
         """Whether it is the idiom; then what is computed of it is told so."""
         row = spelled.row
-        if row.last and self.normal.shape(node) != ():
+        if row.last and not self._is_loss_of_program(node, bound):
             return False
         if row.symmetric and self._given(bound["a"]) and not self._given(bound["b"]):
             return False  # what is computed comes first: the match in the other order follows
         region = self._region(node, spelled, bound)
         if region is None:
             return False
+        if row.symmetric and any(a.factor < 0 for a in region.arguments):
+            return False  # of a sum, and not of a difference
         elements = region.elements(bound.get(AXES), self.normal.shape(node))
         left = row.scale(scale, bound, elements)
         if left is None or not math.isfinite(left):
@@ -138,6 +147,36 @@ class _Recognition:
         elif row.known:
             self._rewrite(node, claim, left)
         return True
+
+    def _is_loss_of_program(self, node: Node, bound: Binding) -> bool:
+        """Whether a number adds to the result as it is, or times a number."""
+        if self.normal.shape(node) != () or (AXES not in bound and not self._last(node)):
+            return False
+        for _ in range(_MOST_SUMMANDS):
+            if node is self.program.output:
+                return True
+            users = self.users.get(node.index, set())
+            if len(users) != 1:
+                return False
+            node = self.program.graph.nodes[next(iter(users))]
+            name = "" if node.op is None else node.op.name
+            scaled = name in ("multiply", "divide") and not all(type(a) is Node for a in node.args)
+            if not scaled and name not in ("add", "subtract", "negative"):
+                return False
+        return False
+
+    def _last(self, node: Node) -> bool:
+        """Whether a node is the result, or becomes it when it is multiplied by a number."""
+        if node is self.program.output:
+            return True
+        output = self.program.output
+        return isinstance(output, Node) and self._halved(output) is node
+
+    def _halved(self, node: Node) -> Node | None:
+        if node.op is None or node.op.name not in _MULTIPLES:
+            return None
+        nodes = [a for a in node.args if type(a) is Node]
+        return nodes[0] if len(nodes) == 1 else None
 
     def _given(self, term: Term) -> bool:
         """Whether a term is an input or a constant, and not computed."""
@@ -178,9 +217,7 @@ class _Recognition:
             role = roles.get(term) or classes.get(term[1])
             if role is not None:
                 stops[index] = node, role
-            elif node.op is None:
-                return None
-            elif len(members) == _MOST_MEMBERS:
+            elif node.op is None or len(members) == _MOST_MEMBERS:
                 return None
             else:
                 members[index] = node
@@ -232,6 +269,8 @@ class _Recognition:
 
 _MULTIPLES = frozenset(("negative", "multiply", "divide"))
 _MOST_REWRITES = 4
+# A loss is one of no more terms than this.
+_MOST_SUMMANDS = 50
 # No idiom is written with more operations than this.
 _MOST_MEMBERS = 60
 
