@@ -10,7 +10,16 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from benchmarks import chains, comparison, explaining, guard, overhead, startup, training
+from benchmarks import (
+    chains,
+    comparison,
+    explaining,
+    guard,
+    overhead,
+    reading,
+    startup,
+    training,
+)
 from benchmarks.table import Row, machine, table
 from benchmarks.workloads import suite
 
@@ -19,6 +28,7 @@ SUITES = {
     "explaining": explaining.rows,
     "chains": chains.rows,
     "overhead": overhead.rows,
+    "reading": reading.rows,
     "guard": guard.rows,
     "training": training.rows,
 }
