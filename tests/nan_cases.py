@@ -151,6 +151,11 @@ def log_of_one_less_a_sigmoid(x):
     return -np.log(1 - s)  # born
 
 
+def binary_cross_entropy(z):
+    y, p = 0.0, 1 / (1 + np.exp(-z))
+    return -(y * np.log(p) + (1 - y) * np.log(1 - p))  # born
+
+
 def log_sum_exp(z):
     return np.log(np.sum(np.exp(z)))  # born
 

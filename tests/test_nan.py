@@ -148,6 +148,7 @@ BIRTHS = [
     ("sigmoid_by_hand", [UNDER], "backward", "exp", "∞·0", "scipy.special.expit(x)"),
     ("log_of_a_sigmoid", [-800.0], "forward", "log", "log(0)", "-np.logaddexp(0.0, -x)"),
     ("log_of_one_less_a_sigmoid", [40.0], "forward", "log", "log(0)", "-np.logaddexp(0.0, x)"),
+    ("binary_cross_entropy", [40.0], "forward", "log", "log(0)", "-np.logaddexp(0.0, z)"),
     ("log_sum_exp", [OVER], "forward", "exp", "exp(800)", "scipy.special.logsumexp(z)"),
     ("softplus", [800.0], "forward", "exp", "exp(800)", "np.logaddexp(0, x)"),
     ("deviation", [[2, 2, 2]], "backward", "sqrt", "∞·1", "np.std(x)"),

@@ -132,6 +132,9 @@ def repairs(case: Case) -> Iterator[Repair]:
     if case.birth.what == "input":
         yield from _clean_inputs(case)
         return
+    if case.birth.what == "constant":
+        yield from _clean_constant(case)
+        return
     if any(h.how == "select" for h in case.hidden):
         yield from _safe_arguments(case)
     yield from _by_stable_form(case)
@@ -394,6 +397,30 @@ def _clean_inputs(case: Case) -> Iterator[Repair]:
         )  # fmt: skip
 
 
+def _clean_constant(case: Case) -> Iterator[Repair]:
+    """A constant without bad numbers."""
+    birth = case.birth
+    record, position = birth.record, birth.position
+    if position is None or record.op is None:
+        return
+    found = case.written(record)
+    texts = list(found.args) if found is not None else list(map(case.text, record.args))
+    if position < len(texts):
+        texts[position] = f"np.where(np.isfinite({texts[position]}), {texts[position]}, 0.0)"
+
+    def change(now: Callable[[Any], Any]) -> Any:
+        assert record.op is not None
+        args = [now(a) for a in record.args]
+        args[position] = np.where(bad(args[position]), 0.0, args[position])
+        return bind(record.op, tuple(args), record.attrs)
+
+    yield Repair(
+        record, _operation(record, found, texts), None if found is None else found.text,
+        "the constant itself has bad numbers; drop them, or put others in their place",
+        {record.index: change},
+    )  # fmt: skip
+
+
 def _finite_constants(case: Case) -> Iterator[Repair]:
     """−1e30 in place of −∞: large enough for a mask, and its differences are numbers."""
     events = [e for e in (case.birth, *case.others) if e.what == "constant"]
@@ -523,9 +550,10 @@ def _moved_argument(case: Case, record: Traced) -> _Moved | None:
     if finfo is None:
         return None
     tiny, eps = _SMALL[dtype_of(record.value).itemsize], float(finfo.eps)
-    if op.name in ("sqrt", "log", "log2", "log10", "power", "cbrt", "reciprocal"):
+    positive = ("sqrt", "log", "log2", "log10", "power", "cbrt", "reciprocal", "gammaln", "xlogy")
+    if op.name in positive:
         return (
-            0, lambda v: np.maximum(v, dtype_of(v).type(tiny)),
+            1 if op.name == "xlogy" else 0, lambda v: np.maximum(v, dtype_of(v).type(tiny)),
             lambda t: f"np.maximum({t}, {tiny:g})",
             "the argument never reaches 0, and passes no derivative on where it would have",
         )  # fmt: skip
@@ -533,6 +561,17 @@ def _moved_argument(case: Case, record: Traced) -> _Moved | None:
         return (
             0, lambda v: np.maximum(v, dtype_of(v).type(-1 + eps)),
             lambda t: f"np.maximum({t}, -1 + {eps:.1g})", "the argument never reaches −1",
+        )  # fmt: skip
+    if op.name == "arccosh":
+        return (
+            0, lambda v: np.maximum(v, dtype_of(v).type(1 + eps)),
+            lambda t: f"np.maximum({t}, 1 + {eps:.1g})", "the argument never reaches 1",
+        )  # fmt: skip
+    if op.name == "logit":
+        return (
+            0, lambda v: np.clip(v, dtype_of(v).type(tiny), dtype_of(v).type(1 - eps)),
+            lambda t: f"np.clip({t}, {tiny:g}, 1 - {eps:.1g})",
+            "the argument never reaches 0 or 1",
         )  # fmt: skip
     if op.name in ("arccos", "arcsin", "arctanh"):
         end = f"1 - {eps:.1g}"

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
+
 from chainrule.graph.tape import Traced
 from chainrule.sources.names import Place
 
@@ -56,18 +58,32 @@ def written(record: Traced, place: Place, names: Sequence[str | None] = ()) -> W
     found = _on_line(source, place.line, record.op.name)
     if not found:
         return None
-    fitting = [w for w in found if _fits(w, names)]
-    return (fitting or found)[0]
+    return max(found, key=lambda w: _alike(w[1], record, names))[0]
 
 
-def _fits(found: Written, names: Sequence[str | None]) -> bool:
-    return all(n is None or a == n for a, n in zip(found.args, names, strict=False))
+def _alike(nodes: Sequence[ast.expr], record: Traced, names: Sequence[str | None] = ()) -> int:
+    """How well arguments in the source fit those of an operation: a line may have several."""
+    score = 0
+    for n, (node, arg) in enumerate(zip(nodes, record.args, strict=False)):
+        name = names[n] if n < len(names) else None
+        own = type(arg) is Traced and arg.level == record.level
+        if name is not None:
+            score += 4 if ast.unparse(node) == name else -1
+        if own and arg.op is not None:
+            inside = _arguments(node, arg.op.name)
+            if inside is not None:
+                score += 2 + max(_alike(inside, arg), 0)
+            elif name is None and isinstance(node, ast.Name):
+                score -= 1
+        elif not own and isinstance(node, ast.Constant):
+            score += 2 if np.ndim(arg) == 0 and node.value == arg else -2
+    return score
 
 
 @lru_cache(maxsize=256)
-def _on_line(source: str, line: int, name: str) -> list[Written]:
-    starting: list[Written] = []
-    further: list[Written] = []
+def _on_line(source: str, line: int, name: str) -> list[tuple[Written, Sequence[ast.expr]]]:
+    starting: list[tuple[Written, Sequence[ast.expr]]] = []
+    further: list[tuple[Written, Sequence[ast.expr]]] = []
     for node, target in _nodes(source):
         if not node.lineno <= line <= (node.end_lineno or node.lineno):
             continue
@@ -76,7 +92,7 @@ def _on_line(source: str, line: int, name: str) -> list[Written]:
             function = _text(source, node.func) if isinstance(node, ast.Call) else None
             texts = tuple([_text(source, a) for a in args])
             found = Written(_text(source, node), texts, function, target)
-            (starting if node.lineno == line else further).append(found)
+            (starting if node.lineno == line else further).append((found, args))
     return starting + further
 
 
