@@ -11,7 +11,6 @@ from chainrule.diagnosis.causes import Cause
 from chainrule.diagnosis.why import Verdict
 from chainrule.errors import NotDifferentiableError
 
-
 INPUTS = np.ones(3)
 
 

@@ -326,6 +326,11 @@ def _pulled(
             yield i, part
 
 
+def arguments_of(record: Traced) -> list[int]:
+    """The indices of the records that an operation was computed of."""
+    return [a.index for a in record.args if type(a) is Traced and a.level == record.level]
+
+
 def _dependents(
     records: list[Traced], inputs: Collection[int], last: int
 ) -> tuple[set[int], set[int]]:

@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 
 from chainrule.diagnosis.budget import Arrival, Budget
-from chainrule.diagnosis.causes import Cause, Finding, sized, zero
+from chainrule.diagnosis.causes import Cause, Finding
 from chainrule.diagnosis.gains import PARTS, no_parts, wide
 from chainrule.diagnosis.naming import Names, line_of
 from chainrule.diagnosis.run import Run, chosen, run
+from chainrule.diagnosis.size import sized
+from chainrule.diagnosis.zero import zero
 from chainrule.errors import ArgumentsError
 from chainrule.graph.tape import Traced
 
