@@ -539,3 +539,12 @@ def test_the_data_say_what_the_ledger_says():
 def test_a_ledger_fits_the_width_of_the_page(width):
     ledger = cr.explain(diamonds(40, *weights(40, 3)), simplify=False)(0.3).paths(most=5)
     assert max(map(len, ledger.to_text(width).splitlines())) <= width
+
+
+def test_a_whole_array_has_walks_without_products_and_says_what_to_ask_for():
+    ledger = cr.explain(two_layers, wrt="W1")(*arguments()).paths()
+    assert ledger.count == 1
+    assert ledger[0].product is None
+    assert ledger.total is None
+    assert "ask for an element, W1[0,0]" in str(ledger)
+    json.dumps(ledger.to_dict())

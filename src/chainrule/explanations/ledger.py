@@ -56,6 +56,7 @@ class Ledger:
             cancel, ``None`` where there is nothing to divide or the sum is not finite.
         remainder: What the paths that are not listed add up to, without rounding but at the end.
         remainder_count: How many these are.
+        example: For a whole array, whose paths have no products: an element that has them.
     """
 
     result: str
@@ -69,6 +70,7 @@ class Ledger:
     cancellation: float | None = None
     remainder: float | None = None
     remainder_count: int = 0
+    example: str | None = None
 
     @property
     def remainder_share(self) -> float | None:
@@ -219,8 +221,15 @@ class Routes:
             self._counts[BLOCKED],
             ways if ways != count else 0,
             remainder_count=count - len(walks),
+            example=self._example(),
             **numbers,
         )
+
+    def _example(self) -> str | None:
+        shape = () if self.values is None else shape_of(self.values[self.start.index])
+        if not self.whole or not math.prod(shape):
+            return None
+        return _element_name(self.variable, [0] * len(shape)) if shape else None
 
     def _totals(self, walks: Sequence[Walk]) -> dict[str, float | None]:
         counts = self._counts

@@ -127,6 +127,9 @@ def remarks(ledger: Ledger, script: Script, asked: bool) -> list[str]:
     if ledger.blocked:
         many = f"{ledger.blocked:,} {'path' if ledger.blocked == 1 else 'paths'}"
         found.append(f"nothing passes on {many}, through what is off or a branch that is not taken")
+    if asked and ledger.example is not None:
+        name = PLAIN_CODE.name(ledger.example)
+        found.append(f"paths over whole arrays have no products: ask for an element, {name}")
     if asked and ledger.operations:
         found.append(
             f"over single operations there are {ledger.operations:,} paths: steps that combine "
