@@ -1,7 +1,8 @@
 """Convolutions and pooling over images ``(batch, channels, height, width)``, as in PyTorch.
 
-Each output is a function of one window of the image; all windows are laid side by side, and what is
-done to them is one product of matrices, one maximum or one mean.
+Each output is a function of one window of the image. What the windows see at each of their places
+is one slice of the image; the slices are laid side by side, and what is done to all windows is one
+product of matrices, one maximum or one mean.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from chainrule.errors import ArgumentsError
 from chainrule.graph.tape import shape_of
@@ -32,20 +32,28 @@ def _pair(what: str, value: Any, least: int = 1) -> Pair:
 
 
 def windows(x: Any, size: Pair, stride: Pair, dilation: Pair = (1, 1)) -> Any:
-    """Every window of an image: ``(..., H, W)`` becomes ``(..., rows, columns, *size)``.
+    """What all windows see: of images ``(..., H, W)`` an array ``(..., places, rows, columns)``.
+
+    There is one window for each row and column, and one place for each number in a window.
 
     Raises:
         ArgumentsError: The window is larger than the image.
     """
-    reach = tuple(d * (s - 1) + 1 for s, d in zip(size, dilation, strict=True))
+    reach = [d * (s - 1) + 1 for s, d in zip(size, dilation, strict=True)]
     shape = shape_of(x)
     if len(shape) < 3 or shape[-2] < reach[0] or shape[-1] < reach[1]:
         raise ArgumentsError(
             f"a window of {reach[0]}×{reach[1]} does not fit into an array of shape {shape}: "
             "images are (batch, channels, height, width)"
         )
-    found = sliding_window_view(x, reach, axis=(-2, -1))
-    return found[..., :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
+    # How far the first number of a window goes: down and to the right.
+    down, right = (n - r + 1 for n, r in zip(shape[-2:], reach, strict=True))
+    slices = [
+        x[..., i : i + down : stride[0], j : j + right : stride[1]]
+        for i in range(0, reach[0], dilation[0])
+        for j in range(0, reach[1], dilation[1])
+    ]
+    return np.stack(slices, axis=-3)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -119,19 +127,19 @@ class Conv2d(Layer):
         if above or left:
             x = np.pad(x, [(0, 0)] * (len(before) + 1) + [(above, above), (left, left)])
         seen = windows(x, (size[0], size[1]), self.stride, self.dilation)
-        rows, columns = shape_of(seen)[-4:-2]
-        # (..., groups, rows·columns, numbers in a window) @ (groups, the same, outputs of a group)
-        seen = np.reshape(seen, (*before, self.groups, inputs, rows, columns, *size))
-        seen = np.moveaxis(seen, -5, -3)
-        seen = np.reshape(seen, (*before, self.groups, rows * columns, inputs * size[0] * size[1]))
-        weight = np.reshape(self.weight, (self.groups, outputs // self.groups, -1))
-        y = np.swapaxes(seen @ np.swapaxes(weight, 1, 2), -1, -2)
-        y = np.reshape(y, (*before, outputs, rows, columns))
+        rows, columns = shape_of(seen)[-2:]
+        # (groups, outputs of a group, numbers in a window) @ (..., groups, the same, windows)
+        numbers = inputs * size[0] * size[1]
+        seen = np.reshape(seen, (*before, self.groups, numbers, rows * columns))
+        weight = np.reshape(self.weight, (self.groups, outputs // self.groups, numbers))
+        y = np.reshape(weight @ seen, (*before, outputs, rows, columns))
         return y if self.bias is None else y + np.reshape(self.bias, (outputs, 1, 1))
 
 
 def max_pool2d(x: Any, size: int | Pair, stride: int | Pair | None = None) -> Any:
     """The largest number of each window.
+
+    Equal ones share the gradient, as everywhere in chainrule; in PyTorch the first has all of it.
 
     Args:
         x: Images ``(..., channels, H, W)``.
@@ -145,20 +153,17 @@ def max_pool2d(x: Any, size: int | Pair, stride: int | Pair | None = None) -> An
         array([[ 5.,  7.],
                [13., 15.]])
     """
-    return np.max(_pooled(x, size, stride), axis=-1)
+    return np.max(_pooled(x, size, stride), axis=-3)
 
 
 def avg_pool2d(x: Any, size: int | Pair, stride: int | Pair | None = None) -> Any:
     """The mean of each window; arguments as of ``max_pool2d``."""
-    return np.mean(_pooled(x, size, stride), axis=-1)
+    return np.mean(_pooled(x, size, stride), axis=-3)
 
 
 def _pooled(x: Any, size: Any, stride: Any) -> Any:
-    """The windows, each as one row."""
     size = _pair("size", size)
-    stride = size if stride is None else _pair("stride", stride)
-    seen = windows(x, size, stride)
-    return np.reshape(seen, (*shape_of(seen)[:-2], size[0] * size[1]))
+    return windows(x, size, size if stride is None else _pair("stride", stride))
 
 
 def flatten(x: Any) -> Any:
