@@ -297,7 +297,7 @@ def test_a_residual_network_is_said_to_be_no_plain_chain() -> None:
     args = (*(rng.normal(size=(3, 3)) for _ in range(3)), rng.normal(size=3))
     form = form_of(loss, *args)
     assert not form.chain
-    assert any("not a plain chain" in r and "h2" in r for r in form.remarks)
+    assert any("not a plain chain" in r and "h₂" in r for r in form.remarks)
     assert any("sum of 2 terms" in r for r in form.remarks)
     first = form.layers[0]
     assert len(first.ways) == 2

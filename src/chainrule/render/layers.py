@@ -16,8 +16,8 @@ from chainrule.render.phrases import PLAIN, TEX, Script, verdict
 
 # Larger arrays are shown by their shape and norm.
 MOST_ELEMENTS = 9
-# Arrays of no more elements than this are shown to ten digits.
-_FEW_ELEMENTS = 4
+# Vectors and matrices of no more elements than this are shown to ten digits.
+_FEW_ELEMENTS = 2, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def jacobian_rows(form: MatrixForm, signs: Signs) -> Iterator[Row]:
         if layer.bias:
             added = "identity" if not _spread(layer) else "identity, repeated for each example"
             yield Row(ratio(layer.output, layer.bias, True), (_words(added, signs),), "")
-        if layer.number > 1:
+        if layer.inner:
             yield Row(ratio(layer.output, layer.signal, True), (_of_signal(layer, signs),), "")
         for way in layer.ways:
             if way.slope.structure != "identity" and way.through:
@@ -313,7 +313,7 @@ def _value(value: Any, signs: Signs) -> str:
             rf"[{shown}],\ \lVert\cdot\rVert = {norm}" if signs.tex else f"[{shown}], ‖·‖ = {norm}"
         )
     show = latex_value if signs.tex else text_value
-    digits = 10 if array.size <= _FEW_ELEMENTS else 6
+    digits = 10 if array.size <= _FEW_ELEMENTS[array.ndim > 1] else 6
     entries = np.vectorize(lambda v: show(v, digits), otypes=[object])(array)
     if array.ndim == 0:
         return str(entries[()])

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from chainrule.explanations.idioms.functions import ABSOLUTE_ERROR, SQUARED_ERROR, TOTAL
 from chainrule.explanations.idioms.table import Row
 from chainrule.graph.node import Graph, Node
+from chainrule.graph.operand import bind
 from chainrule.graph.primitive import Primitive
 
 if TYPE_CHECKING:
@@ -93,7 +95,9 @@ class Idiom:
             named = a.role if a.node is None else names.get(a.node.index, a.node.name or a.role)
             symbol: Any = graph.input(named)
             symbols.append(times(a.factor, symbol))
-        return graph.apply(self.function, tuple(symbols))
+        written = graph.apply(self.function, tuple(symbols))
+        summed = self.function in (SQUARED_ERROR, ABSOLUTE_ERROR) and self.axes
+        return bind(TOTAL, (written,)) if summed else written
 
     @cached_property
     def remark(self) -> Remark | None:

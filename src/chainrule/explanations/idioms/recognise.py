@@ -235,7 +235,10 @@ class _Recognition:
     def _argument(self, name: str, term: Term, node: Node | None) -> Argument | None:
         values = self.program.values
         if node is not None:
-            factor = term[0] / self.normal.terms[node.index][0]
+            own = self.normal.terms[node.index][0]
+            if not own:
+                return None
+            factor = term[0] / own
             value = None if values is None else values[node.index]
             return Argument(name, node, factor, value if value is None else _times(factor, value))
         if term[1] in self.normal.arrays:

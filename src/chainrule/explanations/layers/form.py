@@ -22,6 +22,7 @@ from chainrule.chain import reverse
 from chainrule.chain.edges import pull
 from chainrule.errors import ArgumentsError, ChainruleError
 from chainrule.explanations.idioms import Idiom, idioms_of
+from chainrule.explanations.idioms.idiom import times
 from chainrule.explanations.idioms.remarks import scaled_expression
 from chainrule.explanations.layers.structure import (
     Layer,
@@ -39,11 +40,15 @@ from chainrule.graph.node import Graph, Node, ancestors
 from chainrule.graph.primitive import Mask, Scale
 from chainrule.graph.rewriting import tidy
 from chainrule.graph.tape import Tape, shape_of
+from chainrule.notation.names import text_name
 from chainrule.rules.shapes import sum_to
+from chainrule.run.interpreter import apply_node
 from chainrule.sources.program import Program
 
 # Activations of more operations than this have a name, but are not written out.
-_LONGEST_ACTIVATION = 12
+_LONGEST_ACTIVATION = 16
+# Nor are those with constant arrays of more elements.
+_LARGEST = 100_000
 _TOLERANCE = {8: 1e-12, 4: 1e-4, 2: 1e-1}
 _VIEWS = frozenset(("reshape", "astype", "copy", "positive"))
 
@@ -120,6 +125,7 @@ class LayerForm:
         value: u.
         delta: δ = ∂L/∂u.
         ways: How δ arises: one way in a chain of layers.
+        inner: Whether the signal comes from other layers, and is no input.
         gradient: The product that gives ∂L/∂W, and ``back`` the one that gives ∂L/∂signal.
     """
 
@@ -133,6 +139,7 @@ class LayerForm:
     value: Any
     delta: Any
     ways: tuple[Way, ...]
+    inner: bool
 
     @property
     def batched(self) -> bool:
@@ -484,7 +491,7 @@ class _Maker:
             k + 1, layer, self.names[layer.output.index], self.names[layer.weight.index],
             self._name(layer.signal, "X" if np.ndim(parts["signal"]) > 1 else "x"),
             "" if layer.bias is None else self._bias_name(layer.bias),
-            shapes, self.values[layer.output.index], delta, ways,
+            shapes, self.values[layer.output.index], delta, ways, bool(self.links[k].sources),
         )  # fmt: skip
 
     def _bias_name(self, bias: Node) -> str:
@@ -562,7 +569,7 @@ class _Maker:
         members = _between(own, end, link.members)
         group = Group("", end, members, _boundary(members), (own,))
         elementwise = self._elementwise(own, members)
-        name, definition = self._function(own, end, members)
+        name, definition = self._function(own, end, members, link)
         if not elementwise:
             carried = step_partials(group, self.values, arriving)
             structure = end.op.structure if len(members) == 1 and end.op is not None else "matrix"
@@ -572,7 +579,7 @@ class _Maker:
             return Slope(name, definition, None, structure, None), carried[own.index][0]
         ones = np.ones_like(self.values[own.index])[()]
         slope = step_partials(group, self.values, ones)[own.index][0]
-        derivative = self._derivative(own, end, group)
+        derivative = self._derivative(own, end, group, link)
         arriving = np.reshape(arriving, shape_of(self.values[own.index]))[()]
         blocked = np.equal(slope, 0) & ~np.isfinite(arriving)
         value = np.where(blocked, 0, arriving * slope)[()] if np.any(blocked) else arriving * slope
@@ -591,7 +598,7 @@ class _Maker:
         return True
 
     def _function(
-        self, own: Node, end: Node, members: Sequence[Node]
+        self, own: Node, end: Node, members: Sequence[Node], link: Link
     ) -> tuple[tuple[str, str] | None, Any]:
         """The name of a function of one value, or the expression that it is."""
         idiom = self.idioms.get(end.index)
@@ -604,37 +611,60 @@ class _Maker:
             notation = end.op.notation
             if "{" not in notation.text:
                 return (notation.text, notation.latex), None
-        return None, self._written(members)
+        return None, self._written(end, link)
 
-    def _written(self, members: Sequence[Node]) -> Any:
-        if len(members) > _LONGEST_ACTIVATION:
+    def _written(self, end: Node, link: Link) -> Any:
+        """What lies between as an expression, known functions by their names."""
+        if len(link.members) > _LONGEST_ACTIVATION:
             return None
-        from chainrule.run.interpreter import apply_node
-
         graph = Graph()
-        env: dict[int, Any] = {}
-        for node in _boundary(members):
-            env[node.index] = graph.input(self.names.get(node.index) or node.name or "v")
-        for m in members:
-            if m.op is not None and any(np.ndim(a) for a in m.args if type(a) is not Node):
+        env = self._symbols(link.members, graph)
+        for node in link.members:
+            if node.op is None or any(np.size(a) > _LARGEST for a in _constants(node)):
                 return None
-            env[m.index] = apply_node(m, env, graph)
-        return env[members[-1].index]
+            if node.index not in env:
+                known = self._known(node, env, graph)
+                env[node.index] = apply_node(node, env, graph) if known is None else known
+        return env[end.index]
 
-    def _derivative(self, own: Node, end: Node, group: Group) -> Any:
+    def _known(self, node: Node, env: Mapping[int, Any], graph: Graph) -> Any:
+        """A node as the known function that it is, of arguments that have an expression."""
+        idiom = self.idioms.get(node.index)
+        if idiom is None or idiom.scale != 1.0:
+            return None
+        arguments = [(a.factor, a.node) for a in idiom.arguments]
+        if any(n is None or n.index not in env for _, n in arguments):
+            return None
+        made = tuple([times(f, env[n.index]) for f, n in arguments if n is not None])
+        return graph.apply(idiom.function, made)
+
+    def _symbols(self, members: Sequence[Node], graph: Graph) -> dict[int, Any]:
+        """A symbol for everything with a name that the members are, or are computed of."""
+        outside = _boundary(members)
+        named = [m for m in members[:-1] if m.index in self.names]
+        return {
+            n.index: graph.input(self.names.get(n.index) or n.name or "v")
+            for n in (*outside, *named)
+        }
+
+    def _derivative(self, own: Node, end: Node, group: Group, link: Link) -> Any:
         """The slope as an expression in the program's names."""
         idiom = self.idioms.get(end.index)
         remark = None if idiom is None else idiom.remark
         if remark is not None and remark.of is own and remark.inner is None:
             return remark.expressions(Graph(), self.names)[-1][0]
-        if len(group.members) > _LONGEST_ACTIVATION or not all(
-            m.op is not None and m.op.elementwise for m in group.members
+        if len(link.members) > _LONGEST_ACTIVATION or not all(
+            m.op is not None and m.op.elementwise and not any(map(np.ndim, _constants(m)))
+            for m in link.members
         ):
             return None
-        if any(np.ndim(a) for m in group.members for a in m.args if type(a) is not Node):
-            return None
         graph = Graph(tidy)
-        env = {a.index: graph.input(self.names.get(a.index) or a.name or "v") for a in group.args}
+        inside = {m.index for m in group.members}
+        env = self._symbols(link.members, graph)
+        for node in link.members:  # what the other ways bring, as far as it has no name
+            if node.index not in inside and node.index not in env:
+                env[node.index] = apply_node(node, env, graph)
+        env = {i: e for i, e in env.items() if i not in inside}
         found = step_partials(group, env, graph=graph)
         return found[own.index][0] if own.index in found else None
 
@@ -707,10 +737,10 @@ class _Maker:
 
     def _say_branches(self) -> None:
         for link in self.links:
-            end = self._name(link.end, "")
+            end = text_name(self._name(link.end, "its signal"))
             where = self._line(link.end)
             if len(link.sources) > 1:
-                several = ", ".join(self.names[self.layers[i].output.index] for i in link.sources)
+                several = ", ".join(text_name(self._output_name(i)) for i in link.sources)
                 what = (
                     "the loss"
                     if link.target is None
@@ -723,11 +753,14 @@ class _Maker:
         for k, layer in enumerate(self.layers):
             onward = [link for link in self.links if k in link.sources]
             if len(onward) > 1:
-                name = self.names[layer.output.index]
+                name = text_name(self.names[layer.output.index])
                 count = len(onward)
                 self.remarks.append(
                     f"{name} goes on in {count} ways, so its δ is a sum of {count} terms"
                 )
+
+    def _output_name(self, k: int) -> str:
+        return self.names[self.layers[k].output.index]
 
     def _line(self, end: Any) -> str:
         place = self.program.places.get(end.index) if type(end) is Node else None
@@ -790,6 +823,10 @@ def _boundary(members: Sequence[Node]) -> tuple[Node, ...]:
             if type(a) is Node and a.index not in inside:
                 found[a.index] = a
     return tuple(found.values())
+
+
+def _constants(node: Node) -> list[Any]:
+    return [a for a in node.args if type(a) is not Node]
 
 
 def _close(a: Any, b: Any, tolerance: float) -> bool:
