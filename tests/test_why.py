@@ -488,6 +488,21 @@ def test_a_part_of_an_array_can_be_asked_about():
         cr.why(loss, wrt="p['W'][2,0]")(p, x)
 
 
+def test_anything_that_can_be_called_is_explained():
+    class Model:
+        def __call__(self, w):
+            return np.sum(np.tanh(40 * w))
+
+        def loss(self, w):
+            return self(w)
+
+    z = np.full(2, 30.0)
+    for f in (Model(), Model().loss, functools.partial(lambda k, w: np.sum(np.tanh(k * w)), 40.0)):
+        assert cr.why(f)(np.ones(2)).cause is Cause.SLOPES
+    assert cr.why(np.tanh)(z[0]).cause is Cause.SLOPES
+    assert cr.why(np.multiply, wrt="x[1]")(1e-9, 1.0).cause is Cause.WEIGHTS
+
+
 def test_double_quotes_name_a_leaf_as_well():
     report = cr.why(lambda p: p["a"] ** 2, wrt='p["a"]')({"a": 1.0})
     assert report.parameter == "p['a']"

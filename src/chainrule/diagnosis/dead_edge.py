@@ -63,6 +63,8 @@ class DeadEdge:
             return Cause.ZERO_WEIGHT, f"the other factor of {self._operation}, {other}, is 0"
         if op.name in ("softmax", "log_softmax"):
             return Cause.SATURATED, f"{self._operation} has reached 0 and 1, where its slope is 0"
+        if op.name == "replace":
+            return Cause.NOT_CONNECTED, f"an assignment overwrites {self._argument}"
         return Cause.NOT_CONNECTED, f"{self._operation} passes nothing on of {self._argument}"
 
     # ------------------------------------------------------------------------ elementwise edges

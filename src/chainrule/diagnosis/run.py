@@ -67,6 +67,8 @@ def run(
         NotDifferentiableError: The result is not a real scalar.
     """
     name = getattr(f, "__name__", type(f).__name__).replace("<lambda>", "f")
+    if isinstance(f, np.ufunc):  # its signature is not that of one call
+        f = _as_function(f)
     bound = _bound(f, name, args, kwargs)
     given_names = frozenset(bound.arguments)
     bound.apply_defaults()
@@ -145,6 +147,18 @@ def chosen(here: Run, wrt: str | Sequence[str] | None) -> list[str]:
 def _is_below(name: str, tree: str) -> bool:
     """Whether a leaf is that of a tree, or in it."""
     return name == tree or name.startswith((f"{tree}[", f"{tree}."))
+
+
+def _as_function(ufunc: np.ufunc) -> Callable[..., Any]:
+    """A ufunc as a function with parameters."""
+
+    def of_one(x: Any) -> Any:
+        return ufunc(x)
+
+    def of_several(*x: Any) -> Any:
+        return ufunc(*x)
+
+    return of_one if ufunc.nin == 1 else of_several
 
 
 def _defined(f: Callable[..., Any]) -> Place:

@@ -14,10 +14,11 @@ def saturated_softmax(budget: Budget, near: Collection[int]) -> int | None:
     """A softmax (``e/Σe``, or the row) at 0 and 1, of whose operations ``near`` has one."""
     for index in range(min(near), budget.loss + 1):
         record = budget.records[index]
-        if record.op is None or record.op.name not in ("divide", "softmax"):
+        if record.op is None or record.op.name not in ("divide", "softmax", "log_softmax"):
             continue
         members = _softmax_members(record)
-        value = np.asarray(record.value)
+        logarithm = record.op.name == "log_softmax"
+        value = np.exp(record.value) if logarithm else np.asarray(record.value)
         if members.isdisjoint(near) or not value.ndim or value.shape[-1] < 2:
             continue
         if np.all(np.minimum(np.abs(value), np.abs(1 - value)) < 1e-3) and np.any(value > 0.5):
@@ -27,7 +28,7 @@ def saturated_softmax(budget: Budget, near: Collection[int]) -> int | None:
 
 def _softmax_members(record: Traced) -> set[int]:
     """The operations of a softmax that ends in this record; empty if it is none."""
-    if record.op is not None and record.op.name == "softmax":
+    if record.op is not None and record.op.name in ("softmax", "log_softmax"):
         return {record.index}
     top, below = record.args
     members = {record.index}
