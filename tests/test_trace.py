@@ -8,6 +8,8 @@ import re
 
 import numpy as np
 import pytest
+import scipy.special
+from samples.functions import CALLS
 from typer.testing import CliRunner
 
 import chainrule as cr
@@ -16,6 +18,18 @@ from chainrule.errors import ChainruleError, FormulaError, NotDifferentiableErro
 from chainrule.notation.expression import CODE, piece
 from chainrule.render.phrases import PLAIN_CODE
 from chainrule.render.trace import rows as written
+
+
+class _Namespace:
+    """NumPy, with SciPy's special functions in it."""
+
+    special = scipy.special
+
+    def __getattr__(self, name):
+        return getattr(np, name)
+
+
+NUMPY = _Namespace()
 
 # --- the anchor network ----------------------------------------------------------------
 
@@ -192,6 +206,29 @@ def test_exercise_5_nine_factors_of_a_quarter():
     slopes = [r for r in trace(deep, "w[0]", w, 1.0).rows if r.function]
     assert [float(r.value) for r in slopes] == [0.25] * 10
     assert float(f"{np.prod([r.value for r in slopes[:9]]):.1e}") == 3.8e-06
+
+
+def test_the_scalar_network_has_its_published_deltas_on_the_way():
+    def net(W, b, x, y):
+        a1 = W[0] * x + b[0]
+        a2 = W[1] * a1 + b[1]
+        a3 = np.tanh(W[2] * a2 + b[2])
+        z = W[3] * a3 + b[3]
+        return (z - y) ** 2 / 2
+
+    args = np.array([1.0, 2.0, 1.0, 1.0]), np.zeros(4), 2.0, 10.0
+    expected = [-0.0482778221, -0.0241389110, -0.0482778221, -8.9946339481]
+    for i, value in enumerate(expected):
+        assert round(float(trace(net, f"W[{i}]", *args).value), 10) == value
+    explained = cr.explain(net, wrt="W[0]")(*args)
+    assert round(float(explained.value), 10) == 40.5060365273
+    found = explained.traces[0]
+    assert found.chain
+    slopes = {(r.step, r.of): round(float(r.value), 10) for r in found.rows}
+    assert slopes["net", "z"] == -9.0006707003
+    assert slopes["a3", "a2"] == 0.0013409507
+    assert slopes["net", "a2"] == -0.0120694555
+    assert round(float(cr.explain(net, wrt="b[0]")(*args).derivative().value), 10) == -0.0241389110
 
 
 def test_a_kink_is_named_and_its_convention_used_on_the_way_and_only_there():
@@ -584,6 +621,35 @@ def test_a_row_whose_own_arithmetic_is_wrong_is_left_without_its_expression(monk
     assert round(float(first.value), 9) == 2.157196188
 
 
+@pytest.mark.filterwarnings("ignore::chainrule.AbsentGradientWarning")
+@pytest.mark.parametrize("call", CALLS[::9], ids=str)
+def test_whatever_numpy_does_has_a_trace_that_is_checked_and_every_page(call):
+    if call.flat or call.refused or not call.inputs:
+        pytest.skip("there is no derivative")
+
+    def score(*args):
+        out = call.call(NUMPY, *args)
+        out = out[0] if isinstance(out, tuple | list) else out
+        weights = 0.3 + np.arange(np.size(out)).reshape(np.shape(out)) * 0.1
+        return np.sum(weights * out * out)
+
+    x = call.inputs[0]
+    if np.asarray(x).dtype.kind != "f" or not np.size(x):
+        pytest.skip("nothing to differentiate")
+    index = tuple(n // 2 for n in np.shape(x))
+    name = "args[0]" + (f"[{','.join(map(str, index))}]" if index else "")
+    with np.errstate(all="ignore"):
+        explained = cr.explain(score, wrt=name)(*call.inputs)
+        gradient = cr.grad(score)(*call.inputs)
+    expected = float(np.asarray(gradient)[index])
+    assert float(explained.derivative().value) == pytest.approx(expected, rel=1e-10, nan_ok=True)
+    assert explained.check.outcome == "verified"
+    assert explained.to_text()
+    assert explained.to_markdown()
+    assert explained.to_latex()
+    json.dumps(explained.to_dict())
+
+
 # --- cost --------------------------------------------------------------------------------------
 
 
@@ -678,7 +744,9 @@ def test_the_shell_refuses_what_is_no_element_without_a_traceback(anchor_file, a
 
 
 def test_parameters_that_keep_their_defaults_are_read_by_their_names_too():
-    def f(x, w=np.array([2.0, 3.0]), *more, scale=0.5, count=2, **named):
+    weights = np.array([2.0, 3.0])
+
+    def f(x, w=weights, *more, scale=0.5, count=2, **named):
         return scale * np.sum(w * x) ** count
 
     explained = cr.explain(f, wrt="w[1]")(np.array([1.0, 4.0]))

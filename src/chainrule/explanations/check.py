@@ -448,9 +448,14 @@ def _extrapolated(
 
 
 def _compare_float(
-    remarks: Sequence[Remark], variable: str, ours: float, estimate: Estimate, rough: float = 0.0
+    remarks: Sequence[Remark],
+    variable: str,
+    ours: float,
+    estimate: Estimate,
+    rough: float = 0.0,
+    least: float = 0.0,
 ) -> tuple[Check | None, float]:
-    scale = max(abs(ours), abs(estimate.both), 1e-8)
+    scale = max(abs(ours), abs(estimate.both), 1e-8, least)
     error = abs(ours - estimate.both) / scale
     uncertain = estimate.error / scale
     if not np.isfinite(estimate.both) or uncertain > 1e-3:
@@ -476,6 +481,7 @@ def check_element(
     at: Mapping[str, Any],
     element: Element,
     ours: float,
+    largest: float,
     size: int,
     remarks: Callable[[bool], Sequence[Remark]],
 ) -> Check:
@@ -488,6 +494,7 @@ def check_element(
         at: The point.
         element: The element that the derivative is with respect to.
         ours: The derivative.
+        largest: The largest element of the gradient: next to it, a tiny one is known less well.
         size: How many numbers the function computes.
         remarks: What is known of the point; told whether it may take more runs to find out.
     """
@@ -513,15 +520,25 @@ def check_element(
             return check
     held = Held()
     with np.errstate(all="ignore"):
-        measured(point)
+        value_here = measured(point)
         along: Any = direction[()]
         estimate = _directional(measured, point, element.leaf, x, along, max(1.0, here))
+        # What rounding of the function's own value may do to a quotient of the largest step.
+        noise = EPS * abs(float(value_here)) / (2e-2 * max(1.0, here))
+    estimate.error = max(estimate.error, noise)
+    height = abs(float(value_here))
+    least = 1e-3 * height / max(1.0, here)
+    if np.isfinite(largest):
+        least = max(least, 1e-4 * abs(largest))
     known = remarks(size <= SMALL)
-    verdict, error = _compare_float(known, element.name, ours, estimate, rough)
+    verdict, error = _compare_float(known, element.name, ours, estimate, rough, least)
     if verdict is not None and size > SMALL:
-        verdict, error = _compare_float(remarks(True), element.name, ours, estimate, rough)
+        verdict, error = _compare_float(remarks(True), element.name, ours, estimate, rough, least)
     if verdict is not None:
         return verdict
+    if abs(ours) < least:  # a relative error would say little
+        apart = abs(ours - estimate.both)
+        return Check("verified", f"{_what(held)} to within {apart:.0e}".replace("e-", "e−"))
     return Check("verified", _what(held), error)
 
 

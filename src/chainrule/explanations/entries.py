@@ -157,6 +157,9 @@ def _pushed(
             return bind(op, (tangent, ones) if position == 0 else (ones, tangent), attrs)
         return value(tangent)
 
+    if not len(places):
+        none = np.zeros(0, int)
+        return Entries(none, none, np.zeros(0), np.zeros(0, bool), np.zeros(0, object))
     step = max(1, _AT_ONCE // max(size, np.size(out), 1))
     parts, kept = [], 0
     for start in range(0, len(places), step):

@@ -87,7 +87,8 @@ def _pull_back(
     args = tuple([values[a.index] if type(a) is Node else constant(a) for a in node.args])
     cotangent, support = here
     # What most steps are: a function of one or two scalars, or of symbols.
-    simple = op.slopes is not None and support is None and not node.attrs
+    scalars = type(out) in _SCALARS
+    simple = scalars and op.slopes is not None and support is None and not node.attrs
     for position, arg in enumerate(node.args):
         if type(arg) is not Node or arg.index not in moving:
             continue

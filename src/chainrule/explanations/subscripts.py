@@ -446,7 +446,15 @@ class _Walk:
                 places.append(np.arange(size).reshape(shape_of(a))[()])
             else:
                 places.append(np.full(shape_of(a), -1)[()])
-        source = np.asarray(op.evaluate(*places, **node.attrs))
+        try:
+            source = np.asarray(op.evaluate(*places, **node.attrs))
+        except (IndexError, ValueError, TypeError) as error:  # what moves where depends on values
+            raise Unwritten from error
+        places_of = range(-1, int(np.size(args[position])))
+        if source.shape != shape_of(self.values[node.index]) or source.dtype.kind != "i":
+            raise Unwritten
+        if source.size and not (source.min() in places_of and source.max() in places_of):
+            raise Unwritten
         fixed = [self.resolved(t) for t in terms]
         source = source[tuple(t.offset if t.letter is None else slice(None) for t in fixed)]
         if (source < 0).all():

@@ -384,7 +384,10 @@ class _Rows:
         ranges = {} if local is None else _ranges(local, step_box, box)
         block = None if local is None else _block(local, self.values, ranges)
         if local is not None:  # a single step may be reached by fewer elements than all together
-            adjoint = np.asarray(whole)[_index(local.step, ranges)] if local.step else whole
+            try:
+                adjoint = np.asarray(whole)[_index(local.step, ranges)] if local.step else whole
+            except IndexError:  # the rule that subscripts seemed to follow ends before the block
+                block = None
         if local is not None and not self._agrees(local, block, ranges, adjoint, part):
             local = block = None
             adjoint = step_box.within(whole)
@@ -689,13 +692,13 @@ def _block(local: Local, values: Mapping[int, Any], ranges: Mapping[str, tuple[i
                 whole = values[source.index] if isinstance(source, Node) else source
                 letters[term.letter] = 0, shape_of(whole)[axis]
     order = list(letters)
-    inputs = {
-        name: _elements(values[s.index] if isinstance(s, Node) else s, terms, letters, order)
-        for name, (s, terms) in local.symbols.items()
-    }
     try:
+        inputs = {
+            name: _elements(values[s.index] if isinstance(s, Node) else s, terms, letters, order)
+            for name, (s, terms) in local.symbols.items()
+        }
         (found,) = evaluate([local.expression], inputs)
-    except (IndexError, ValueError):
+    except (IndexError, ValueError, TypeError):  # no elements, or no function of floats
         return None
     if local.summed:
         axes = tuple(order.index(c) for c in local.summed)

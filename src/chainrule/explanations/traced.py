@@ -55,8 +55,11 @@ def explain_elements(program: Program, at: Mapping[str, Any], options: Options) 
         said = _Remarks(program, at, walk, trace)
         size = sum(int(np.size(v)) for v in walk.values.values())
         assert program.function is not None
+        largest = float(np.max(np.abs(trace.gradient), initial=0.0))
         checks.append(
-            check_element(program.function, at, trace.element, float(trace.value), size, said)
+            check_element(
+                program.function, at, trace.element, float(trace.value), largest, size, said
+            )
             if isinstance(program.output, Node)
             else Check("verified", "a constant has derivative 0", 0.0)
         )

@@ -244,6 +244,8 @@ _PRINTERS: dict[str, Callable[[Node, list[Piece], Style], Piece]] = {
 _SUPERSCRIPTS = str.maketrans("−0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _MONOMIAL = re.compile(r"\d+[a-zA-Z]")
 # LaTeX names which a parenthesis right behind would make look like a function's.
+# Where an argument goes in LaTeX: the 0 of J_{0} is a subscript.
+_PLACE = re.compile(r"(?<!_)\{0\}")
 _LONG_NAME = re.compile(r"(\\[a-zA-Z]+|\\mathrm\{.*\}|_\{.*\})$")
 
 
@@ -351,7 +353,7 @@ class Latex:
         template = node.op.notation.latex  # type: ignore[union-attr]
         if template == r"{0}\,{1}":
             return Piece(template.format(*(_within(a, PRODUCT, self).s for a in args)), PRODUCT)
-        if "{" in template and "{0}" in template:
+        if _PLACE.search(template):
             binds = PRODUCT if "frac" in template else ATOM
             return Piece(template.format(*(a.s for a in args)), binds)
         return Piece(rf"{template}\left({', '.join(a.s for a in args)}\right)", ATOM)

@@ -289,6 +289,8 @@ def verdict(check: Check) -> tuple[str, str]:
     """A mark and a sentence for the outcome of the check."""
     if check.outcome != "verified":
         return "!", f"not verifiable here: {check.says}"
+    if check.error is None:
+        return "✓", f"verified: {check.says}"
     if not check.error:
         return "✓", f"verified: {check.says} to the last digit"
     within = text_value(10.0 ** math.ceil(math.log10(check.error)))

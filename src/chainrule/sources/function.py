@@ -56,7 +56,7 @@ def trace_program(
         )
     places = origins.resolve()
     if not isinstance(result, Traced):
-        return _constant(f, result, point), point, names
+        return _constant(f, result, bound, point), point, names
     if np.shape(result.value) != ():
         raise NotDifferentiableError(
             f"explain needs a function with a scalar result, but {_name(f)} returned an array of "
@@ -237,11 +237,18 @@ def _branches(
     return {**chosen, nodes[last].index: chosen.get(nodes[last].index, True)}
 
 
-def _constant(f: Callable[..., Any], result: Any, point: Point) -> Program:
+def _constant(
+    f: Callable[..., Any], result: Any, bound: Mapping[str, Any], point: Point
+) -> Program:
     value = np.asarray(result)
     if value.shape != () or value.dtype.kind not in "fiu":
         raise NotDifferentiableError(
             f"explain needs a function with a real scalar result, but {_name(f)} returned "
             f"{type(result).__name__}."
         )
-    return Program(f"{_name(f)}()", Graph(), float(value), None, tuple(point))
+    graph = Graph()
+    return Program(
+        f"{_name(f)}({', '.join(bound)})", graph, float(value), None, tuple(point),
+        values={graph.input(name).index: x for name, x in point.items()},
+        function=lambda at: _call(f, _arguments(bound, at)),
+    )  # fmt: skip
