@@ -369,6 +369,43 @@ def test_labels_in_a_loss_are_no_weights() -> None:
     assert text(form.layers[0].ways[0].expression) == "p − y"
 
 
+PRODUCTS: dict[str, tuple[Callable[[Any, Any], Any], str, tuple[int, ...]]] = {
+    "einsum of a vector": (lambda W, x: np.einsum("ij,j->i", W, x), "W x", (2,)),
+    "einsum of rows": (lambda W, x: np.einsum("bj,ij->bi", x, W), "x Wᵀ", (5, 2)),
+    "einsum of columns": (lambda W, x: np.einsum("ij,jb->ib", W, x), "W x", (2, 5)),
+    "einsum the other way round": (lambda W, x: np.einsum("ij,bj->bi", W, x), "x Wᵀ", (5, 2)),
+    "inner": (lambda W, x: np.inner(x, W), "x Wᵀ", (5, 2)),
+    "tensordot": (lambda W, x: np.tensordot(x, W, (1, 1)), "x Wᵀ", (5, 2)),
+    "dot": (lambda W, x: W.dot(x), "W x", (2,)),
+    "dot of a transpose": (lambda W, x: np.dot(x, W.T), "x Wᵀ", (5, 2)),
+    "einsum of a transpose": (lambda W, x: np.einsum("ji,j->i", W.T, x), "W x", (2,)),
+}
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_a_product_is_a_layer_however_it_is_written(name: str) -> None:
+    product, written, shape = PRODUCTS[name]
+
+    def loss(W: Any, x: Any) -> Any:
+        z = product(W, x)
+        return np.sum(np.tanh(z))
+
+    args = rng.normal(size=(3, 2)), rng.normal(size=shape)
+    form = form_of(loss, *args)
+    assert formulas(form)["z"] == [written]
+    assert form.check.outcome == "verified"
+    np.testing.assert_allclose(form.parameters[0].value, cr.grad(loss)(*args), rtol=1e-12)
+
+
+def test_a_weight_that_is_computed_is_no_signal_of_the_data() -> None:
+    def loss(W: Any, X: Any) -> Any:
+        return np.sum(np.tanh(X @ (W / np.sqrt(np.sum(W**2)))))
+
+    assert "no product of a parameter" in why_not(
+        loss, rng.normal(size=(2, 3)), rng.normal(size=(4, 2))
+    )
+
+
 def test_the_bias_tells_the_weight_from_the_data() -> None:
     def right(A: Any, B: Any, c: Any) -> Any:
         return np.sum(np.tanh(A @ B + c))

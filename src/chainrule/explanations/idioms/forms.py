@@ -223,6 +223,9 @@ class Normalised:
             return self._reduced(node, name == "mean")
         if name in ("matmul", "vecdot") and all(len(self._shape_of(a)) == 1 for a in args):
             return self._summed(self._product(args, (1.0, 1.0)), (0,))
+        if name == "einsum" and node.attrs["subscripts"] in _DOTS:
+            axes = tuple(range(len(self._shape_of(args[0]))))
+            return self._summed(self._product(args, (1.0, 1.0)), axes)
         return self._function(name, node)
 
     def _shape_of(self, arg: Any) -> tuple[int, ...]:
@@ -323,6 +326,8 @@ class Normalised:
         return 1.0, cls
 
 
+# Sums of products of elements in the same places.
+_DOTS = frozenset(("a,a->", "ab,ab->"))
 _POWERS = {"square": 2.0, "sqrt": 0.5, "reciprocal": -1.0}
 
 

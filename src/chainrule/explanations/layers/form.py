@@ -708,7 +708,7 @@ class _Maker:
 
     def _used_by(self, layer: Layer, bias: bool) -> list[Node]:
         """The nodes by which a layer uses its weight or bias."""
-        start: Any = layer.bias if bias else layer.product.args[0 if layer.left else 1]
+        start: Any = layer.bias if bias else layer.used
         used = [layer.output if bias else layer.product]
         base = _base(layer.bias) if bias and layer.bias is not None else layer.weight
         while type(start) is Node and start is not base:

@@ -41,6 +41,7 @@ class Layer:
         product: The node of the product.
         output: The node of the layer's value, u: the product, or its sum with the bias.
         weight: The parameter, before it is transposed.
+        used: The same as the product takes it.
         signal: What it is multiplied with: a node, or a plain array.
         bias: The node that is added; ``None`` without one.
         left: Whether the weight stands on the left.
@@ -51,6 +52,7 @@ class Layer:
     product: Node
     output: Node
     weight: Node
+    used: Node
     signal: Any
     bias: Node | None
     left: bool
@@ -88,23 +90,73 @@ def layers_in(program: Program, idioms: Iterable[Idiom]) -> tuple[Layer, ...]:
         for arg in node.args:
             if type(arg) is Node:
                 users.setdefault(arg.index, []).append(node)
-    products = [n for n in nodes if _is(n, "matmul") and n.index not in inside]
+    products = [p for n in nodes if n.index not in inside and (p := _product(program, n))]
     scalar = not products
     if scalar:
-        products = [n for n in nodes if _is(n, "multiply") and n.index not in inside]
-        products = [n for n in products if _all_scalar(program, n)]
-    found: list[tuple[Node, int | None]] = []
-    for node in products:
-        if scalar or _fits(program, node):
-            weights = [i for i, arg in enumerate(node.args) if parameter(arg) is not None]
-            if weights:
-                found.append((node, weights[0] if len(weights) == 1 else None))
+        products = [
+            Product(n, n.args, (False, False))
+            for n in nodes
+            if _is(n, "multiply") and n.index not in inside and _all_scalar(program, n)
+        ]
+    found: list[tuple[Product, int | None]] = []
+    for p in products:
+        weights = [i for i, arg in enumerate(p.factors) if parameter(arg) is not None]
+        if len(weights) == 1 and _weight_is_computed(p, weights[0], found):
+            continue
+        if weights:
+            found.append((p, weights[0] if len(weights) == 1 else None))
     if not found:
         raise NotLayeredError(
             "no product of a parameter and a signal (W @ x, x @ W) leads to the result"
         )
     sides = _decided(program, found, users)
-    return tuple([_layer(node, sides[node.index], users, scalar) for node, _ in found])
+    made = [_layer(p, sides[p.node.index], users, scalar) for p, _ in found]
+    layers = tuple([layer for layer in made if layer is not None])
+    if not layers:
+        raise NotLayeredError("every product takes its signal transposed")
+    return layers
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Product:
+    """A product of two factors, left and right, as matrices: which of them are transposed."""
+
+    node: Node
+    factors: tuple[Any, ...]
+    turned: tuple[bool, bool]
+
+
+def _product(program: Program, node: Node) -> Product | None:
+    """A node as a product of matrices and vectors, if it is one."""
+    if _is(node, "matmul") and _fits(program, node):
+        return Product(node, node.args, (False, False))
+    if not _is(node, "einsum") or len(node.args) != 2:
+        return None
+    # ab,cb->ac is A Bᵀ: what is summed stands last on the left and first on the right.
+    operands, _, out = str(node.attrs["subscripts"]).partition("->")
+    subscripts = operands.split(",")
+    summed = set(subscripts[0]) & set(subscripts[1]) - set(out)
+    left, right = (0, 1) if "".join(s for s in "".join(subscripts) if s in out) == out else (1, 0)
+    one, other = subscripts[left], subscripts[right]
+    if len(summed) != 1 or max(len(one), len(other)) > 2 or len(out) != len(one + other) - 2:
+        return None
+    (letter,) = summed
+    turned = one[-1] != letter, other[0] != letter
+    return Product(node, (node.args[left], node.args[right]), turned)
+
+
+def _weight_is_computed(
+    product: Product, weight: int, before: list[tuple[Product, int | None]]
+) -> bool:
+    """Whether it is data that looks like a parameter, times a weight that is no input itself."""
+    signal = product.factors[1 - weight]
+    if _named_like_a_weight(product.factors[weight]) or type(signal) is not Node:
+        return False
+    behind = ancestors([signal])
+    made = {p.node.index for p, _ in before}
+    return not any(n.index in made for n in behind) and any(
+        n.op is None and _named_like_a_weight(n) for n in behind
+    )
 
 
 def _is(node: Node, name: str) -> bool:
@@ -146,16 +198,18 @@ def parameter(arg: Any) -> tuple[Node, bool] | None:
 
 
 def _decided(
-    program: Program, found: list[tuple[Node, int | None]], users: Mapping[int, list[Node]]
+    program: Program, found: list[tuple[Product, int | None]], users: Mapping[int, list[Node]]
 ) -> dict[int, int]:
     """Which argument is the weight, where both could be: the input of the first layer is one."""
-    sides = {node.index: side for node, side in found if side is not None}
+    sides = {p.node.index: side for p, side in found if side is not None}
     votes = list(sides.values())
-    for node, side in found:
+    for p, side in found:
         if side is not None:
             continue
-        named = [_named_like_a_weight(a) for a in node.args]
-        shapes = [_value_shape(program, a) for a in node.args]
+        node = p.node
+        named = [_named_like_a_weight(a) for a in p.factors]
+        shapes = [_value_shape(program, a) for a in p.factors]
+        shapes = [s[::-1] if turned else s for s, turned in zip(shapes, p.turned, strict=True)]
         dims = [len(s) for s in shapes]
         bias = _bias(node, users)
         chosen: int | None = None
@@ -213,14 +267,21 @@ def _bias(node: Node, users: Mapping[int, list[Node]]) -> Node | None:
     return other if parameter(other) is not None else None
 
 
-def _layer(node: Node, side: int, users: Mapping[int, list[Node]], scalar: bool) -> Layer:
-    found = parameter(node.args[side])
+def _layer(
+    product: Product, side: int, users: Mapping[int, list[Node]], scalar: bool
+) -> Layer | None:
+    """The layer; ``None`` where the signal would have to be transposed, which no layer does."""
+    node, used = product.node, product.factors[side]
+    found = parameter(used)
     assert found is not None
     weight, transposed = found
+    transposed = transposed != product.turned[side]
+    if product.turned[1 - side]:
+        return None
     bias = _bias(node, users)
     output = node if bias is None else users[node.index][0]
-    signal = node.args[1 - side]
-    return Layer(node, output, weight, signal, bias, side == 0, transposed, scalar)
+    signal = product.factors[1 - side]
+    return Layer(node, output, weight, used, signal, bias, side == 0, transposed, scalar)
 
 
 def links_between(program: Program, layers: tuple[Layer, ...]) -> tuple[Link, ...]:
