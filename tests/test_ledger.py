@@ -13,6 +13,8 @@ import pytest
 import chainrule as cr
 from chainrule.explanations.dyadic import dyadic, plus, ratio, rounded, times
 from chainrule.explanations.paths import Edge, PathGraph
+from chainrule.notation.numbers import text_count
+from chainrule.render.data import counted
 
 rng = np.random.default_rng
 
@@ -237,14 +239,72 @@ def test_a_formula_of_forty_diamonds_is_counted_and_folded_without_losing_paths(
 def test_counts_go_on_far_beyond_any_float():
     def doubled(x):
         for _ in range(1500):
-            a = np.sin(x)
-            b = np.cos(x)
+            a = 0.5 * x
+            b = 0.5 * x
             x = a + b
         return x
 
-    ledger = cr.explain(doubled, simplify=False)(0.3).paths(most=2)
+    explained = cr.explain(doubled, simplify=False)(0.3)
+    ledger = explained.paths(most=2)
     assert ledger.count == 2**1500
-    assert f"{ledger.count:,}"[:80] in str(ledger)
+    assert (ledger.total, ledger.cancellation) == (1.0, 1.0)
+    assert ledger.remainder == 1.0  # each of the two that are listed is 2⁻¹⁵⁰⁰
+    assert "about 3.507466211×10⁴⁵¹ paths" in str(ledger)
+    assert json.loads(json.dumps(explained.to_dict()))["ledgers"][0]["count"] == 2**1500
+
+
+def test_a_count_too_long_for_json_is_a_rounded_text():
+    graph = PathGraph([[], *([Edge(i, 0.5), Edge(i, 0.5)] for i in range(20_000))])
+    count = sum(graph.count())
+    assert count == 2**20_000
+    assert counted(count) == text_count(count) == "about 3.98027684×10⁶⁰²⁰"
+    assert counted(2**1000) == 2**1000
+    assert text_count(10**60 - 1) == f"{10**60 - 1:,}"
+
+
+def programs(seed):
+    """A random program of numbers, and the edges that it has: pairs of step and weight."""
+    r = rng(seed)
+    plan = [
+        (r.integers(i + 1, size=2), r.choice([0.0, -1.0, 1.0, 0.5, -2.0, 3.0], 2))
+        for i in range(int(r.integers(2, 8)))
+    ]
+
+    def program(x):
+        values = [x]
+        for (i, j), (a, b) in plan:
+            left = a * values[i]
+            right = b * values[j]
+            total = left + right
+            values.append(total)
+        return values[-1]
+
+    products = []
+
+    def walk(vertex, product):
+        if vertex == 0:
+            products.append(product)
+            return
+        for i, weight in zip(*plan[vertex - 1], strict=True):
+            walk(int(i), product * Fraction(float(weight)))
+
+    walk(len(plan), Fraction(1))
+    return program, products
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_programs_have_the_paths_that_walking_them_finds(seed):
+    program, products = programs(seed)
+    ledger = cr.explain(program, simplify=False)(0.7).paths(most=5)
+    assert ledger.count == len(products)
+    expected = sorted(map(abs, products), reverse=True)[:5]
+    assert sorted((abs(float(p.product)) for p in ledger), reverse=True) == list(
+        map(float, expected)
+    )
+    assert ledger.total == float(sum(products))
+    assert ledger.magnitude == float(sum(map(abs, products)))
+    everything = cr.explain(program, simplify=False)(0.7).paths(most=10_000)
+    assert sorted(float(p.product) for p in everything) == sorted(map(float, products))
 
 
 def test_uses_within_one_step_are_counted_over_single_operations():
@@ -368,6 +428,9 @@ def test_how_many_paths_are_listed_is_a_choice():
     assert len(cr.explain(chain)(1.0).paths(most=100)) == 64
     assert "the 7 largest" in str(cr.explain(chain, paths=7)(1.0))
     assert len(cr.explain(chain, paths=7)(1.0).to_dict()["paths"]) == 7
+    for wrong in (-1, True, 2.5):
+        with pytest.raises(cr.errors.ArgumentsError, match="how many paths"):
+            cr.explain(chain)(1.0).paths(most=wrong)
     with pytest.raises(cr.errors.ArgumentsError, match="how many paths"):
         cr.explain(chain, paths=-1)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from chainrule.errors import ArgumentsError
 from chainrule.explanations.update import stepped
+from chainrule.graph.node import Node
 from chainrule.sources.elements import element
 from chainrule.sources.function import trace_program
 from chainrule.transforms import value_and_grad
@@ -155,10 +156,15 @@ def _descended(
     places = {n: None if n in point else element(n, point) for n in names}
     leaves = {n if p is None else p.leaf: None for n, p in places.items()}
     values = {leaf: point[leaf] for leaf in leaves}
-    if function is None:
+    if function is None or not isinstance(program.output, Node):
         raise ArgumentsError(f"{title} does not depend on {', '.join(names)}: nothing would change")
     run = function
-    slope = value_and_grad(lambda chosen: run({**point, **chosen}))
+
+    def parametrised(parameters: Mapping[str, Any]) -> Any:
+        return run({**point, **parameters})
+
+    parametrised.__name__ = title
+    slope = value_and_grad(parametrised)
     losses: list[float] = []
     moments: list[Moment] = []
     stopped = None

@@ -15,6 +15,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from chainrule.errors import ArgumentsError
 from chainrule.explanations.dyadic import Dyadic, minus, plus, ratio, rounded
 from chainrule.explanations.entries import MOST_ENTRIES, step_entries
 from chainrule.explanations.local import step_partials
@@ -177,11 +178,11 @@ class Routes:
         return Routes(self.groups, self.names, self.values, self.start, self.end, index, self.shown)
 
     def small(self, most: int = 2000) -> bool:
-        """Whether the arrays are small enough to be taken apart without being asked to."""
-        if self.whole:
+        """Whether the program is small enough to be taken apart without being asked to."""
+        if self.whole or self.values is None:
             return True
-        assert self.values is not None
-        return sum(np.size(self.values[g.root.index]) for g in self.groups) <= most
+        sizes = [np.size(self.values[g.root.index]) for g in self.groups]
+        return len(sizes) <= 10 * most and sum(size for size in sizes if size > 1) <= most
 
     @property
     def count(self) -> int:
@@ -204,6 +205,8 @@ class Routes:
     def ledger(self, most: int | None = None) -> Ledger:
         """The ledger with at most so many paths listed."""
         most = PATHS_LISTED if most is None else most
+        if isinstance(most, bool) or not isinstance(most, int) or most < 0:
+            raise ArgumentsError(f"most is how many paths to list, not {most!r}")
         graph, count = self.graph, self.count
         walks = graph.first(most) if self.whole else graph.largest(most)
         if len(walks) == count:

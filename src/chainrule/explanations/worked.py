@@ -23,6 +23,7 @@ from chainrule.graph.node import PI, Graph, Node, ancestors
 from chainrule.graph.rational import rational
 from chainrule.graph.rewriting import exact, tidy
 from chainrule.graph.tape import Tape, Traced, shape_of
+from chainrule.notation.numbers import text_count
 from chainrule.run.interpreter import CONSTANTS, evaluate, evaluate_all
 from chainrule.sources.program import Program
 
@@ -307,7 +308,7 @@ def _derivative(
         if routes.count <= PATHS_WRITTEN_OUT:
             few = routes.ledger().listed
         if simplify and routes.count > PATHS_SIMPLIFIED:
-            remark = f"not simplified: it is a sum over {routes.count:,} paths"
+            remark = f"not simplified: it is a sum over {text_count(routes.count)} paths"
     if simplify and full is not None and remark is None:
         answer, remark = simplified(full)
     lines: list[Line] = []

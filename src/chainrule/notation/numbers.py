@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from typing import Any
 
@@ -42,6 +43,25 @@ def text_value(value: Any, digits: int = 10) -> str:
 def latex_value(value: Any, digits: int = 10) -> str:
     """A computed value in LaTeX, rounded to ``digits`` significant digits."""
     return _scientific(_rounded(value, digits).replace("inf", r"\infty"), latex=True)
+
+
+# Longer whole numbers are rounded in print.
+_DIGITS = 60
+
+
+def text_count(count: int) -> str:
+    """A whole number that counts something; a very long one is rounded, and says so.
+
+    >>> text_count(2**40), text_count(2**1500)
+    ('1,099,511,627,776', 'about 3.507466211×10⁴⁵¹')
+    """
+    if count < 10**_DIGITS:
+        return f"{count:,}"
+    shift = count.bit_length() - 60
+    exponent = math.log10(count >> shift) + shift * math.log10(2)
+    whole = math.floor(exponent)
+    mantissa = f"{10 ** (exponent - whole):.10g}"
+    return f"about {mantissa}×10{str(whole).translate(_SUPERSCRIPTS)}"
 
 
 def proper_fraction(value: Any) -> Fraction | None:

@@ -12,6 +12,7 @@ from chainrule.explanations.solution import Derivative, Line, Partial, Path, Quo
 from chainrule.explanations.trace import Trace, TraceRow
 from chainrule.notation.expression import latex, text
 from chainrule.notation.names import text_name
+from chainrule.notation.numbers import text_count
 from chainrule.render.phrases import PLAIN, PLAIN_CODE, TEX, TEX_CODE, line_text
 from chainrule.render.trace import Cells, rows
 
@@ -110,9 +111,14 @@ def _derivative(explanation: Explanation, d: Derivative) -> dict[str, Any]:
     }
 
 
-def path_count(d: Derivative) -> int | None:
+def path_count(d: Derivative) -> int | str | None:
     """How many paths there are; ``None`` where finding out would take long."""
-    return d.path_count if d.routes is None or d.routes.small() else None
+    return counted(d.path_count) if d.routes is None or d.routes.small() else None
+
+
+def counted(count: int) -> int | str:
+    """A whole number as JSON can hold it: with more than four thousand digits, a rounded text."""
+    return count if count.bit_length() < 13_000 else text_count(count)
 
 
 def _line(explanation: Explanation, line: Line) -> dict[str, str]:

@@ -18,8 +18,8 @@ from chainrule.explanations.ledger import Ledger
 from chainrule.explanations.solution import Derivative, Path
 from chainrule.notation.expression import text
 from chainrule.notation.names import text_name
-from chainrule.notation.numbers import text_value
-from chainrule.render.data import number, path_data
+from chainrule.notation.numbers import text_count, text_value
+from chainrule.render.data import counted, number, path_data
 from chainrule.render.phrases import PLAIN, PLAIN_CODE, TEX, Script
 
 MAX_CELL = 600
@@ -65,16 +65,16 @@ def totals(ledger: Ledger) -> dict[str, Any]:
     return {
         "result": text_name(ledger.result),
         "variable": text_name(ledger.variable),
-        "count": ledger.count,
-        "blocked": ledger.blocked,
-        "operations": ledger.operations or ledger.count,
+        "count": counted(ledger.count),
+        "blocked": counted(ledger.blocked),
+        "operations": counted(ledger.operations or ledger.count),
         "total": number(ledger.total),
         "magnitude": number(ledger.magnitude),
         "cancellation": number(ledger.cancellation),
         "remainder": {
             "value": number(ledger.remainder),
             "share": number(ledger.remainder_share),
-            "count": ledger.remainder_count,
+            "count": counted(ledger.remainder_count),
         },
     }
 
@@ -94,7 +94,7 @@ def script_for(ledger: Ledger) -> Script:
 
 def heading(ledger: Ledger, script: Script) -> str:
     """How many paths there are, and which are listed."""
-    words = "1 path" if ledger.count == 1 else f"{ledger.count:,} paths"
+    words = "1 path" if ledger.count == 1 else f"{text_count(ledger.count)} paths"
     listed = len(ledger)
     words += f" from {script.name(ledger.result)} to {script.name(ledger.variable)}"
     if 0 < listed < ledger.count:
@@ -125,15 +125,15 @@ def remarks(ledger: Ledger, script: Script, asked: bool) -> list[str]:
         )
         found.append(f"paths cancel: Σ|p|/|Σp| = {index}, with Σ|p| = {size} and Σp = {total}")
     if ledger.blocked:
-        many = f"{ledger.blocked:,} {'path' if ledger.blocked == 1 else 'paths'}"
+        many = f"{text_count(ledger.blocked)} {'path' if ledger.blocked == 1 else 'paths'}"
         found.append(f"nothing passes on {many}, through what is off or a branch that is not taken")
     if asked and ledger.example is not None:
         name = PLAIN_CODE.name(ledger.example)
         found.append(f"paths over whole arrays have no products: ask for an element, {name}")
     if asked and ledger.operations:
         found.append(
-            f"over single operations there are {ledger.operations:,} paths: steps that combine "
-            "several of them have one derivative"
+            f"over single operations there are {text_count(ledger.operations)} paths: steps that "
+            "combine several of them have one derivative"
         )
     return found
 
@@ -244,7 +244,7 @@ def sums(ledger: Ledger) -> Iterator[tuple[str, Any, float | None]]:
         part = None if None in known else math.fsum(s for s in known if s is not None)
         yield "these together", together, part
     rest = ledger.remainder_count
-    words = "the other path" if rest == 1 else f"the other {rest:,}"
+    words = "the other path" if rest == 1 else f"the other {text_count(rest)}"
     yield words, ledger.remainder, ledger.remainder_share
     yield "sum of all", ledger.total, whole
 

@@ -17,7 +17,7 @@ from chainrule.explanations.explanation import Explanation
 from chainrule.explanations.solution import Derivative, Partial, Quotients, Step
 from chainrule.notation.expression import text
 from chainrule.notation.names import text_name
-from chainrule.notation.numbers import text_value
+from chainrule.notation.numbers import text_count, text_value
 from chainrule.render import trace_page
 from chainrule.render.ledger import section, shown
 from chainrule.render.phrases import (
@@ -267,7 +267,7 @@ def _ledger(explanation: Explanation, derivative: Derivative) -> Iterator[Render
             return
         if routes.count > MOST_UNASKED:
             yield _heading(
-                f"{routes.count:,} paths lead from {explanation.result} to {derivative.variable}: "
+                f"{text_count(routes.count)} paths lead from {explanation.result} to {derivative.variable}: "
                 "--paths (paths=True) lists them"
             )
             yield Text()
