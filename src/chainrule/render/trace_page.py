@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.padding import Padding
 from rich.table import Table
@@ -147,11 +148,8 @@ class _Rows:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for digits in (FULL, SHORT):
             found = _listed(self.trace, digits)
-            table = _side_by_side(found)
-            if console.measure(table, options=options.update(width=10_000)).maximum <= (
-                options.max_width
-            ):
-                yield table
+            if _width(found) <= options.max_width:
+                yield _side_by_side(found)
                 return
         yield _stacked(_listed(self.trace, FULL))
 
@@ -170,6 +168,17 @@ def _listed(trace: Trace, digits: int) -> list[_Row | int]:
     if hidden <= 1:
         return found
     return [*found[: 2 * SHOWN_AT_EACH_END], hidden, *found[-2 * SHOWN_AT_EACH_END :]]
+
+
+def _width(found: list[_Row | int]) -> int:
+    """How wide the table is with the numbers beside the expressions."""
+    widest = [len(word) for word in ("step", "expression", "values", "result", "line")]
+    for listed in found:
+        if not isinstance(listed, int):
+            row, cells, _ = listed
+            texts = (cells.symbol, cells.expression, cells.values, cells.result, str(row.line))
+            widest = [max(n, cell_len(text)) for n, text in zip(widest, texts, strict=True)]
+    return sum(widest) + 3 * len(widest) + 1  # a space on both sides, and where lines would be
 
 
 def _table() -> Table:
