@@ -267,8 +267,8 @@ def _ledger(explanation: Explanation, derivative: Derivative) -> Iterator[Render
             return
         if routes.count > MOST_UNASKED:
             yield _heading(
-                f"{text_count(routes.count)} paths lead from {explanation.result} to {derivative.variable}: "
-                "--paths (paths=True) lists them"
+                f"{text_count(routes.count)} paths lead from {explanation.result} to "
+                f"{derivative.variable}: --paths (paths=True) lists them"
             )
             yield Text()
             return
