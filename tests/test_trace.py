@@ -693,7 +693,8 @@ def test_latex_and_markdown_show_the_trace():
     explained = cr.explain(loss, wrt="W1[0,0]")(*ANCHOR)
     tex = explained.to_latex()
     assert r"\sigma'(z_{2}) = \mathrm{yhat}" in tex
-    assert r"= 2.15720 \cdot" not in tex
+    assert r"\operatorname{relu}'(z_{1}[0]) = 1 \qquad (z_{1}[0] = 0.33 > 0)" in tex
+    assert r"\mathrm{yhat} - y && \text{cancel}" in tex
     assert tex.count(r"\begin{align*}") == tex.count(r"\end{align*}") >= 1
     markdown = explained.to_markdown()
     assert "| step | expression | values | result |" in markdown

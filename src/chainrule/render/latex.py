@@ -9,8 +9,8 @@ import numpy as np
 from chainrule.explanations.explanation import Explanation
 from chainrule.explanations.ledger import Ledger
 from chainrule.explanations.solution import Step
-from chainrule.explanations.trace import Trace
-from chainrule.notation.expression import latex
+from chainrule.explanations.trace import Collapse, Trace
+from chainrule.notation.expression import latex, piece
 from chainrule.notation.names import latex_name
 from chainrule.render.ledger import shown
 from chainrule.render.phrases import (
@@ -42,6 +42,8 @@ def _blocks(explanation: Explanation) -> Iterator[str]:
     yield rf"\[ {latex_name(explanation.result)}{written}{point} \]"
     for trace in explanation.traces:
         yield _align(trace_rows(trace))
+        for collapse in trace.collapses:
+            yield _align(collapse_rows(collapse))
     if explanation.steps and not explanation.traces:
         yield _align(step_rows(explanation))
         yield _align(accumulation_rows(explanation))
@@ -66,13 +68,30 @@ def trace_rows(trace: Trace) -> list[str]:
     """A row for each local derivative, and for what has been accumulated after it."""
     found = []
     for row, cells in rows(trace, TEX_CODE, SHORT):
-        values = f" = {cells.values}" if cells.values and row.numbers is not None else ""
+        shown = cells.values and row.numbers is not None and not row.conditions
+        values = f" = {cells.values}" if shown else ""
         if row.total and not row.largest:
             values = f" = {cells.values}" if not np.ndim(row.value) else ""
         note = rf" \qquad ({cells.values})" if cells.values and not values else ""
-        result = f" = {cells.result}" if cells.result and not np.ndim(row.value) else note
+        result = f" = {cells.result}" if cells.result and not np.ndim(row.value) else ""
+        result += note
         found.append(f"{cells.symbol} &= {cells.expression}{values}{result}")
     return found[:MAX_ROWS]
+
+
+def collapse_rows(collapse: Collapse) -> list[str]:
+    """How the slopes of two steps simplify together, line by line."""
+    symbol = TEX_CODE.ratio(collapse.step, collapse.of, True)
+    lines = [
+        (piece(e, TEX_CODE.style).s, why.replace("σ", r"$\sigma$").replace("−", "$-$"))
+        for e, why in collapse.lines
+    ]
+    if np.ndim(collapse.value) == 0:
+        lines.append((TEX_CODE.value(collapse.value), ""))
+    return [
+        f"{symbol if i == 0 else ''} &= {line}" + (rf" && \text{{{why}}}" if why else "")
+        for i, (line, why) in enumerate(lines)
+    ]
 
 
 def step_rows(explanation: Explanation) -> list[str]:

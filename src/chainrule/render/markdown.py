@@ -9,7 +9,7 @@ from chainrule.explanations.ledger import Ledger
 from chainrule.explanations.trace import Trace
 from chainrule.notation.expression import latex
 from chainrule.notation.names import latex_name
-from chainrule.render.latex import MAX_ROWS, answer_rows
+from chainrule.render.latex import MAX_ROWS, answer_rows, collapse_rows
 from chainrule.render.ledger import shown
 from chainrule.render.phrases import TEX, TEX_CODE, accumulation, edge_symbol, given, verdict
 from chainrule.render.trace import SHORT, rows
@@ -23,11 +23,16 @@ def as_markdown(explanation: Explanation) -> str:
 def _blocks(explanation: Explanation) -> Iterator[str]:
     at = given(explanation, TEX)
     written = "" if explanation.expression is None else f" = {latex(explanation.expression)}"
+    if explanation.traces:
+        written = f" = {TEX.value(explanation.value)}"
     yield f"$${latex_name(explanation.result)}{written}$$" + (f"\n\nat ${at}$" if at else "")
     if explanation.readings:
         yield "\n".join(f"- {reading}" for reading in explanation.readings)
     for trace in explanation.traces:
         yield _trace_table(trace)
+        for collapse in trace.collapses:
+            lines = " \\\\\n".join(collapse_rows(collapse))
+            yield f"$$\\begin{{aligned}}\n{lines}\n\\end{{aligned}}$$"
     if explanation.steps and not explanation.traces:
         yield _step_table(explanation)
         yield _accumulation_table(explanation)
