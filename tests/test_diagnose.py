@@ -189,6 +189,27 @@ def test_the_page_keeps_to_its_width(width):
     assert max(map(len, found.to_text(width).splitlines())) <= width
 
 
+def test_a_layer_of_a_library_is_called_by_its_parameters():
+    from chainrule import nn
+
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(
+        nn.Linear.init(2, 4, rng=rng), nn.relu, nn.Linear.init(4, 1, rng=rng), nn.relu
+    )
+    model.layers[2].bias[:] = -50
+
+    def loss(model, x):
+        out = model(x)
+        return np.mean((out - 1) ** 2)
+
+    found = cr.diagnose(loss)(model, np.ones((5, 2), np.float32))
+    first = found["model.layers[0].weight"]
+    assert first.cause is Cause.DEAD_MASK
+    assert "model.layers[2].bias" in first.says
+    assert first.source == "out = model(x)"
+    assert first.step == "out"
+
+
 def test_markdown_and_data_hold_every_gradient():
     found = cr.diagnose(relu_loss)(layers(6, 8, 1), *data())
     assert found.to_markdown().count("| `params") == 4

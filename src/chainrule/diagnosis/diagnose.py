@@ -105,7 +105,7 @@ class Diagnosis:
         """Everything as numbers, strings, lists and dicts that JSON can hold."""
         from chainrule.render.diagnosis import data
 
-        return {**data(self), "healthy": self.healthy}
+        return {"schema": 1, **data(self), "healthy": self.healthy}
 
     def to_text(self, width: int = 100) -> str:
         """The diagnosis as lines of text at most ``width`` columns wide."""

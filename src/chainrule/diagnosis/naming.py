@@ -16,6 +16,10 @@ from chainrule.notation.numbers import text_value
 from chainrule.sources.names import Place
 
 _SIGNS = {"add": "+", "subtract": "−", "multiply": "·", "divide": "/", "matmul": "@", "power": "**"}
+_OPERATORS = {
+    "add": "+", "subtract": "-", "multiply": "*", "divide": "/", "matmul": "@", "power": "**",
+    "negative": "-",
+}  # fmt: skip
 _BINDS = {
     "add": 1,
     "subtract": 1,
@@ -51,13 +55,30 @@ class Names:
         for index, place in here.places.items():
             if place.name is not None:
                 named[place.name].append(index)
-        for name, members in named.items():
+        for name, all_members in named.items():
+            members = [
+                i for i, after in zip(all_members, [*all_members[1:], -1], strict=True)
+                if after < 0 or not self._on_the_way(i, after)
+            ]  # fmt: skip
             several = len(members) > 1 or name in self._leaves.values()
             for i, index in enumerate(members):
                 self._names[index] = f"{name}{_subscript(i + 1)}" if several else name
         output = here.output
         if isinstance(output, Traced):
             self._names.setdefault(output.index, here.function)
+
+    def _on_the_way(self, index: int, after: int) -> bool:
+        """Whether an operation inside a library's function was only a step on the way to the next.
+
+        All operations of ``logits = model(x)`` happen at one position of the user's code, and only
+        the last one gives the logits. A loop has one position for many values, too, but there the
+        operation is written down.
+        """
+        one, other = self.places[index], self.places[after]
+        op, source = self.records[index].op, one.source or ""
+        if op is None or (one.file, one.line, one.call) != (other.file, other.line, other.call):
+            return False
+        return op.name not in source and _OPERATORS.get(op.name, op.name) not in source
 
     def place(self, index: int) -> Place:
         """Where a record was written."""
@@ -69,7 +90,7 @@ class Names:
 
     def of(self, index: int) -> str:
         """The user's name of a value, or what made it."""
-        return self.own(index) or self.operation(index)
+        return self.own(index) or self.operation(index, 1)
 
     def function(self, index: int) -> str:
         """The name of an operation, as in ``tanh′``."""

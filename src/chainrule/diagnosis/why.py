@@ -138,8 +138,7 @@ class GradientReport:
         """Everything as numbers, strings, lists and dicts that JSON can hold."""
         from chainrule.render.diagnosis import data
 
-        found: dict[str, Any] = data(self)
-        return found
+        return {"schema": 1, **data(self), "healthy": self.healthy}
 
     def to_text(self, width: int = 100) -> str:
         """The report as lines of text at most ``width`` columns wide."""

@@ -133,27 +133,28 @@ def _budget_table(report: GradientReport) -> RenderableType:
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    table.add_column("through", style="cyan", overflow="fold")
-    table.add_column("to", style="cyan", overflow="fold")
+    table.add_column("through", style="cyan", overflow="fold", max_width=34)
     table.add_column("line", style="dim", no_wrap=True)
     table.add_column("gain", justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     table.add_column("by", min_width=16)
-    table.add_column("size", justify="right", no_wrap=True)
+    sizes = [_size(s.size_in) for s in report.steps]
+    table.add_column("after", justify="right", min_width=max(map(len, [*sizes, "after"])))
     largest = max((abs(s.gain) for s in report.steps if math.isfinite(s.gain)), default=0.0)
     for step in shortened(report.steps):
         if isinstance(step, tuple):
             count, gain = step
-            table.add_row("⋮", f"{count:,} more", "", _decades(gain), "", "", "")
+            table.add_row(f"⋮ {count:,} more", "", _decades(gain), "", "", "")
             continue
         table.add_row(
-            step.name, step.of, step.line, _decades(step.gain), _signed_bar(step.gain, largest),
-            _by(step), _size(step.size_in),
+            step.name, step.line, _decades(step.gain), _signed_bar(step.gain, largest), _by(step),
+            _size(step.size_in),
         )  # fmt: skip
         for branch in step.branches:
             many = f" ×{branch.count}" if branch.count > 1 else ""
-            share = "" if branch.share is None else f"{100 * branch.share:.3g} %"
-            table.add_row("", f"· {branch.through}{many}", branch.line, share, "", "", "")
+            share = "" if branch.share is None else _percent(branch.share)
+            table.add_row(f"  · {branch.through}{many}", branch.line, share, "", "", "")
+    table.add_row(report.parameter, "", "", "", "", "")
     return table
 
 
@@ -194,6 +195,13 @@ def _decades(x: float) -> str:
     return rounded if rounded == "0.0" else f"{'−' if x < 0 else '+'}{rounded}"
 
 
+def _percent(share: float) -> str:
+    percent = 100 * share
+    if abs(percent) < 1:
+        return "0 %" if percent == 0 else "< 1 %"
+    return f"{percent:.0f} %".replace("-", "−")
+
+
 def _size(log: float) -> str:
     return "0" if log == -math.inf else "" if math.isnan(log) else _number(10.0**log)
 
@@ -207,7 +215,7 @@ def _signed_bar(x: float, largest: float) -> Text:
 
     if not math.isfinite(x) or largest == 0:
         return Text("")
-    return Text(_bar(abs(x) / max(largest, 1.0), 10), "red" if x < 0 else "green")
+    return Text(_bar(abs(x) / max(largest, 1.0), 8), "red" if x < 0 else "green")
 
 
 def _bar(share: float, width: int) -> str:
