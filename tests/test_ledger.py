@@ -495,6 +495,18 @@ def test_a_unit_that_is_off_blocks_its_path_and_a_zero_weight_does_not_hide_one(
     on, off = explained.paths("W1[0,0]"), explained.paths("W1[1,1]")
     assert (on.count, on.blocked, on.total) == (1, 0, 0.0)  # the weight behind it is zero
     assert (off.count, off.blocked, off.total) == (1, 1, 0.0)
+    assert "3 · off · 1" in str(off)
+    assert r"\text{off}" in off.to_latex()
+
+
+def test_an_infinite_slope_behind_what_is_off_neither_counts_nor_warns():
+    def roots(W):
+        return np.sum(np.sqrt(np.abs(W)) * np.array([1.0, 2.0]))
+
+    explained = cr.explain(roots)(np.array([0.0, 4.0]))
+    ledger = explained.paths("W[0]")
+    assert (ledger.count, ledger.blocked, ledger.total) == (1, 1, 0.0)
+    assert explained.paths("W[1]").total == 0.5
 
 
 def test_softmax_couples_every_class_with_every_other():

@@ -15,6 +15,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from chainrule.chain.quiet import quietly
 from chainrule.errors import ArgumentsError
 from chainrule.explanations.dyadic import Dyadic, minus, plus, ratio, rounded
 from chainrule.explanations.entries import MOST_ENTRIES, step_entries
@@ -195,7 +196,8 @@ class Routes:
 
     @cached_property
     def _built(self) -> _Builder:
-        return _Builder(self)
+        with quietly():
+            return _Builder(self)
 
     @property
     def graph(self) -> PathGraph:

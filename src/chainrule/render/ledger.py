@@ -207,6 +207,7 @@ def _factors(path: Path, script: Script) -> str:
     alone = len(path.factors) == 1
     return script.times.join(
         script.factor(f.expression, alone) if f.expression is not None
+        else (r"\text{off}" if script is TEX else "off") if f.blocked
         else _signed(f.value, script, alone) if f.value is not None
         else script.ratio(f.step, f.of, True)
         for f in path.factors
