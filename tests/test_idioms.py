@@ -393,6 +393,23 @@ def test_a_squared_error_is_recognised_with_the_number_in_front(f: Function, sca
     assert len(sides) == 2
 
 
+def test_a_small_number_inside_of_the_logarithms_is_said() -> None:
+    def loss(p: Any, y: Any) -> Any:
+        return -np.mean(y * np.log(p + 1e-8) + (1 - y) * np.log(1 - p + 1e-8))
+
+    idiom = the("guarded_bce", loss, P, Y)
+    assert idiom.numbers == {"eps": pytest.approx(1e-8)}
+    assert idiom.scale == pytest.approx(0.2)
+    idiom = the("guarded_cross_entropy", lambda z: -np.sum(HOT * np.log(softmax_of(z) + 1e-9)), Z)
+    assert idiom.inner == {"p": "softmax"}
+    for wrong in (
+        lambda p, y: -np.mean(y * np.log(p + 0.5) + (1 - y) * np.log(1 - p + 0.5)),
+        lambda p, y: -np.mean(y * np.log(p + 1e-3) + (1 - y) * np.log(1 - p + 2e-3)),
+        lambda p, y: -np.sum(y * np.log(p + 1)),
+    ):
+        assert not {"bce", "guarded_bce", "guarded_cross_entropy"} & set(names_in(wrong, P, Y))
+
+
 def test_an_absolute_error_is_recognised() -> None:
     assert names_in(lambda a, b: np.mean(np.abs(a - b)), P, Y) == ["absolute_error"]
 
@@ -653,7 +670,7 @@ def test_a_wrong_line_is_refused(precise: Any) -> None:
 def test_every_row_of_the_table_is_met_by_its_own_spellings() -> None:
     met = {*ELEMENTWISE, *REDUCTIONS}
     met |= {"bce", "bce_with_logits", "cross_entropy", "softmax_cross_entropy"}
-    met |= {"squared_error", "absolute_error"}
+    met |= {"squared_error", "absolute_error", "guarded_bce", "guarded_cross_entropy"}
     assert {row.function.name for row in TABLE} - met == {"std"}
     assert "std" in names_in(lambda z: np.sum(np.sqrt(np.mean((z - np.mean(z)) ** 2)) ** 3), Z)
 

@@ -56,6 +56,16 @@ HUBER = _function(
     "huber", "huber",
 )  # fmt: skip
 BCE = _function("bce", lambda y, p: -(y * np.log(p) + (1 - y) * np.log(1 - p)), "BCE", "BCE")
+GUARDED_BCE = _function(
+    "guarded_bce",
+    lambda y, p, eps: -(y * np.log(p + eps) + (1 - y) * np.log(1 - p + eps)),
+    "BCE", "BCE",
+)  # fmt: skip
+GUARDED_CROSS_ENTROPY = _function(
+    "guarded_cross_entropy",
+    lambda y, p, eps, axis=None: -np.sum(y * np.log(p + eps), axis=axis),
+    "CE", "CE", axes=True,
+)  # fmt: skip
 BCE_WITH_LOGITS = _function(
     "bce_with_logits", lambda y, z: SOFTPLUS.evaluate(z) - y * z, "BCE", "BCE"
 )

@@ -31,6 +31,7 @@ Scale = Callable[[float, dict[str, Any], int], float | None]
 
 # Parameters of spellings that are numbers in front of something.
 NUMBERS = frozenset(("alpha", "delta", "eps", "k", "k2"))
+_LARGEST_GUARD = 1e-2
 # Parameters that are no arguments of the idiom.
 FREE = frozenset(("c", "condition", "k", "k2"))
 
@@ -53,6 +54,11 @@ def any_multiple(scale: float, _bound: dict[str, Any], _n: int) -> float | None:
 def signed(scale: float, _bound: dict[str, Any], _n: int) -> float | None:
     """Any multiple: the negative of a loss is a likelihood."""
     return scale
+
+
+def guarded(scale: float, bound: dict[str, Any], _n: int) -> float | None:
+    """Any multiple, with a small ε that keeps a logarithm from 0."""
+    return scale if 0 < bound["eps"] < _LARGEST_GUARD else None
 
 
 def averaged(scale: float, _bound: dict[str, Any], n: int) -> float | None:
@@ -186,6 +192,12 @@ TABLE: tuple[Row, ...] = (
         lambda x: x - logsumexp(x),
         lambda x, c: log_softmax(x - c),
     )),
+    Row(f.GUARDED_BCE, "the binary cross-entropy, with an ε in its logarithms", (
+        lambda y, p, eps, k: -(y * np.log(p + eps) + (1 - y) * np.log(k - p)),
+    ), scale=guarded, total=True),
+    Row(f.GUARDED_CROSS_ENTROPY, "the cross-entropy, with an ε in its logarithm", (
+        lambda y, p, eps: -np.sum(y * np.log(p + eps)),
+    ), scale=guarded, total=True),
     Row(f.BCE, "the binary cross-entropy", (
         lambda y, p: -(y * np.log(p) + (1 - y) * np.log(1 - p)),
         lambda y, p: cross_entropy(y, p) + cross_entropy(1 - y, 1 - p),
