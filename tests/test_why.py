@@ -84,7 +84,7 @@ def test_the_norm_is_that_of_the_gradient_that_grad_computes(case: Case):
         gradient = cr.grad(case.loss, names.index(parameter))(*args)
     part = eval(case.wrt, {parameter: gradient})
     exact = np.linalg.norm(np.asarray(part, float))
-    assert report.norm == exact or report.norm == pytest.approx(exact, rel=1e-6, abs=0)
+    assert report.norm == exact or report.norm == pytest.approx(exact, rel=1e-9, abs=0)
     assert report.shape == np.shape(part)
 
 

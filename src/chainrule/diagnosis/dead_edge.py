@@ -43,7 +43,8 @@ class DeadEdge:
     def _cause(self) -> tuple[Cause, str]:
         record, op = self.record, self.record.op
         assert op is not None
-        if op.joint is not None or isinstance(self.cotangent, Bundle):
+        several = (self.cotangent, record.args[self.position].value)
+        if op.joint is not None or any(isinstance(x, Bundle) for x in several):
             return Cause.OPERATION, f"the derivative of {self._operation} is 0 here"
         if op.edge(self.position).__class__ in ELEMENTWISE:
             return self._elementwise()

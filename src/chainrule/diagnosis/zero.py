@@ -16,6 +16,7 @@ from chainrule.diagnosis.gains import log_norm
 from chainrule.diagnosis.naming import Names
 from chainrule.diagnosis.run import Run
 from chainrule.diagnosis.softmax import saturated_softmax
+from chainrule.graph.bundle import Bundle
 from chainrule.graph.primitive import ELEMENTWISE
 from chainrule.graph.tape import Traced
 
@@ -33,7 +34,8 @@ def zero(here: Run, budget: Budget, names: Names, index: int) -> Finding:
         dead, finding = _death(budget, names, index)
         if finding.cause is Cause.NOT_CONNECTED:  # what was passed on belongs to something else
             return _better(finding, _forward_death(budget, names, index))
-        if finding.cause not in (Cause.STATIONARY, Cause.ZERO_WEIGHT) or dead == index:
+        several = isinstance(budget.records[dead].value, Bundle)
+        if finding.cause not in (Cause.STATIONARY, Cause.ZERO_WEIGHT) or dead == index or several:
             return finding
         again = budget.restarted(dead, index)
         if again.log_norms.get(index, 0.0) != -math.inf:
