@@ -1,8 +1,8 @@
 """Convolutions and pooling over images ``(batch, channels, height, width)``, as in PyTorch.
 
 Each output is a function of one window of the image. What the windows see at each of their places
-is one slice of the image; the slices are laid side by side, and what is done to all windows is one
-product of matrices, one maximum or one mean.
+is one slice of the image; with the slices side by side, what is done to all windows is one product
+of matrices, one maximum or one mean.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def _pair(what: str, value: Any, least: int = 1) -> Pair:
     return int(both[0]), int(both[1])
 
 
-def windows(x: Any, size: Pair, stride: Pair, dilation: Pair = (1, 1)) -> Any:
-    """What all windows see: of images ``(..., H, W)`` an array ``(..., places, rows, columns)``.
+def windows(x: Any, size: Pair, stride: Pair, dilation: Pair = (1, 1)) -> list[Any]:
+    """What all windows of images ``(..., H, W)`` see, for each place in a window by itself.
 
-    There is one window for each row and column, and one place for each number in a window.
+    Each slice has shape ``(..., rows, columns)``: one number for each window.
 
     Raises:
         ArgumentsError: The window is larger than the image.
@@ -48,12 +48,11 @@ def windows(x: Any, size: Pair, stride: Pair, dilation: Pair = (1, 1)) -> Any:
         )
     # How far the first number of a window goes: down and to the right.
     down, right = (n - r + 1 for n, r in zip(shape[-2:], reach, strict=True))
-    slices = [
+    return [
         x[..., i : i + down : stride[0], j : j + right : stride[1]]
         for i in range(0, reach[0], dilation[0])
         for j in range(0, reach[1], dilation[1])
     ]
-    return np.stack(slices, axis=-3)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -123,16 +122,19 @@ class Conv2d(Layer):
         """Of images ``(..., inputs, H, W)`` an array ``(..., outputs, rows, columns)``."""
         outputs, inputs, *size = self.weight.shape
         check_features(self, x, -3, inputs * self.groups)
-        (above, left), before = self.padding, shape_of(x)[:-3]
+        *before, channels, height, width = shape_of(x)
+        x = np.moveaxis(np.reshape(x, (-1, channels, height, width)), 0, 1)
+        (above, left), groups = self.padding, self.groups
         if above or left:
-            x = np.pad(x, [(0, 0)] * (len(before) + 1) + [(above, above), (left, left)])
-        seen = windows(x, (size[0], size[1]), self.stride, self.dilation)
-        rows, columns = shape_of(seen)[-2:]
-        # (groups, outputs of a group, numbers in a window) @ (..., groups, the same, windows)
+            x = np.pad(x, [(0, 0), (0, 0), (above, above), (left, left)])
+        # One large product: (groups, outputs, numbers in a window) @ (groups, the same, windows).
+        seen = np.stack(windows(x, (size[0], size[1]), self.stride, self.dilation), axis=1)
+        _, _, count, rows, columns = shape_of(seen)
         numbers = inputs * size[0] * size[1]
-        seen = np.reshape(seen, (*before, self.groups, numbers, rows * columns))
-        weight = np.reshape(self.weight, (self.groups, outputs // self.groups, numbers))
-        y = np.reshape(weight @ seen, (*before, outputs, rows, columns))
+        seen = np.reshape(seen, (groups, numbers, count * rows * columns))
+        y = np.reshape(self.weight, (groups, outputs // groups, numbers)) @ seen
+        y = np.moveaxis(np.reshape(y, (outputs, count, rows, columns)), 0, 1)
+        y = np.reshape(y, (*before, outputs, rows, columns))
         return y if self.bias is None else y + np.reshape(self.bias, (outputs, 1, 1))
 
 
@@ -153,17 +155,17 @@ def max_pool2d(x: Any, size: int | Pair, stride: int | Pair | None = None) -> An
         array([[ 5.,  7.],
                [13., 15.]])
     """
-    return np.max(_pooled(x, size, stride), axis=-3)
+    return np.max(_seen(x, size, stride), axis=0)
 
 
 def avg_pool2d(x: Any, size: int | Pair, stride: int | Pair | None = None) -> Any:
     """The mean of each window; arguments as of ``max_pool2d``."""
-    return np.mean(_pooled(x, size, stride), axis=-3)
+    return np.mean(_seen(x, size, stride), axis=0)
 
 
-def _pooled(x: Any, size: Any, stride: Any) -> Any:
+def _seen(x: Any, size: Any, stride: Any) -> Any:
     size = _pair("size", size)
-    return windows(x, size, size if stride is None else _pair("stride", stride))
+    return np.stack(windows(x, size, size if stride is None else _pair("stride", stride)))
 
 
 def flatten(x: Any) -> Any:
