@@ -12,7 +12,7 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -357,19 +357,20 @@ def matrix_form(
     idioms = idioms_of(program) if idioms is None else idioms
     with np.errstate(all="ignore"):
         layers = layers_in(program, idioms)
-        adjoints = cotangents(program) if adjoints is None else adjoints
+        if adjoints is None:
+            learned = [n for x in layers for n in (x.weight, x.bias) if n is not None]
+            adjoints = cotangents(program, {_input(n).name for n in learned})
         form = _Maker(program, layers, adjoints, idioms, result).form()
     if form.check.outcome == "failed":
         raise ChainruleError(f"the matrix form failed its check: {form.check.says}")
     return form
 
 
-def cotangents(program: Program) -> dict[int, Any]:
-    """∂result/∂node for every node that depends on an input: one backward pass."""
+def cotangents(program: Program, wrt: Collection[str]) -> dict[int, Any]:
+    """∂result/∂node for every node that depends on one of the inputs: one backward pass."""
     assert program.values is not None
     tape = Tape()
-    names = list(program.graph.inputs)
-    records = recorded(tape, program.output, names, program.values, unchanged)
+    records = recorded(tape, program.output, tuple(wrt), program.values, unchanged)
     assert isinstance(program.output, Node)
     output = records[program.output.index]
     one = np.ones_like(output.value)[()]
@@ -788,6 +789,13 @@ class _Maker:
 def _loss_name(taken: set[str], wanted: Mapping[int, str]) -> str:
     used = taken | set(wanted.values())
     return next(n for n in ("L", "loss", "J", "result") if n not in used)
+
+
+def _input(parameter: Node) -> Node:
+    """The input that a parameter is (a part of)."""
+    while parameter.op is not None:
+        parameter = parameter.args[0]
+    return parameter
 
 
 def _base(node: Node) -> Node:
