@@ -1,6 +1,8 @@
 """Layers: what they compute, held against loops written by hand, and what one may do with them."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -450,3 +452,15 @@ def test_layers_print_as_their_shapes():
 def test_what_does_not_fit_is_said_with_its_shape(make, says):
     with pytest.raises(ArgumentsError, match=says):
         make()
+
+
+def test_networks_are_loaded_when_they_are_asked_for_and_need_numpy_alone():
+    heavy = {"rich", "typer", "sympy", "scipy", "sklearn", "matplotlib", "safetensors"}
+    code = (
+        "import sys, chainrule as cr\n"
+        "before = 'chainrule.nn' in sys.modules\n"
+        "from chainrule import nn\n"
+        f"print(before, cr.nn is nn, *sorted({heavy} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]

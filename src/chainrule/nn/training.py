@@ -69,7 +69,8 @@ def fit(
 
     Each step is compiled (``cr.jit`` of ``cr.value_and_grad`` and of the optimiser's update). The
     order of the examples and all other random numbers come from ``seed``, so the same call gives
-    the same result bit for bit on the same machine, and so does one that was stopped and resumed.
+    the same result bit for bit on the same machine with the same number of threads, and so does one
+    that was stopped and resumed.
 
     Args:
         model: A pytree of float arrays: a layer, or a dict of arrays.
