@@ -587,6 +587,9 @@ def test_arrays_that_are_too_large_are_refused_with_a_reason():
     explained = cr.explain(f)(np.ones(1), rng(0).normal(size=3000))
     with pytest.raises(cr.errors.ChainruleError, match="too many paths over single elements"):
         explained.paths("scale[0]")
+    asked = cr.explain(f, wrt="scale[0]", paths=True)(np.ones(1), rng(0).normal(size=3000))
+    assert "too many paths over single elements" in str(asked)
+    assert asked.to_dict()["ledgers"] == []
 
 
 def test_an_index_outside_of_the_array_is_refused():

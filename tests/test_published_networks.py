@@ -230,6 +230,17 @@ def test_mazurs_first_weight_written_with_vectors_has_two_element_paths():
     assert "out_o[0]" in str(explained)
 
 
+def test_mazurs_first_weight_has_the_same_two_paths_in_scalars():
+    ledger = explain(mazur, wrt="w1")(**MAZUR).paths()
+    through = [[n for n in p.names if n.startswith("out_o")] for p in ledger]
+    assert through == [["out_o1"], ["out_o2"]]
+    vectors = explain(mazur_vectors, wrt="W[0,0]")(*VECTORS).paths()
+    assert [float(p.product) for p in ledger] == pytest.approx(
+        [float(p.product) for p in vectors], rel=1e-13
+    )
+    assert explain(mazur, wrt="w5")(**MAZUR).paths().count == 1
+
+
 def test_mazurs_vectors_and_scalars_are_the_same_network():
     scalars = gradients(explain(mazur, wrt=WEIGHTS)(**MAZUR))
     first, second = cr.grad(mazur_vectors, (0, 1))(*VECTORS)

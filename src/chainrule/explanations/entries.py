@@ -112,7 +112,7 @@ def _too_many(columns: int, size: int) -> TooManyEntriesError:
     return TooManyEntriesError(
         f"too many paths over single elements to be worked out: {columns:,} elements of one step "
         f"lead to an array of {size:,}.\n"
-        "Explain a smaller batch or a narrower network: the ledger has the same shape there."
+        "Explain it on fewer samples, or with narrower layers."
     )
 
 
