@@ -246,6 +246,19 @@ def test_a_kink_is_named_and_its_convention_used_on_the_way_and_only_there():
     assert elsewhere.check.outcome == "verified"
 
 
+def test_the_relu_of_a_library_is_one_where_it_is_on():
+    def f(W, x):
+        z = W @ x
+        a = cr.nn.relu(z)
+        return np.sum(a)
+
+    found = table(f, "W[0,0]", np.array([[1.0, -0.5], [1.0, 0.0]]), np.ones(2))
+    assert ("∂a[0]/∂z[0]", "relu′(z[0])", "z[0] = 0.5 > 0", "1") in found
+    batched = trace(lambda W, x: np.sum(cr.nn.relu(x @ W)), "W[0,0]", W1, -np.ones((3, 2)))
+    off = next(r for r in batched.rows if r.function)
+    assert off.value.tolist() == [0.0, 0.0, 0.0]
+
+
 def test_a_dead_unit_shows_where_the_gradient_ends():
     dead = (W1, np.array([-1.0, -0.1]), *ANCHOR[2:])
     found = table(loss, "W1[0,0]", *dead)

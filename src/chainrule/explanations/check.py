@@ -538,6 +538,8 @@ def check_element(
         return verdict
     if abs(ours) < least:  # a relative error would say little
         apart = abs(ours - estimate.both)
+        if not apart:
+            return Check("verified", _what(held), 0.0)
         return Check("verified", f"{_what(held)} to within {apart:.0e}".replace("e-", "e−"))
     return Check("verified", _what(held), error)
 

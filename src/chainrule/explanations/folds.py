@@ -122,11 +122,12 @@ def _affine(
 class _Context:
     """What is done, within the step, with the value of an operation and everything before it."""
 
-    __slots__ = ("bent", "multiplied", "opaque")
+    __slots__ = ("bent", "multiplied", "opaque", "reduced")
 
-    def __init__(self, bent: bool, multiplied: bool, opaque: bool) -> None:
+    def __init__(self, bent: bool, multiplied: bool, opaque: bool, reduced: bool) -> None:
         self.bent = bent  # a function that is not linear is applied
         self.multiplied = multiplied  # a matrix product is taken
+        self.reduced = reduced  # a sum over elements is taken
         self.opaque = opaque  # it goes into something whose derivative has no short form
 
 
@@ -138,6 +139,7 @@ def _below(node: Node, users: list[_Context], active: set[int]) -> _Context:
         any(u.bent for u in users) or not linear,
         any(u.multiplied for u in users) or op.name in _PRODUCTS,
         any(u.opaque for u in users) or not (linear or op.elementwise),
+        any(u.reduced for u in users) or op.name in _REDUCTIONS,
     )
 
 
@@ -172,7 +174,8 @@ def _reads_as_part(
         return not above.bent and not above.multiplied
     if op.name in _REDUCTIONS:
         return not above.bent
-    if op.elementwise and all(isinstance(e, Scale) or not above.bent for e in op.edges):
+    plain = not (above.bent or above.reduced)  # a choice between pieces reads best by itself
+    if op.elementwise and all(isinstance(e, Scale) or plain for e in op.edges):
         return not above.multiplied or _is_linear(node, active)
     return _moves(node)
 

@@ -14,8 +14,8 @@ from chainrule.graph.rewriting import tidy
 from chainrule.notation.expression import text
 from chainrule.run.interpreter import evaluate_all, numpy_number
 
-_LARGEST = 60
-_SECONDS = 2.0
+_LARGEST = 50
+_SECONDS = 5.0
 _COMPARISONS = frozenset(
     ("less", "less_equal", "greater", "greater_equal", "equal", "not_equal")
 )  # fmt: skip
@@ -39,7 +39,8 @@ def decided(expression: Any, numbers: Mapping[str, Any]) -> tuple[Any, tuple[Con
     if not isinstance(expression, Node):
         return expression, ()
     nodes = ancestors([expression])
-    if not any(n.op is not None and n.op.name == "where" for n in nodes):
+    pieces = ("where", *_COMPARISONS)
+    if not any(n.op is not None and n.op.name in pieces for n in nodes):
         return expression, ()
     values = evaluate_all([expression], numbers)
     graph = Graph(tidy)
@@ -63,7 +64,10 @@ def decided(expression: Any, numbers: Mapping[str, Any]) -> tuple[Any, tuple[Con
             made[node.index] = graph.apply(node.op, args, node.attrs)
         else:
             made[node.index] = node.op.evaluate(*map(numpy_number, args), **node.attrs)
-    return made[expression.index], tuple(said.values())
+    found = made[expression.index]
+    if isinstance(found, Node) and found.op is not None and found.op.name in _COMPARISONS:
+        found = float(values[expression.index])  # a slope that is 1 where it holds
+    return found, tuple(said.values())
 
 
 def readable(expression: Any) -> Any:

@@ -383,6 +383,8 @@ class _Rows:
         part = box.within(self.walk.through(group, arg))
         ranges = {} if local is None else _ranges(local, step_box, box)
         block = None if local is None else _block(local, self.values, ranges)
+        if getattr(block, "dtype", None) == np.bool_:  # 1 where a condition holds
+            block = np.asarray(block, dtype=dtype_of(whole))[()]
         if local is not None:  # a single step may be reached by fewer elements than all together
             try:
                 adjoint = np.asarray(whole)[_index(local.step, ranges)] if local.step else whole

@@ -133,7 +133,8 @@ class _Writer:
     def _branches(self, row: TraceRow) -> bool:
         from chainrule.graph.node import ancestors
 
-        return any(n.op is not None and n.op.name == "where" for n in ancestors([row.expression]))
+        pieces = ("where", "greater", "less", "greater_equal", "less_equal")
+        return any(n.op is not None and n.op.name in pieces for n in ancestors([row.expression]))
 
     def _put_in(self, row: TraceRow) -> str:
         """The expression with its numbers; what decides between branches; where letters run."""
