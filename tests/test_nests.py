@@ -274,3 +274,19 @@ def test_a_result_lies_where_its_operand_was_only_if_nobody_reads_that_afterward
         np.testing.assert_allclose(found, expected, rtol=1e-13)
     workspace = cr.jit(lambda x: np.exp(x) / np.sum(np.exp(x))).lower(x)
     assert workspace._executable.workspace < x.nbytes  # the exponentials lie in the result
+
+
+@pytest.mark.parametrize("length", [16, 37, 1000, 20_011])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_more_sums_than_registers_are_right_in_one_loop(length, dtype):
+    def moments(t):
+        return [np.sum(t**n) for n in range(1, 15)] + [np.max(t)]
+
+    t = np.random.default_rng(0).uniform(-1, 1, length).astype(dtype)
+    exact = moments(t.astype(np.longdouble))
+    for found, expected in zip(cr.jit(moments)(t), exact, strict=True):
+        assert found.dtype == dtype
+        rounding = float(np.finfo(dtype).eps)
+        np.testing.assert_allclose(
+            found, float(expected), rtol=4 * rounding, atol=4 * rounding * length**0.5
+        )

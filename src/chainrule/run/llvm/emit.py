@@ -19,6 +19,8 @@ from chainrule.run.llvm.nests import DEAR, Buffer, Loop, Statement, loops_around
 _UNROLLED = 400
 # Small loops inside of a vector loop are written out up to this many statements.
 _WRITTEN_OUT = 24
+# Where a loop has more sums, they are in memory: the vectors of a turn are then added up before.
+_SUMS_IN_REGISTERS = 8
 # Turns of a long loop whose sums are added up by themselves.
 _BLOCK = 4096
 # Bytes that what every lane has for itself may take, for so many vectors at once: four while it
@@ -106,7 +108,13 @@ class Emitter(Elements):
         assert s.combine is not None
         old = self.put(f"load {t}, ptr {total.pointer}")
         e = s.value
-        if (
+        if 1 < total.lanes < self.lanes and self._reduces_vector(s):
+            register = self._wide(e, self.lanes)
+            if self.active < self.lanes:
+                register = self._with_identity(s, (register, True))
+            folded = self._folded(s.combine, dtype, register, self.lanes, total.lanes)
+            new = self.compute(s.combine, dtype, [dtype, dtype], [old, folded], total.lanes)
+        elif (
             s.combine == "add" and e.kind == "op" and e.data == "multiply" and dtype.kind == "f"
             and e.args[0].dtype == dtype and (self.active == self.lanes or total.lanes == 1)
         ):  # fmt: skip
@@ -119,6 +127,21 @@ class Emitter(Elements):
                 register = self._with_identity(s, (register, True))
             new = self.compute(s.combine, dtype, [dtype, dtype], [old, register], total.lanes)
         self.do(f"store {t} {new}, ptr {total.pointer}")
+
+    def _folded(self, how: str, dtype: Any, register: str, lanes: int, narrow: int) -> str:
+        """Lanes combined with the lanes half a vector on, until so few are left."""
+        while lanes > narrow:
+            t, half = type_of(dtype, lanes), lanes // 2
+            low, high = (
+                self.put(
+                    f"shufflevector {t} {register}, {t} poison, <{half} x i32> "
+                    f"<{', '.join(f'i32 {k}' for k in range(first, first + half))}>"
+                )
+                for first in (0, half)
+            )
+            register = self.compute(how, dtype, [dtype, dtype], [low, high], half)
+            lanes = half
+        return register
 
     def _wide(self, e: Expr, lanes: int) -> str:
         """An expression, in all lanes if there are several."""
@@ -281,7 +304,7 @@ class Emitter(Elements):
         outside.lines.append(f"  {after} = add nuw nsw i64 {counter}, {step}")
         again = f"{counter}.again"
         outside.lines.append(f"  {again} = icmp ult i64 {after}, {high}")
-        # Several vectors are in flight in each turn already: more of them only take time to compile.
+        # Several vectors are in flight in each turn already: more would only take time to compile.
         marked = f", {UNROLLED}" if step > 1 and self.vector is var else ""
         outside.lines.append(f"  br i1 {again}, label %{head}, label %{exit_}{marked}")
         outside.lines.append(f"{exit_}:")
@@ -440,13 +463,14 @@ class Emitter(Elements):
                         type_of(b.dtype, lanes, memory=True), kept_size(b)
                     )
                     self.lane_private.add(id(b))
-        for s in statements:
-            if s.combine is None or s.initial is None:
-                continue
+        sums = [s for s in statements if s.combine is not None and s.initial is not None]
+        for s in sums:
             here, first, inside = _roles(s, loop)
             if here == inside:
                 if lanes == 1:
                     width = self.lanes if self.vector is not None else self._becomes_vector(loop, s)
+                elif len(sums) > _SUMS_IN_REGISTERS and s.combine == "add":
+                    width = min(lanes, max(1, self.module.target.bytes // s.target.itemsize))
                 else:
                     width = lanes
                 self._start_sum(s, width)

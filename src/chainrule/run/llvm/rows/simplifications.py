@@ -407,7 +407,7 @@ def _multiple(
 
 
 def _along(program: Program, factor: Value, shape: Any, axes: Any) -> Value | None:
-    """What all terms of a sum are multiplied by, in the shape of the sum; ``None`` if they differ."""
+    """What all terms of a sum are multiplied by, in its shape; ``None`` if they differ."""
     while factor.op is not None and factor.op.name == "broadcast_to":
         factor = factor.args[0]
     whole = (*(1,) * (len(shape) - len(factor.shape)), *factor.shape)
