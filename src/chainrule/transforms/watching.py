@@ -80,7 +80,7 @@ def look(
         if not fine:
             break
     else:
-        if not large or squares is None or isfinite(squares(large)) or tree_finite(large):
+        if not large or squares is None or _together(large, squares):
             return
     who = watcher.get()
     if who is not None and innermost() is None:
@@ -88,23 +88,29 @@ def look(
         who.told(Call(transform, f, args, kwargs, argnums, has_aux, along, leaves))
 
 
-def tree_finite(tree: Any, large: list[Any] | None = None) -> bool:
-    """Whether no leaf of a tree has a NaN or an infinity; large ones are put into a list if any."""
+def _together(arrays: list[Any], squares: Callable[[list[Any]], Any]) -> bool:
+    """Whether all arrays are finite, asked in one go where they are large."""
+    many = sum([a.size for a in arrays]) >= _LARGE
+    return (many and isfinite(squares(arrays))) or tree_finite(arrays)
+
+
+def tree_finite(tree: Any, arrays: list[Any] | None = None) -> bool:
+    """Whether no leaf has a NaN or an infinity; arrays are put into a list if there is one."""
     kind = type(tree)
     if kind is np.float64:
         return isfinite(tree)
     if kind is np.ndarray:
-        if large is not None and tree.size >= _LARGE and tree.dtype.char in "fd":
-            large.append(tree)
+        if arrays is not None and tree.dtype.char in "fd":
+            arrays.append(tree)
             return True
         return all_finite(tree)
     if kind is tuple or kind is list:
         for part in tree:  # noqa: SIM110 - a generator takes as long as a number
-            if not tree_finite(part, large):
+            if not tree_finite(part, arrays):
                 return False
         return True
     if kind is dict:
-        return tree_finite([*tree.values()], large)
+        return tree_finite([*tree.values()], arrays)
     if isinstance(tree, Operand):
         return True
     return all(map(all_finite, flatten(tree)[0]))
