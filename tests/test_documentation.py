@@ -10,6 +10,7 @@ import shlex
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -36,7 +37,8 @@ def test_python_examples_of_a_page_print_what_they_say(page: Path) -> None:
     examples = doctest.DocTestParser().get_doctest(source, {}, page.name, str(page), 0)
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     output: list[str] = []
-    runner.run(examples, out=output.append)
+    with np.printoptions():  # what a page sets is for that page
+        runner.run(examples, out=output.append)
     assert not runner.failures, "".join(output)
 
 
