@@ -606,6 +606,32 @@ def test_a_result_that_does_not_depend_on_the_element_says_so():
     assert explained.check.outcome == "verified"
 
 
+def test_whole_numbers_are_refused_by_what_they_are():
+    with pytest.raises(NotDifferentiableError, match=r"x is an array of int64 of shape \(3,\)"):
+        cr.explain(lambda x: np.sum(x * 2.0), wrt="x[0]")(np.arange(3))
+
+
+def test_a_result_that_is_another_element_does_not_depend():
+    explained = cr.explain(lambda w: w[1], wrt="w[0]")(np.ones(2))
+    assert (float(explained.derivative().value), explained.steps) == (0.0, ())
+    assert "does not depend on w[0]" in explained.to_text()
+
+
+def test_a_weight_that_is_used_in_sixty_layers_still_fits_on_a_page():
+    def deep(w, x):
+        h = x
+        for _ in range(60):
+            h = np.tanh(w @ h)
+        return np.sum(h)
+
+    explained = cr.explain(deep, wrt="w[0,1]")(W1, np.ones(2))
+    page = explained.to_text(width=80)
+    assert len(page.splitlines()) < 250
+    assert re.search(r"55\s+more", page)
+    gradient = cr.grad(deep)(W1, np.ones(2))[0, 1]
+    assert float(explained.derivative().value) == pytest.approx(float(gradient), rel=1e-12)
+
+
 def test_a_wrong_derivative_is_never_shown(monkeypatch):
     from chainrule.explanations import trace as module
 

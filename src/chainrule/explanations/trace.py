@@ -295,11 +295,7 @@ def trace_of(
     }
     result = groups[-1].name if groups else program.output_name or "y"
     gradient = walk.adjoint(start)
-    rows = (
-        _Rows(program, walk, groups, names, boxes, start, idioms).rows()
-        if start.index in active
-        else []
-    )
+    rows = _Rows(program, walk, groups, names, boxes, start, idioms).rows() if groups else []
     return Trace(
         element.name, element, result, tuple(rows),
         np.asarray(gradient)[element.index] if element.index else gradient,

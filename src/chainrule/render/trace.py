@@ -19,6 +19,8 @@ _BELOW = str.maketrans("ijklmnprst", "ᵢⱼₖₗₘₙₚᵣₛₜ")
 # Numbers put into an expression have this many digits where the line would be long with more.
 SHORT, FULL = 6, 10
 _LONG = 34
+# Of more parts than this, a sum over steps shows the first and the last.
+MOST_ADDENDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +195,15 @@ class _Writer:
         return "Σ" + "".join(letters).translate(_BELOW) + " "
 
     def _sum(self, row: TraceRow, trace: Trace) -> str:
-        return self.script.plus.join(self._addend(a, trace) for a in row.addends)
+        return self._shortened([self._addend(a, trace) for a in row.addends])
+
+    def _shortened(self, parts: Sequence[str]) -> str:
+        """A sum; of many parts the first and the last."""
+        hidden = len(parts) - MOST_ADDENDS
+        if hidden < 2:
+            return self.script.plus.join(parts)
+        more = rf"\text{{{hidden:,} more}}" if self.tex else f"{hidden:,} more"
+        return self.script.plus.join([*parts[: MOST_ADDENDS - 1], more, parts[-1]])
 
     def _addend(self, addend: Addend, trace: Trace) -> str:
         script = self.script
@@ -213,15 +223,15 @@ class _Writer:
             for a in row.addends
         ]
         if all(numeric):
-            return script.plus.join(
+            return self._shortened([
                 self.number(a.slope, len(row.addends) > 1) if a.step == trace.result
                 else f"{self.number(a.adjoint, True)}{script.times}{self.number(a.slope, True)}"
                 for a in row.addends
-            )  # fmt: skip
+            ])  # fmt: skip
         if row.largest:
             return self._terms(row)
         if not np.ndim(row.value) and len(row.addends) > 1:
-            return script.plus.join(self.number(a.value, True) for a in row.addends)
+            return self._shortened([self.number(a.value, True) for a in row.addends])
         return self._each(row)
 
     def _terms(self, row: TraceRow) -> str:

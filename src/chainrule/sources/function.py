@@ -172,9 +172,15 @@ def _given(bound: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _no_input(f: Callable[..., Any], bound: Mapping[str, Any], point: Point, name: str) -> str:
-    if name in bound:
+    base = name.partition("[")[0].partition(".")[0]
+    floats = any(n == base or n.startswith((f"{base}[", f"{base}.")) for n in point)
+    if base in bound and not floats:
+        value = bound[base]
+        it = repr(value)
+        if isinstance(value, np.ndarray):
+            it = f"an array of {value.dtype} of shape {value.shape}"
         return (
-            f"cannot differentiate {_name(f)} with respect to {name}: it is {bound[name]!r}, and a "
+            f"cannot differentiate {_name(f)} with respect to {name}: {base} is {it}, and a "
             "derivative needs floats.\nPass a float: 1.0 instead of 1, or x.astype(float)."
         )
     close = difflib.get_close_matches(name, point, 1)
