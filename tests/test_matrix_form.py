@@ -308,6 +308,47 @@ def test_a_residual_network_is_said_to_be_no_plain_chain() -> None:
     )
 
 
+def test_what_goes_on_to_layers_and_to_the_loss_is_not_counted_twice() -> None:
+    def loss(W: Any, V: Any, x: Any) -> Any:
+        h = np.tanh(W @ x)
+        g = np.tanh(V @ h)
+        return np.sum(h**2) + np.sum(g * h)
+
+    args = rng.normal(size=(3, 2)), rng.normal(size=(3, 3)), rng.normal(size=2)
+    form = form_of(loss, *args)
+    assert [way.target for way in form.layers[0].ways] == [2, None]
+    np.testing.assert_allclose(
+        form.parameters[0].value, cr.grad(loss)(*args), rtol=1e-11, atol=1e-13
+    )
+
+
+def test_a_gated_recurrent_unit_adds_up() -> None:
+    def loss(Wz: Any, Wh: Any, xs: Any) -> Any:
+        h = np.zeros(2)
+        for x in xs:
+            both = np.concatenate([x, h])
+            z = sigmoid(Wz @ both)
+            h = (1 - z) * h + z * np.tanh(Wh @ both)
+        return np.sum(h**2)
+
+    args = rng.normal(size=(2, 4)), rng.normal(size=(2, 4)), rng.normal(size=(3, 2))
+    form = form_of(loss, *args)
+    assert form.check.outcome == "verified"
+    gradients = cr.grad(loss, argnums=(0, 1))(*args)
+    for parameter, expected in zip(form.parameters, gradients, strict=True):
+        np.testing.assert_allclose(parameter.value, expected, rtol=1e-11, atol=1e-13)
+
+
+def test_a_matrix_times_itself_is_used_twice() -> None:
+    def loss(W: Any, x: Any) -> Any:
+        return np.sum(np.tanh(W.T @ W) @ x)
+
+    args = rng.normal(size=(3, 2)), rng.normal(size=2)
+    form = form_of(loss, *args)
+    named = {p.name: p.value for p in form.parameters}
+    np.testing.assert_allclose(named["W"], cr.grad(loss)(*args), rtol=1e-11)
+
+
 def test_a_penalty_on_the_weights_is_added_to_their_gradient() -> None:
     def loss(W: Any, V: Any, x: Any) -> Any:
         return np.sum(np.tanh(V @ np.tanh(W @ x))) + 0.1 * np.sum(W**2)

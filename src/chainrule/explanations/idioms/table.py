@@ -63,12 +63,12 @@ def guarded(scale: float, bound: dict[str, Any], _n: int) -> float | None:
 
 def averaged(scale: float, _bound: dict[str, Any], n: int) -> float | None:
     """A sum over n elements, divided by n."""
-    return 1.0 if math.isclose(scale * n, 1.0, rel_tol=1e-6) else None
+    return 1.0 if n > 1 and math.isclose(scale * n, 1.0, rel_tol=1e-6) else None
 
 
 def mean_square(scale: float, _bound: dict[str, Any], n: int) -> float | None:
     """The root of a sum over n elements that is divided by n."""
-    return 1.0 if math.isclose(scale * scale * n, 1.0, rel_tol=1e-6) else None
+    return 1.0 if n > 1 and math.isclose(scale * scale * n, 1.0, rel_tol=1e-6) else None
 
 
 def of_mean_square(scale: float, bound: dict[str, Any], n: int) -> float | None:

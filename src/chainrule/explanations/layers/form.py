@@ -513,8 +513,12 @@ class _Maker:
         return Way(link.target + 1, through, slope, value, arriving, last)
 
     def _way_to_loss(self, own: Node, link: Link) -> Way:
-        middle = self._last_activation(own, link)
-        arriving = self.adjoints[middle.index]
+        alone = sum(own is self.layers[k].output for x in self.links for k in x.sources) == 1
+        # What arrives at a value in between is the loss's own only if nothing else comes there.
+        middle = self._last_activation(own, link) if alone else self.output
+        arriving = (
+            self.adjoints[middle.index] if alone else np.ones_like(self.values[middle.index])[()]
+        )
         slope, value = self._through(own, middle, arriving, link)
         expression, because = self._collapsed(own, value)
         through = self.names.get(middle.index, "")
@@ -698,7 +702,7 @@ class _Maker:
                 total = total + product(
                     form.layer, gradient_of(form.layer), self._parts(form.layer), shape
                 )
-        inside = {n.index for form in uses for n in self._used_by(form.layer, bias)}
+        inside = {pair for form in uses for pair in self._used_by(form.layer, bias)}
         elsewhere = self._elsewhere(index, inside)
         value = total if elsewhere is None else total + elsewhere
         if index in self.adjoints:
@@ -707,24 +711,27 @@ class _Maker:
         name = uses[0].bias if bias else uses[0].weight
         return ParameterForm(name, tuple(f.number for f in uses), bias, value, summed, elsewhere)
 
-    def _used_by(self, layer: Layer, bias: bool) -> list[Node]:
-        """The nodes by which a layer uses its weight or bias."""
+    def _used_by(self, layer: Layer, bias: bool) -> list[tuple[int, int]]:
+        """The arguments by which a layer takes its weight or bias: node's index and position."""
         start: Any = layer.bias if bias else layer.used
-        used = [layer.output if bias else layer.product]
+        user = layer.output if bias else layer.product
         base = _base(layer.bias) if bias and layer.bias is not None else layer.weight
+        used = [(user.index, next(i for i, a in enumerate(user.args) if a is start))]
         while type(start) is Node and start is not base:
-            used.append(start)
+            used.append((start.index, 0))
             start = start.args[0]
         return used
 
-    def _elsewhere(self, index: int, inside: set[int]) -> Any:
+    def _elsewhere(self, index: int, inside: set[tuple[int, int]]) -> Any:
         """What reaches a parameter by uses that are no layer's: a penalty on its size."""
         total: Any = None
         for node in ancestors([self.output]):
-            if node.op is None or node.index in inside or node.index not in self.adjoints:
+            if node.op is None or node.index not in self.adjoints:
                 continue
             for position, arg in enumerate(node.args):
                 if type(arg) is Node and arg.index == index:
+                    if (node.index, position) in inside:
+                        continue
                     args = tuple([self._value(a) for a in node.args])
                     part = pull(
                         node.op, position, args, self.values[node.index], node.attrs,
