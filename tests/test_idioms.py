@@ -374,6 +374,13 @@ def test_labels_that_do_not_add_up_to_1_stop_the_derivation_where_they_count() -
     np.testing.assert_allclose(remark.value, cr.grad(loss)(Z), rtol=1e-10, atol=1e-14)
 
 
+def test_the_logarithm_of_an_element_that_is_no_probability_is_no_cross_entropy() -> None:
+    assert names_in(lambda x: -np.log(x[1]), np.array([2.0, 3.0])) == []
+    assert names_in(lambda x: -np.log(x[1]), np.array([0.2, 0.3])) == []
+    assert names_in(lambda x: -np.log(x[1]), np.array([0.7, 0.3])) == ["cross_entropy"]
+    assert names_in(lambda x, w: -np.sum(w * np.log(x)), np.array([2.0, 3.0]), np.ones(2)) == []
+
+
 SQUARES: list[tuple[Function, float]] = [
     (lambda a, b: np.mean((a - b) ** 2), 0.2),
     (lambda a, b: np.sum((a - b) ** 2) / len(a), 0.2),

@@ -187,6 +187,17 @@ def holds(claim: Claim, region: Region, values: Mapping[int, Any] | None, witnes
     return True
 
 
+def probable(region: Region, whole: bool) -> bool:
+    """Whether the argument ``p`` holds probabilities; ``whole``: rows of them that add up to 1."""
+    for a in region.arguments:
+        if a.role == "p" and a.value is not None:
+            p = np.asarray(a.value, np.float64)
+            if not ((p >= 0) & (p <= 1 + 1e-6)).all():
+                return False
+            return not whole or (p.ndim > 0 and bool(np.allclose(p.sum(axis=-1), 1.0, atol=1e-3)))
+    return True
+
+
 def _witnessed(
     claim: Claim, region: Region, masks: list[tuple[Node, int]], witness: Witness
 ) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.explanations.idioms.evidence import Claim, Region, Witness, holds
+from chainrule.explanations.idioms.evidence import Claim, Region, Witness, holds, probable
 from chainrule.explanations.idioms.forms import ONE, Normalised, Term, normalised
 from chainrule.explanations.idioms.idiom import Argument, Idiom
 from chainrule.explanations.idioms.matching import AXES, DEPTH, Binding, count_parts, head, matches
@@ -132,6 +132,8 @@ class _Recognition:
             return False
         claim = Claim(node, spelled, bound, left)
         if not holds(claim, region, self.program.values, self.witness):
+            return False
+        if row.probable and not probable(region, whole="y" not in spelled.arguments):
             return False
         members = region.members
         inside = {m.index for m in members}

@@ -94,6 +94,7 @@ class Row:
         total: Whether the sum over some or all elements bears the same name: losses.
         known: Whether what is computed from it sees the function, and not how it was written.
         last: Only the whole of a program, or a single number, is called so.
+        probable: Its argument ``p`` has to hold probabilities.
         symmetric: Its two arguments ``a`` and ``b`` can change places.
     """
 
@@ -105,6 +106,7 @@ class Row:
     known: bool = True
     last: bool = False
     symmetric: bool = False
+    probable: bool = False
 
 
 def _call(function: Primitive) -> Callable[..., Any]:
@@ -217,7 +219,7 @@ TABLE: tuple[Row, ...] = (
         lambda y, p: -np.sum(y * np.log(p)),
         lambda p: -np.log(pick(p)),
         lambda p: -pick(np.log(p)),
-    ), scale=signed, total=True),
+    ), probable=True, scale=signed, total=True),
     Row(f.VAR, "the variance", (
         lambda x, k: np.sum((x - k * np.sum(x)) ** 2),
     ), scale=as_inside),
