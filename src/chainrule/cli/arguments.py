@@ -10,6 +10,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,41 @@ _FUNCTION = re.compile(r"(?P<module>[\w./\\~ -]+):(?P<name>[A-Za-z_]\w*)")
 def looks_like_function(source: str) -> bool:
     """Whether ``source`` names a function in a file or module and is not a formula."""
     return _FUNCTION.fullmatch(source.strip()) is not None
+
+
+class Dtype(StrEnum):
+    """What the floating-point values of ``--at`` are cast to."""
+
+    float16 = "float16"
+    float32 = "float32"
+    float64 = "float64"
+
+
+def given_arguments(
+    sources: Sequence[str], at: Sequence[str] | None, seed: int, dtype: Dtype | None = None
+) -> dict[str, Any]:
+    """The values of ``--at`` for functions, arrays from files and random ones included.
+
+    Raises:
+        ChainruleError: A source is no function, the seed is none, or a value cannot be read.
+    """
+    for source in sources:
+        if not looks_like_function(source):
+            raise ChainruleError(f"{source!r} does not name a function: write file.py:f")
+    if seed < 0:
+        raise ChainruleError(f"--seed takes a whole number from 0 on, not {seed}")
+    given = point(at or [], array_reader(seed))
+    return given if dtype is None else {n: _cast(v, dtype) for n, v in given.items()}
+
+
+def asking(at: Sequence[str] | None) -> str:
+    """What to add to an error about arguments where none were given."""
+    return "" if at else "\nGive them with --at, for example --at x=1,W=normal(3,4)."
+
+
+def _cast(value: Any, dtype: Dtype) -> Any:
+    array = np.asarray(value)
+    return array.astype(dtype.value)[()] if array.dtype.kind == "f" else value
 
 
 Reader = Callable[[str, str], Any]

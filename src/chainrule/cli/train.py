@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from chainrule.cli.output import fail, on_terminal, width, write
 from chainrule.errors import ArgumentsError, ChainruleError
 
 if TYPE_CHECKING:
@@ -127,7 +128,6 @@ def train_command(
 
     A fifth of the rows is put aside before anything else and used once, at the end.
     """
-    from chainrule.cli.app import _fail
 
     try:
         rate = RATES[optimizer] if lr is None else lr
@@ -141,10 +141,10 @@ def train_command(
             optimizer, rate, epochs, batch_size, seed, name if save else None, resume, quiet,
         ))  # fmt: skip
     except ChainruleError as error:
-        _fail(str(error), 2)
+        fail(str(error))
     except KeyboardInterrupt:
         again = " The same command with --resume goes on." if save else ""
-        _fail(f"stopped.{again}", 130)
+        fail(f"stopped.{again}", 130)
 
 
 def _train(options: Options) -> None:
@@ -337,25 +337,19 @@ def _results(
 
 
 def _draw(history: Any) -> None:
-    from rich.console import Console
-
-    from chainrule.cli.app import _environment, _write
     from chainrule.nn.drawing import page
 
-    console = Console(highlight=False, markup=False, emoji=False)
-    if console.is_terminal:
+    console = on_terminal()
+    if console is None:
+        write(f"\n{history.to_text(width())}\n")
+    else:
         console.print()
         console.print(page(history, console.width))
         console.print()
-    else:
-        width = console.width if "COLUMNS" in _environment() else 100
-        _write(f"\n{history.to_text(width)}\n")
 
 
 def _say(what: str, says: str) -> None:
-    from chainrule.cli.app import _write
-
-    _write(f"  {what:<15}{says}")
+    write(f"  {what:<15}{says}")
 
 
 def _silent(_what: str, _says: str) -> None:
