@@ -23,6 +23,7 @@ from chainrule.diagnosis.why import (
     report,
     walked,
 )
+from chainrule.display import Displayed
 
 DEAD = 0.5
 """From this share of dead units on, an activation is reported."""
@@ -60,7 +61,7 @@ class Activation:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Diagnosis:
+class Diagnosis(Displayed):
     """The gradients of all parameters of a model at one point.
 
     It prints as text, shows itself in a notebook, and gives ``to_text()``, ``to_markdown()`` and
@@ -118,14 +119,6 @@ class Diagnosis:
         from chainrule.render.diagnosis import diagnosis_markdown
 
         return diagnosis_markdown(self)
-
-    def __str__(self) -> str:
-        return self.to_text()
-
-    __repr__ = __str__
-
-    def _repr_mimebundle_(self, **_options: Any) -> dict[str, str]:
-        return {"text/plain": self.to_text(), "text/markdown": self.to_markdown()}
 
 
 def diagnose(

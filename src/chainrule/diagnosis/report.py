@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from chainrule.diagnosis.pairs import Item
+from chainrule.display import Displayed
 from chainrule.sources.names import Place
 
 
@@ -129,8 +130,8 @@ class Proof:
     derivatives: tuple[tuple[str, Any], ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class BadValues:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class BadValues(Displayed):
     """Where the bad numbers of a call were born, what hid them, and what helps.
 
     Attributes:
@@ -182,9 +183,3 @@ class BadValues:
         from chainrule.render.birth import markdown
 
         return markdown(self)
-
-    def __str__(self) -> str:
-        return self.to_text()
-
-    def _repr_mimebundle_(self, **_options: Any) -> dict[str, str]:
-        return {"text/plain": self.to_text(), "text/markdown": self.to_markdown()}

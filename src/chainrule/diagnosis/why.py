@@ -19,6 +19,7 @@ from chainrule.diagnosis.naming import Names, line_of
 from chainrule.diagnosis.run import Run, chosen, run
 from chainrule.diagnosis.size import sized
 from chainrule.diagnosis.zero import zero
+from chainrule.display import Displayed
 from chainrule.errors import ArgumentsError
 from chainrule.graph.tape import Traced
 
@@ -87,7 +88,7 @@ class GainStep:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class GradientReport:
+class GradientReport(Displayed):
     """Why one gradient has the size it has.
 
     It prints as text, shows itself in a notebook, and gives ``to_text()``, ``to_markdown()`` and
@@ -151,14 +152,6 @@ class GradientReport:
         from chainrule.render.diagnosis import report_markdown
 
         return report_markdown(self)
-
-    def __str__(self) -> str:
-        return self.to_text()
-
-    __repr__ = __str__
-
-    def _repr_mimebundle_(self, **_options: Any) -> dict[str, str]:
-        return {"text/plain": self.to_text(), "text/markdown": self.to_markdown()}
 
 
 def why(

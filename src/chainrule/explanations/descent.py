@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.display import Displayed
 from chainrule.errors import ArgumentsError
 from chainrule.explanations.update import stepped
 from chainrule.graph.node import Node
@@ -35,7 +36,7 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Descent:
+class Descent(Displayed):
     """The history of a gradient descent; it prints its head and its tail.
 
     Attributes:
@@ -81,15 +82,6 @@ class Descent:
         from chainrule.render.descent import as_markdown
 
         return as_markdown(self)
-
-    def __str__(self) -> str:
-        return self.to_text()
-
-    def __repr__(self) -> str:
-        return self.to_text()
-
-    def _repr_mimebundle_(self, **_kwargs: Any) -> dict[str, str]:
-        return {"text/plain": self.to_text(), "text/markdown": self.to_markdown()}
 
 
 def descent(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from chainrule.display import Displayed
 from chainrule.errors import ChainruleError
 from chainrule.explanations.ledger import Ledger, Routes
 from chainrule.explanations.solution import (
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Explanation:
+class Explanation(Displayed):
     """A derivative, worked, checked and readable.
 
     It prints as text, shows itself in a notebook, and gives ``to_latex()``, ``to_markdown()`` and
@@ -203,17 +204,3 @@ class Explanation:
         from chainrule.render.terminal import as_text
 
         return as_text(self, width, color)
-
-    def __str__(self) -> str:
-        return self.to_text()
-
-    def __repr__(self) -> str:
-        return self.to_text()
-
-    def _repr_mimebundle_(self, **_kwargs: Any) -> dict[str, str]:
-        markdown = self.to_markdown()
-        return {
-            "text/plain": self.to_text(),
-            "text/markdown": markdown,
-            "text/latex": self.to_latex(),
-        }

@@ -16,6 +16,7 @@ from typing import Any, overload
 import numpy as np
 
 from chainrule.chain.quiet import quietly
+from chainrule.display import Displayed
 from chainrule.errors import ArgumentsError
 from chainrule.explanations.dyadic import Dyadic, minus, plus, ratio, rounded
 from chainrule.explanations.entries import MOST_ENTRIES, step_entries
@@ -39,7 +40,7 @@ PATHS_LISTED = 20
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Ledger:
+class Ledger(Displayed):
     """The paths from a result to a variable: a sequence of those listed, and what all add up to.
 
     All paths are listed in the order in which the program goes through their steps, if they are no
@@ -115,15 +116,6 @@ class Ledger:
         from chainrule.render.ledger import as_text
 
         return as_text(self, width, color)
-
-    def __str__(self) -> str:
-        return self.to_text()
-
-    def __repr__(self) -> str:
-        return self.to_text()
-
-    def _repr_mimebundle_(self, **_kwargs: Any) -> dict[str, str]:
-        return {"text/plain": self.to_text(), "text/markdown": self.to_markdown()}
 
 
 def share(part: float | None, total: float | None) -> float | None:

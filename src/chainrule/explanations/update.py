@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.display import Displayed
 from chainrule.errors import ArgumentsError
 from chainrule.explanations.solution import Derivative
 from chainrule.sources.elements import element
@@ -31,7 +32,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Update:
+class Update(Displayed):
     """One step of gradient descent, ``W ← W − rate·∂L/∂W``.
 
     It prints as arithmetic, and gives ``to_dict()``, ``to_latex()`` and ``to_markdown()``.
@@ -84,19 +85,6 @@ class Update:
         from chainrule.render.update import as_text
 
         return as_text(self, width)
-
-    def __str__(self) -> str:
-        return self.to_text()
-
-    def __repr__(self) -> str:
-        return self.to_text()
-
-    def _repr_mimebundle_(self, **_kwargs: Any) -> dict[str, str]:
-        return {
-            "text/plain": self.to_text(),
-            "text/markdown": self.to_markdown(),
-            "text/latex": self.to_latex(),
-        }
 
 
 def update_of(

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from chainrule.display import Displayed
+
 
 @dataclass(eq=False, repr=False)
-class History:
+class History(Displayed):
     """The course of a training: one number for each epoch in every column.
 
     ``history["loss"]`` is a column; it prints as a table and draws itself with ``to_picture``.
@@ -71,12 +73,3 @@ class History:
         from chainrule.nn.picture import draw
 
         draw(self, path)
-
-    def __str__(self) -> str:
-        return self.to_text()
-
-    def __repr__(self) -> str:
-        return self.to_text()
-
-    def _repr_mimebundle_(self, **_kwargs: Any) -> dict[str, str]:
-        return {"text/plain": self.to_text()}

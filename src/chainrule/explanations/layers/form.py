@@ -20,6 +20,7 @@ import numpy as np
 
 from chainrule.chain import reverse
 from chainrule.chain.edges import pull
+from chainrule.display import Displayed
 from chainrule.errors import ArgumentsError, ChainruleError
 from chainrule.explanations.idioms import Idiom, idioms_of
 from chainrule.explanations.idioms.idiom import times
@@ -179,7 +180,7 @@ class ParameterForm:
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class MatrixForm:
+class MatrixForm(Displayed):
     """A layered network's gradient in matrix form. It prints as text.
 
     Attributes:
@@ -251,15 +252,6 @@ class MatrixForm:
         from chainrule.render.layers import as_text
 
         return as_text(self, width, color)
-
-    def __str__(self) -> str:
-        return self.to_text()
-
-    def __repr__(self) -> str:
-        return self.to_text()
-
-    def _repr_mimebundle_(self, **_kwargs: Any) -> dict[str, str]:
-        return {"text/plain": self.to_text(), "text/markdown": self.to_markdown()}
 
 
 # ------------------------------------------------------------------------------------ the formulas
