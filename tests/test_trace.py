@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 import chainrule as cr
 from chainrule.cli.app import app
 from chainrule.errors import ChainruleError, FormulaError, NotDifferentiableError
+from chainrule.explanations.entry import CheckFailedError
 from chainrule.notation.expression import CODE, piece
 from chainrule.render.phrases import PLAIN_CODE
 from chainrule.render.trace import rows as written
@@ -793,3 +794,29 @@ def test_parameters_that_keep_their_defaults_are_read_by_their_names_too():
     assert explained.title == "f(x, w, scale, count)"
     assert float(explained.derivative("w[1]").value) == 0.5 * 2 * 14 * 4
     assert list(explained.inputs) == ["x", "w", "scale"]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize("wrt", ["w", "w[1]"])
+def test_a_function_that_rounds_inside_is_never_called_wrong(dtype, wrt):
+    def f(w, x):
+        h = np.tanh((w * x).astype(dtype))
+        return np.mean(h * h)
+
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        w, x = rng.normal(size=4), rng.normal(size=4)
+        explained = cr.explain(f, wrt=wrt)(w, x)
+        assert explained.check.outcome in ("verified", "not verifiable")
+
+
+def test_a_wrong_rule_is_still_called_wrong_in_single_precision():
+    tanh = cr.custom_rule(np.tanh, pull=lambda ct, x, out: 1.1 * ct * (1 - out**2))
+
+    def f(w, x):
+        h = tanh((w * x).astype(np.float32))
+        return np.mean(h * h)
+
+    for wrt in ("w", "w[1]"):
+        with pytest.raises(CheckFailedError):
+            cr.explain(f, wrt=wrt)(np.array([0.3, 0.5]), np.array([1.0, 2.0]))

@@ -23,6 +23,7 @@ from chainrule.explanations.worked import Work
 from chainrule.graph.held import Held
 from chainrule.graph.node import Node
 from chainrule.graph.primitive import Mask, Scale
+from chainrule.graph.tape import dtype_of
 from chainrule.run.interpreter import evaluate_all
 from chainrule.run.precise import NotReal, Precisely, evaluate_precisely
 from chainrule.run.rounding import EPS, error_bounds
@@ -386,17 +387,25 @@ def check_function(
 
     with np.errstate(all="ignore"):
         measured(at)
+    rounding = coarsest(work.program.values)
+    rough = 64 * rounding if rounding > EPS else 0.0
     for d in derivatives:
         x = np.asarray(at[d.variable], dtype=float)
         direction = rng.standard_normal(x.shape) if x.shape else np.float64(1.0)
         ours = float(np.sum(np.asarray(d.value) * direction))
         with np.errstate(all="ignore"):
-            estimate = _directional(measured, at, d.variable, x, direction)
-        verdict, error = _compare_float(work.remarks, d.variable, ours, estimate)
+            estimate = _directional(measured, at, d.variable, x, direction, rounding=rounding)
+        verdict, error = _compare_float(work.remarks, d.variable, ours, estimate, rough)
         if verdict is not None:
             return verdict
         worst = max(worst, error)
     return Check("verified", _what(held), worst)
+
+
+def coarsest(values: Mapping[int, Any] | None) -> float:
+    """The distance from 1 to the next number in the least precise floats among some values."""
+    kinds = {dtype_of(v) for v in (values or {}).values()}
+    return max([float(np.finfo(k).eps) for k in kinds if k.kind == "f"], default=EPS)
 
 
 @dataclass(slots=True, eq=False)
@@ -411,32 +420,46 @@ class Estimate:
 
 
 def _directional(
-    f: Any, at: Mapping[str, Any], name: str, x: Any, direction: Any, size: float | None = None
-) -> Estimate:
+    f: Any, at: Mapping[str, Any], name: str, x: Any, direction: Any, size: float | None = None,
+    rounding: float = EPS,
+) -> Estimate:  # fmt: skip
     """Difference quotients along a direction with steps halved, extrapolated to zero (Ridders).
 
     C. J. F. Ridders, "Accurate computation of F'(x) and F'(x)F''(x)", Adv. Eng. Software 4 (1982).
+
+    A function that rounds its values to few digits is a staircase: steps are then no shorter than
+    the cube root of ``rounding``, where truncation and rounding weigh the same, and what rounding
+    may do to a quotient is part of the error.
     """
-    scale = 1e-2 * (max(1.0, float(np.max(np.abs(x), initial=0.0))) if size is None else size)
+    if size is None:
+        size = max(1.0, float(np.max(np.abs(x), initial=0.0)))
+    scale, rows = 1e-2 * size, _ROWS
+    if rounding > EPS:
+        shortest, rows = size * rounding ** (1 / 3), 3
+        scale = shortest * 2 ** (rows - 1)
 
     @functools.cache
     def moved(t: float) -> float:
         return float(f({**at, name: (x + t * direction).astype(x.dtype)[()]}))
 
     here = moved(0.0)
-    both, error = _extrapolated(lambda h: (moved(h) - moved(-h)) / (2 * h), scale, 4.0)
-    right, unsure_right = _extrapolated(lambda h: (moved(h) - here) / h, scale, 2.0)
-    left, unsure_left = _extrapolated(lambda h: (here - moved(-h)) / h, scale, 2.0)
-    return Estimate(both, error, left, right, unsure_left + unsure_right)
+    both, error = _extrapolated(lambda h: (moved(h) - moved(-h)) / (2 * h), scale, 4.0, rows)
+    right, unsure_right = _extrapolated(lambda h: (moved(h) - here) / h, scale, 2.0, rows)
+    left, unsure_left = _extrapolated(lambda h: (here - moved(-h)) / h, scale, 2.0, rows)
+    noise = 4 * rounding * abs(here) / shortest if rounding > EPS else 0.0
+    return Estimate(both, error + noise, left, right, unsure_left + unsure_right + noise)
+
+
+_ROWS = 12
 
 
 def _extrapolated(
-    quotient: Callable[[float], float], h: float, factor: float
+    quotient: Callable[[float], float], h: float, factor: float, count: int
 ) -> tuple[float, float]:
     """Ridders' table: the entry whose neighbours agree best, and by how much they differ."""
     rows: list[list[float]] = []
     best, error = float("nan"), float("inf")
-    for i in range(12):
+    for i in range(count):
         row = [quotient(h / 2**i)]
         for j in range(i):
             row.append(row[j] + (row[j] - rows[-1][j]) / (factor ** (j + 1) - 1))
@@ -483,6 +506,7 @@ def check_element(
     ours: float,
     largest: float,
     size: int,
+    inside: float,
     remarks: Callable[[bool], Sequence[Remark]],
 ) -> Check:
     """Check one element of a gradient against the function itself, moved along this element alone.
@@ -496,6 +520,7 @@ def check_element(
         ours: The derivative.
         largest: The largest element of the gradient: next to it, a tiny one is known less well.
         size: How many numbers the function computes.
+        inside: The coarsest rounding that the function asks for itself, whatever its inputs are.
         remarks: What is known of the point; told whether it may take more runs to find out.
     """
     if not np.isfinite(ours):
@@ -514,7 +539,9 @@ def check_element(
             return f(moved)
 
     rough = 1e-4 if single else 0.0  # what rounding in float32 may have taken from ours
-    if size > SMALL:
+    if inside > EPS:
+        rough = max(rough, 64 * inside)
+    elif size > SMALL:
         check = _quickly(measured, point, element, ours, held, rough)
         if check is not None:
             return check
@@ -522,9 +549,10 @@ def check_element(
     with np.errstate(all="ignore"):
         value_here = measured(point)
         along: Any = direction[()]
-        estimate = _directional(measured, point, element.leaf, x, along, max(1.0, here))
+        size_here = max(1.0, here)
+        estimate = _directional(measured, point, element.leaf, x, along, size_here, inside)
         # What rounding of the function's own value may do to a quotient of the largest step.
-        noise = EPS * abs(float(value_here)) / (2e-2 * max(1.0, here))
+        noise = EPS * abs(float(value_here)) / (2e-2 * size_here)
     estimate.error = max(estimate.error, noise)
     height = abs(float(value_here))
     least = 1e-3 * height / max(1.0, here)

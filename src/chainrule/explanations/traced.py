@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chainrule.explanations.check import check_element
+from chainrule.explanations.check import check_element, coarsest
 from chainrule.explanations.conventions import Remark, isolated_branches, remarks_at
 from chainrule.explanations.explanation import Explanation
 from chainrule.explanations.folds import Fold
@@ -56,9 +56,11 @@ def explain_elements(program: Program, at: Mapping[str, Any], options: Options) 
         size = sum(int(np.size(v)) for v in walk.values.values())
         assert program.function is not None
         largest = float(np.max(np.abs(trace.gradient), initial=0.0))
+        casts = [n for n in program.graph.nodes if n.op is not None and n.op.name == "astype"]
+        inside = coarsest({n.index: walk.values[n.index] for n in casts if n.index in walk.values})
         checks.append(
             check_element(
-                program.function, at, trace.element, float(trace.value), largest, size, said
+                program.function, at, trace.element, float(trace.value), largest, size, inside, said
             )
             if isinstance(program.output, Node)
             else Check("verified", "a constant has derivative 0", 0.0)
