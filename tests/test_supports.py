@@ -416,3 +416,17 @@ def test_the_published_wrong_gradients_are_right_here(f, x, expected):
     assert_derivatives(f, x, expected)
     if isinstance(x, np.ndarray):
         assert cr.grad(lambda v: np.sum(f(v)))(x).dtype == x.dtype
+
+
+@pytest.mark.parametrize("mode", [None, "forward", "reverse"])
+def test_a_jacobian_has_zeros_beside_an_infinite_slope(mode):
+    x = np.array([1.0, 0.0, 4.0])
+    found = cr.jacobian(np.sqrt, mode=mode)(x)
+    np.testing.assert_array_equal(found, np.diag([0.5, np.inf, 0.25]))
+    found = cr.jacobian(lambda x: np.cumsum(np.sqrt(x)), mode=mode)(x)
+    np.testing.assert_array_equal(found, np.tril([[0.5, np.inf, 0.25]] * 3))
+
+
+def test_a_hessian_has_zeros_beside_an_infinite_curvature():
+    found = cr.hessian(lambda w: np.sum(w**1.5))(np.array([1.0, 0.0]))
+    np.testing.assert_array_equal(found, np.diag([0.75, np.inf]))

@@ -100,7 +100,7 @@ def _name(f: Callable[..., Any]) -> str:
 
 
 def _bound(f: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments by parameter name, defaults included: they are read by their names, too."""
+    """Arguments by parameter name, with those defaults that are numbers: they have names, too."""
     signature = _signature(f)
     if signature is None:
         names = (f"x{i + 1}" if len(args) > 1 else "x" for i in range(len(args)))
@@ -116,7 +116,7 @@ def _bound(f: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
     bound.apply_defaults()
     return {
         name: value for name, value in bound.arguments.items()
-        if name in given or signature.parameters[name].default is not inspect.Parameter.empty
+        if name in given or _inputs({name: value})
     }  # fmt: skip
 
 

@@ -239,15 +239,20 @@ def _kept_by(function: Callable[..., Any], tape: Tape) -> None:
     weakref.finalize(function, tape.records.clear).atexit = False
 
 
-def pull_from(tape: Tape, out: Any, cotangent: Any, inputs: Sequence[Traced]) -> list[Any]:
-    """The cotangent of each input for a cotangent of ``out`` (a pytree of records)."""
+def pull_from(
+    tape: Tape, out: Any, cotangent: Any, inputs: Sequence[Traced], sparse: bool = False
+) -> list[Any]:
+    """The cotangent of each input for a cotangent of ``out`` (a pytree of records).
+
+    Where the cotangent is an operand, ``sparse`` says that it has zeros to be respected.
+    """
     seeds: dict[int, Any] = {}
 
     def seed(leaf: Any, ct: Any) -> None:
         if isinstance(leaf, Traced) and leaf.level == tape.level:
             ct = _like(ct, leaf.value, "cotangent")
             before = seeds.get(leaf.index)
-            seeds[leaf.index] = _seed(ct if before is None else before[0] + ct)
+            seeds[leaf.index] = _seed(ct if before is None else before[0] + ct, sparse)
 
     walk(seed, out, cotangent)
     found = reverse(tape.records, seeds)
@@ -331,10 +336,13 @@ def _leaves_like(tree: Any, other: Any) -> list[Any]:
     return found
 
 
-def push_along(tape: Tape, inputs: Sequence[Traced], tangents: Sequence[Any], out: Any) -> Any:
+def push_along(
+    tape: Tape, inputs: Sequence[Traced], tangents: Sequence[Any], out: Any, sparse: bool = False
+) -> Any:
     """The tangent of ``out`` (a pytree of records) for a tangent of each of the inputs."""
     seeds = {
-        x.index: _seed(_like(t, x.value, "tangent")) for x, t in zip(inputs, tangents, strict=True)
+        x.index: _seed(_like(t, x.value, "tangent"), sparse)
+        for x, t in zip(inputs, tangents, strict=True)
     }
     found = forward(tape.records, seeds)
 
@@ -348,10 +356,10 @@ def push_along(tape: Tape, inputs: Sequence[Traced], tangents: Sequence[Any], ou
     return map_leaves(tangent_of, out)
 
 
-def _seed(value: Any) -> tuple[Any, Any]:
+def _seed(value: Any, sparse: bool = False) -> tuple[Any, Any]:
     """A tangent or cotangent to start from; where it is zero, there is nothing to multiply."""
     if isinstance(value, Operand):
-        return value, None
+        return value, np.not_equal(value, 0) if sparse else None
     reaches = np.asarray(value) != 0
     return value, None if reaches.all() else reaches
 

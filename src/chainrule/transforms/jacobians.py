@@ -95,7 +95,9 @@ def _by_rows(tape: Any, out: Any, inputs: Sequence[Any]) -> list[Any]:
     if not shape:
         return pull_from(tape, out, dtype.type(1.0), inputs)
     units = _units(shape, dtype)
-    pulled = vmap(lambda ct: tuple(pull_from(tape, out, ct, inputs)))(units)
+    pulled = _all_numbers(
+        lambda sparse: vmap(lambda ct: tuple(pull_from(tape, out, ct, inputs, sparse)))(units)
+    )
     return [
         np.reshape(rows, (*shape, *shape_of(x.value)))
         for rows, x in zip(pulled, inputs, strict=True)
@@ -110,10 +112,25 @@ def _by_columns(tape: Any, out: Any, inputs: Sequence[Any]) -> list[Any]:
         if not shape:
             found.append(push_along(tape, [x], [dtype.type(1.0)], out))
             continue
-        columns = vmap(lambda t, x=x: push_along(tape, [x], [t], out), out_axes=-1)(
-            _units(shape, dtype)
-        )
+        units = _units(shape, dtype)
+
+        def pushed(sparse: bool, x: Any = x, units: Any = units) -> Any:
+            return vmap(lambda t: push_along(tape, [x], [t], out, sparse), out_axes=-1)(units)
+
+        (columns,) = _all_numbers(lambda sparse: (pushed(sparse),))
         found.append(np.reshape(columns, (*shape_of(lowered(out, tape)), *shape)))
+    return found
+
+
+def _all_numbers(walk: Callable[[bool], tuple[Any, ...]]) -> tuple[Any, ...]:
+    """What a walk with unit vectors gives; where that is not a number, respecting their zeros.
+
+    Knowing where every row can be non-zero costs as much as the rows: it is worth it only where an
+    infinite slope has met one of the zeros.
+    """
+    found = walk(False)
+    if any(isinstance(part, np.ndarray) and np.isnan(part).any() for part in found):
+        return walk(True)
     return found
 
 

@@ -83,8 +83,11 @@ class Module:
         """All of it."""
         return "\n".join(
             [
-                *self.declarations, *(d for d in self.definitions.values() if d), *self.functions,
-                _METADATA, "",
+                *self.declarations,
+                *(d for d in self.definitions.values() if d),
+                *self.functions,
+                _METADATA,
+                "",
             ]
         )
 
