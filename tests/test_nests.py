@@ -176,6 +176,21 @@ def test_threads_share_the_turns_and_runs_are_alike_bit_for_bit(shape, monkeypat
             np.testing.assert_array_equal(again, before)
 
 
+def test_what_threads_have_summed_may_lie_where_a_result_is_made_of_it(monkeypatch):
+    def f(x):
+        total = np.sum(np.sin(x), axis=0)
+        return total * 2.0 + 1.0
+
+    three_threads(monkeypatch)
+    compiled = cr.jit(f)
+    x = np.random.default_rng(0).normal(size=(5003, 40))
+    for _ in range(20):
+        np.testing.assert_allclose(compiled(x), f(x), rtol=1e-11, atol=1e-11)
+    lowered = compiled.lower(x)
+    assert "3 threads" in lowered.nests
+    assert lowered._executable.code.over
+
+
 def test_a_product_beside_a_quantity_that_is_not_finite_leaves_out_what_relu_leaves_out():
     def f(x, w):
         return np.sum(np.maximum(x @ w, 0))

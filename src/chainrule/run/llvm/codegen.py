@@ -307,7 +307,7 @@ class _Segment(Writer):
         self.calls += 1
         parts = _parts(module.target.threads, [s for s, _ in partials])
         step = _turns_of_a_part(var, parts)
-        own = {id(s.target): p for s, p in partials}
+        own = {id(self.code.root(s.target)): p for s, p in partials}
         given = [self.status()]
         given += [self.pointer(own.get(id(b), b)) for b in buffers]
         task = self.alloca(f"[{len(given)} x ptr]")
@@ -351,8 +351,9 @@ class _Segment(Writer):
             value = op(s.combine, target.dtype, value, load(partial, (Affine(n), *index)))
         merged = Statement(target, variables, index, value)
         group: Any = loops_around(merged)
-        self.code._function(name, group, [target, partial], None)
-        self.call(name, [target, partial])
+        memory = [self.code.root(target), partial]
+        self.code._function(name, group, memory, None)
+        self.call(name, memory)
 
     def gemm(self, call: Call) -> None:
         """A product of matrices by the BLAS, whose columns are our rows."""
