@@ -20,6 +20,9 @@ _PRELUDE = 'attributes #0 = { nounwind "no-trapping-math"="true" }\n'
 # Straight code of more lines than this is compiled with little effort: what makes it better takes
 # longer than linear time.
 _LONG = 1500
+# So are more lines than this of whatever code: an unrolled loop of thousands of array operations
+# would take minutes otherwise.
+_ENDLESS = 20_000
 # Elementary functions are written where they are called up to this many lines altogether: constants
 # are then loaded once, and independent operations overlap.
 _INLINE = 6000
@@ -254,7 +257,8 @@ def _effort(module: Module) -> int:
             loops += lines
         else:
             straight += lines
-    return 0 if straight > max(_LONG, 4 * loops) else 2
+    endless = straight + loops > _ENDLESS
+    return 0 if endless or straight > max(_LONG, 4 * loops) else 2
 
 
 def _inlined(module: Module) -> str:

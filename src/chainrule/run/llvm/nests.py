@@ -120,12 +120,16 @@ class Call:
 
 
 class Loop:
-    """A loop and what happens in each turn: statements without loops left, and loops."""
+    """A loop and what happens in each turn: statements without loops left, and loops.
 
-    __slots__ = ("body", "parent", "var")
+    ``count`` is how many statements an outermost loop has, in those inside as well.
+    """
+
+    __slots__ = ("body", "count", "parent", "var")
 
     def __init__(self, var: Var) -> None:
         self.var = var
+        self.count = 1
         self.body: list[Any] = []
         self.parent: Loop | None = None
 
@@ -215,13 +219,14 @@ class Nests:
             group = self.groups[n]
             if isinstance(group, Loop) and self._joins(s, group, related):
                 _join(s, group, 0)
+                group.count += 1
                 return n
         self.groups.append(loops_around(s))
         return len(self.groups) - 1
 
     def _joins(self, s: Statement, loop: Loop, related: set[int]) -> bool:
         """Whether a statement may run in the turns of a loop that is there, and gains by it."""
-        if not _alike(loop.var, s.vars[0]):
+        if loop.count >= _MOST or not _alike(loop.var, s.vars[0]):
             return False
         inside = loop.statements()
         if _spoils(s, inside):
@@ -240,6 +245,8 @@ class Nests:
         return len(inside) < 32 and s.vars[0].extent * len(s.vars) < 4096
 
 
+# Statements of one group: more take longer than linear time, here and in LLVM.
+_MOST = 240
 # What costs more than this calls a library, for several elements at once where it may be.
 DEAR = 20.0
 # Loops inside of others with more turns are not written out for several turns of the outer one.
