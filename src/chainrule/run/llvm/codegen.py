@@ -35,7 +35,7 @@ _PARALLEL_BESIDE_BLAS = 2_000_000
 # part has more than so many sums of its own, adding these up would take longer than waiting.
 _PARTS_OF_A_THREAD = 4
 _FEW_SUMS = 4096
-# A part has a multiple of so many turns.
+# A part has a multiple of so many turns, the most lanes that there are: none ends within a vector.
 _FULL = 16
 # Loops with fewer turns are not divided.
 _FEW_TURNS = 32
