@@ -12,9 +12,10 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 
 from chainrule.errors import ArgumentsError, ChainruleError, FormulaError
 
@@ -34,6 +35,18 @@ class Dtype(StrEnum):
     float64 = "float64"
 
 
+# Options that several commands have.
+FunctionSource = Annotated[str, typer.Argument(help="The function, file.py:f or package.module:f.")]
+Point = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="The point: x=1,y=pi/2; arrays as x=[1,2], W=W.npy, W=data.npz:W, W=normal(3,4)."
+    ),
+]
+Cast = Annotated[Dtype | None, typer.Option(help="Cast the floating-point values of --at.")]
+Seed = Annotated[int, typer.Option(help="Seed of random arrays.")]
+
+
 def given_arguments(
     sources: Sequence[str], at: Sequence[str] | None, seed: int, dtype: Dtype | None = None
 ) -> dict[str, Any]:
@@ -49,11 +62,6 @@ def given_arguments(
         raise ChainruleError(f"--seed takes a whole number from 0 on, not {seed}")
     given = point(at or [], array_reader(seed))
     return given if dtype is None else {n: _cast(v, dtype) for n, v in given.items()}
-
-
-def asking(at: Sequence[str] | None) -> str:
-    """What to add to an error about arguments where none were given."""
-    return "" if at else "\nGive them with --at, for example --at x=1,W=normal(3,4)."
 
 
 def _cast(value: Any, dtype: Dtype) -> Any:

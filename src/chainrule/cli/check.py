@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from chainrule.cli.arguments import Dtype, arguments_in_order, given_arguments, loaded_function
+from chainrule.cli.arguments import (
+    Cast,
+    FunctionSource,
+    Point,
+    arguments_in_order,
+    given_arguments,
+    loaded_function,
+)
 from chainrule.cli.output import CheckFormat, aside, fail, on_terminal, show, write
 from chainrule.errors import ChainruleError
 
@@ -14,13 +21,8 @@ EXIT_CODES = {"PASS": 0, "WRONG": 1, "KINK": 3, "INCONCLUSIVE": 4}
 
 
 def check_command(
-    source: Annotated[str, typer.Argument(help="The function, file.py:f or package.module:f.")],
-    at: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="The point: x=1,y=pi/2; arrays as x=[1,2], W=W.npy, W=data.npz:W, W=normal(3,4)."
-        ),
-    ] = None,
+    source: FunctionSource,
+    at: Point = None,
     backward: Annotated[
         str | None,
         typer.Option(help="The derivative to check, file.py:df; chainrule's own if left out."),
@@ -34,9 +36,7 @@ def check_command(
     rtol: Annotated[
         float | None, typer.Option(help="Relative difference up to which numbers are equal.")
     ] = None,
-    dtype: Annotated[
-        Dtype | None, typer.Option(help="Cast the floating-point values of --at.")
-    ] = None,
+    dtype: Cast = None,
     seed: Annotated[int, typer.Option(help="Seed of random directions and arrays.")] = 0,
     form: Annotated[
         CheckFormat, typer.Option("--format", help="What to print.")
@@ -47,7 +47,6 @@ def check_command(
     Exit codes: 0 PASS, 1 WRONG, 2 bad input, 3 KINK, 4 INCONCLUSIVE.
     """
     from chainrule.checking.entry import check
-    from chainrule.checking.report import page
 
     try:
         given = given_arguments([source, *filter(None, [backward])], at, seed, dtype)
@@ -59,11 +58,18 @@ def check_command(
             result = check(f, *arguments, backward=df, wrt=names, eps=eps, rtol=rtol, seed=seed)
     except ChainruleError as error:
         fail(str(error))
-    console = on_terminal()
+    _print(result, form)
+    raise typer.Exit(EXIT_CODES[result.verdict.value])
+
+
+def _print(result: Any, form: CheckFormat) -> None:
     if form is CheckFormat.json:
         show(result, form)
-    elif console is not None:
-        console.print(page(result))
-    else:
+        return
+    from chainrule.checking.report import page
+
+    console = on_terminal()
+    if console is None:
         write(str(result))
-    raise typer.Exit(EXIT_CODES[result.verdict.value])
+    else:
+        console.print(page(result))

@@ -74,8 +74,6 @@ def explain_command(
     form: Annotated[Format, typer.Option("--format", help="What to print.")] = Format.text,
 ) -> None:
     """Explain a derivative, step by step, checked before it is shown."""
-    from chainrule.render.terminal import page
-
     options: dict[str, Any] = {
         "wrt": wrt, "order": order, "mode": mode.value, "delta": delta,
         "paths": most or paths, "unfold": unfold, "simplify": simplify, "fold": fold.value,
@@ -96,4 +94,10 @@ def explain_command(
         fail(str(failed), 1)
     except ChainruleError as error:
         fail(str(error))
-    show(explanation, form, page if isinstance(explanation, Explanation) else None)
+    show(explanation, form, _page if isinstance(explanation, Explanation) else None)
+
+
+def _page(explanation: Explanation) -> Any:
+    from chainrule.render.terminal import page
+
+    return page(explanation)

@@ -6,11 +6,13 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from typing import Any, NoReturn
 
 import typer
+
+from chainrule.errors import ArgumentsError, ChainruleError
 
 WIDTH = 100  # columns, where the output is no terminal and nobody says
 
@@ -99,6 +101,18 @@ def fail(message: str, code: int = 2) -> NoReturn:
     console.print("error:", style="bold red", end=" ", markup=False)
     console.print(message, markup=False)
     raise typer.Exit(code)
+
+
+@contextlib.contextmanager
+def failing(at: Sequence[str] | None) -> Iterator[None]:
+    """Errors of the user's become messages; one about arguments says how to give them."""
+    try:
+        yield
+    except ArgumentsError as error:
+        hint = "" if at else "\nGive them with --at, for example --at x=1,W=normal(3,4)."
+        fail(f"{error}{hint}")
+    except ChainruleError as error:
+        fail(str(error))
 
 
 @contextlib.contextmanager

@@ -7,9 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from chainrule.cli.arguments import asking, given_arguments, loaded_function
-from chainrule.cli.output import ReportFormat, aside, fail, show
-from chainrule.errors import ArgumentsError, ChainruleError
+from chainrule.cli.arguments import Seed, given_arguments, loaded_function
+from chainrule.cli.output import ReportFormat, aside, failing, show
 
 Source = Annotated[str, typer.Argument(help="The loss, file.py:f or package.module:f.")]
 At = Annotated[
@@ -20,7 +19,6 @@ At = Annotated[
 ]
 Small = Annotated[float, typer.Option(help="A gradient with a smaller norm is vanishing.")]
 Large = Annotated[float, typer.Option(help="A gradient with a larger norm is exploding.")]
-Seed = Annotated[int, typer.Option(help="Seed of random arrays.")]
 Form = Annotated[ReportFormat, typer.Option("--format", help="What to print.")]
 
 
@@ -79,13 +77,9 @@ def _run(
     seed: int,
     form: ReportFormat,
 ) -> None:
-    try:
+    with failing(at):
         given = given_arguments([source], at, seed)
         with aside():
             found = of(loaded_function(source))(**given)
-    except ArgumentsError as error:
-        fail(f"{error}{asking(at)}")
-    except ChainruleError as error:
-        fail(str(error))
     show(found, form, page)
     raise typer.Exit(0 if found.healthy else 1)

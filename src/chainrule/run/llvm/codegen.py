@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from chainrule.run.llvm import pool
@@ -481,6 +481,7 @@ def _in_place(groups: Sequence[Group], may: Callable[[Buffer], bool]) -> dict[in
         if not isinstance(group, Loop):
             continue
         statements = group.statements()
+        order = {id(s): k for k, s in enumerate(statements)}
         for s in reversed(statements):
             target = s.target
             if (
@@ -494,8 +495,8 @@ def _in_place(groups: Sequence[Group], may: Callable[[Buffer], bool]) -> dict[in
                     b.kind == "temporary" and may(b) and last[id(b)] is group
                     and id(b) not in over and b.shape == target.shape
                     and b.itemsize == target.itemsize
-                    and not any(w in statements for w in b.writers)
-                    and _read_before(b, s, statements)
+                    and not any(id(w) in order for w in b.writers)
+                    and _read_before(b, s, order)
                 ):  # fmt: skip
                     over[id(b)] = target
                     taken.add(id(target))
@@ -510,16 +511,21 @@ def _each_once(s: Statement) -> bool:
     return len(used) == len(own)
 
 
-def _read_before(b: Buffer, s: Statement, statements: Sequence[Statement]) -> bool:
-    """Whether an element is only read in the turn that writes the other in its place, or before."""
+def _read_before(b: Buffer, s: Statement, order: Mapping[int, int]) -> bool:
+    """Whether an element is only read in the turn that writes the other in its place, or before.
+
+    ``order`` has the places of the statements of their group, by identity.
+    """
     index = [i.canonical() if isinstance(i, Affine) else None for i in s.index]
-    for other in statements:
+    if None in index:
+        return False
+    for other in b.readers:
+        if id(other) not in order:
+            continue  # another group, which is done
         for read in other.reads:
             if read.data is not b:
                 continue
-            if other.parent is not s.parent or None in index:
-                return False
-            if statements.index(other) > statements.index(s):
+            if other.parent is not s.parent or order[id(other)] > order[id(s)]:
                 return False
             if [i.canonical() if isinstance(i, Affine) else None for i in read.index] != index:
                 return False

@@ -60,8 +60,8 @@ def _multiply(program: Program, args: Any, attrs: Any, shape: Any, dtype: Any) -
     return None
 
 
-@_simpler("divide")
-def _divide(program: Program, args: Any, attrs: Any, shape: Any, dtype: Any) -> Value | None:
+@_simpler("divide", "power")
+def _by_one(program: Program, args: Any, attrs: Any, shape: Any, dtype: Any) -> Value | None:
     return _same(program, args[0], shape, dtype) if _is(args[1], 1.0) else None
 
 
@@ -82,11 +82,6 @@ def _subtract(program: Program, args: Any, attrs: Any, shape: Any, dtype: Any) -
 def _negative(program: Program, args: Any, attrs: Any, shape: Any, dtype: Any) -> Value | None:
     (x,) = args
     return x.args[0] if x.op is not None and x.op.name == "negative" else None
-
-
-@_simpler("power")
-def _power(program: Program, args: Any, attrs: Any, shape: Any, dtype: Any) -> Value | None:
-    return _same(program, args[0], shape, dtype) if _is(args[1], 1.0) else None
 
 
 @_simpler("where")
