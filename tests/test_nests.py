@@ -305,3 +305,72 @@ def test_more_sums_than_registers_are_right_in_one_loop(length, dtype):
         np.testing.assert_allclose(
             found, float(expected), rtol=4 * rounding, atol=4 * rounding * length**0.5
         )
+
+
+def nearest(centroids, points):
+    """The sum of the squared distances to the nearest of some points, and how far it moves."""
+    products = points @ centroids.T
+    squares = np.sum(points**2, axis=1)[:, None] + np.sum(centroids**2, axis=1)
+    return np.sum(np.min(squares - 2 * products, axis=1))
+
+
+def test_a_product_over_a_short_axis_and_the_sums_of_its_winners_are_one_loop_over_the_rows():
+    def sums(centroids, points):
+        away = np.sum(centroids**2, axis=1) - 2 * points @ centroids.T
+        return np.where(away == np.min(away, axis=1, keepdims=True), 1.0, 0.0).T @ points
+
+    code = lowered(sums, np.ones((40, 5)), np.ones((3000, 5)))
+    assert not any(isinstance(group, Call) for group in code.groups)
+    assert [loop.var.here().extent for loop in loops_of(code)].count(3000) == 1
+    assert code.workspace < 3000 * 40 * 8 / 10
+
+
+@pytest.mark.parametrize("k", [3, 10, 37, 300])
+@pytest.mark.parametrize("n", [256, 301])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_turns_that_add_nothing_are_left_out_and_no_others(k, n, dtype):
+    rng = np.random.default_rng(k)
+    centroids, points = rng.normal(size=(k, 4)).astype(dtype), rng.normal(size=(n, 4)).astype(dtype)
+    centroids[2] = centroids[0]  # ties
+    gradient = cr.grad(nearest)
+    expected = gradient(centroids, points)
+    tolerance = 1e-11 if dtype == np.float64 else 1e-3
+    np.testing.assert_allclose(
+        cr.jit(gradient)(centroids, points), expected, rtol=tolerance, atol=tolerance * n
+    )
+
+
+@pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
+def test_zero_times_what_is_not_finite_is_nan_where_turns_that_add_nothing_are_left_out(special):
+    def winners(x, y):
+        return np.where(x == np.max(x, axis=1, keepdims=True), x, 0.0).T @ y
+
+    x = np.random.default_rng(0).normal(size=(300, 12))
+    y = np.ones((300, 3))
+    y[17, 1] = special
+    compiled = cr.jit(winners)
+    with np.errstate(invalid="ignore"):
+        expected = winners(x, y)
+    np.testing.assert_allclose(compiled(x, y), expected, rtol=1e-13)
+    assert np.isnan(expected[:, 1]).sum() >= 11
+    assert not any(isinstance(group, Call) for group in lowered(winners, x, y).groups)
+
+
+def test_a_row_with_nan_has_its_nans_as_winners_compiled_and_not():
+    x = np.random.default_rng(1).normal(size=(40, 9))
+    x[3, 4] = x[3, 7] = np.nan
+    gradient = cr.grad(lambda x: np.sum(np.max(x, axis=1)))
+    np.testing.assert_array_equal(gradient(x)[3], [0, 0, 0, 0, 0.5, 0, 0, 0.5, 0])
+    np.testing.assert_array_equal(cr.jit(gradient)(x), gradient(x))
+
+
+def test_a_loop_waits_for_what_the_next_statement_needs_besides():
+    def f(x, y):
+        squares = np.sum(x**2, axis=1)  # a loop over the rows of x
+        other = np.sum(y**2, axis=1)  # one over those of y
+        return np.max(squares[:, None] - other, axis=1)
+
+    x, y = np.random.default_rng(2).normal(size=(2, 500, 6))
+    code = lowered(f, x, y[:20])
+    assert [loop.var.here().extent for loop in loops_of(code)] == [20, 500]
+    np.testing.assert_allclose(cr.jit(f)(x, y[:20]), f(x, y[:20]), rtol=1e-13)

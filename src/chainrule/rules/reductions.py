@@ -112,8 +112,11 @@ def _product_of_others(x: Any, out: Any, axis: Any = None, keepdims: bool = Fals
 
 
 def _winners(x: Any, out: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """1 for the largest (smallest), 0 for the others; equal ones share it, and a NaN wins."""
-    wins = cast(np.equal(x, out) | (np.isnan(x) & np.isnan(out)), x)
+    """1 for the largest (smallest), 0 for the others; equal ones share it, and a NaN wins.
+
+    Where there is a NaN, ``out`` is one, and no number is equal to it.
+    """
+    wins = cast(np.equal(x, out) | np.isnan(x), x)
     winners = bind(SUM, (wins,), {"axis": axis, "keepdims": True})
     return wins / broadcast_to(winners, np.shape(x))
 

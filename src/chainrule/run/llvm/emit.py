@@ -6,14 +6,26 @@ short.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from chainrule.run.llvm.elements import Elements, kept_size
-from chainrule.run.llvm.expressions import Affine, Expr, Var
-from chainrule.run.llvm.instructions import UNROLLED, Level, Module, number, splat, type_of
+from chainrule.run.llvm.expressions import Affine, Expr, Var, const, op
+from chainrule.run.llvm.instructions import (
+    UNROLLED,
+    Level,
+    Module,
+    number,
+    splat,
+    type_of,
+    zeros,
+)
 from chainrule.run.llvm.nests import DEAR, Buffer, Loop, Statement, loops_around
+from chainrule.run.llvm.skipping import Needed, is_infinite, needed
 
 # Statements to be repeated in a vector loop, at most, so that the code stays short.
 _UNROLLED = 400
@@ -23,6 +35,8 @@ _WRITTEN_OUT = 24
 _SUMS_IN_REGISTERS = 8
 # Turns of a long loop whose sums are added up by themselves.
 _BLOCK = 4096
+# Loops inside of a vector loop have at most so many turns.
+_LONG = 1024
 # Bytes that what every lane has for itself may take, for so many vectors at once: four while it
 # stays nearest, fewer while it is in the next cache.
 _LANE_ROOMS = {4: 24 << 10, 2: 192 << 10, 1: 192 << 10}
@@ -58,6 +72,10 @@ class Emitter(Elements):
         self.divided: Var | None = None
         # Buffers that are never in memory.
         self.silent: set[int] = set()
+        # Of loops that have been looked at, when they add something; statements of those in which
+        # that is rare.
+        self.looked_at: dict[int, tuple[Loop, Needed | None]] = {}
+        self.rare: set[int] = set()
 
     def statement(self, s: Statement) -> None:
         """Compute and keep one element, or one for each lane."""
@@ -157,10 +175,13 @@ class Emitter(Elements):
         t = type_of(dtype, self.lanes)
         register = found[0] if found[1] else self.spread(found[0], dtype, top)
         nothing = splat(number(s.initial.data, dtype), dtype, self.lanes)
-        counts = ", ".join(
-            f"i1 {'true' if k < self.active else 'false'}" for k in range(self.lanes)
-        )
-        return self.put(f"select <{self.lanes} x i1> <{counts}>, {t} {register}, {t} {nothing}")
+        c = type_of(np.bool_, self.lanes)
+        return self.put(f"select {c} {self._counting()}, {t} {register}, {t} {nothing}")
+
+    def _counting(self) -> str:
+        """Which lanes count, as a constant."""
+        counts = (f"i1 {'true' if k < self.active else 'false'}" for k in range(self.lanes))
+        return f"<{', '.join(counts)}>"
 
     def _reduces_vector(self, s: Statement) -> bool:
         return self.vector is not None and any(
@@ -199,7 +220,9 @@ class Emitter(Elements):
             self._end(loop, statements, 1)
             return
         low, high = ("%low", "%high") if divided else (str(var.low), str(var.high))
+        rolled = self.rolled
         self._begin(loop, statements, lanes)
+        self.rolled = rolled
         if lanes == 1:
             self._turns(loop, low, high, 1)
         else:
@@ -221,7 +244,7 @@ class Emitter(Elements):
             self.active = left
             if high.startswith("%"):
                 last = self.put(f"icmp eq i64 {high}, {var.high}")
-                self._if(last, lambda: self._turn(loop, var.low + whole))
+                self._if([lambda: last], lambda: self._turn(loop, var.low + whole))
             else:
                 self._turn(loop, var.low + whole)
         self.vector, self.lanes, self.active = None, 1, 1
@@ -238,13 +261,18 @@ class Emitter(Elements):
         less = self.put(f"icmp slt i64 {high}, {limit}")
         end = self.put(f"select i1 {less}, i64 {high}, i64 {limit}")
         some = self.put(f"icmp slt i64 {low}, {end}")
-        self._if(some, lambda: self._turns(loop, low, end, lanes))
+        self._if([lambda: some], lambda: self._turns(loop, low, end, lanes))
 
-    def _if(self, condition: str, then: Callable[[], None]) -> None:
-        """Code that is run if a condition holds; what is found out in it is forgotten."""
+    def _if(self, conditions: Sequence[Callable[[], str]], then: Callable[[], None]) -> None:
+        """Code that is run if one of some conditions holds; what is found out in it is forgotten.
+
+        Each is written behind the branch that the one before decides.
+        """
         inside, after = self.label("then"), self.label("after")
-        self.do(f"br i1 {condition}, label %{inside}, label %{after}")
-        self._at(inside)
+        for k, condition in enumerate(conditions, 1):
+            other = after if k == len(conditions) else self.label("else")
+            self.do(f"br i1 {condition()}, label %{inside}, label %{other}")
+            self._at(other if other != after else inside)
         known = [dict(level.memo) for level in self.levels]
         then()
         for level, memo in zip(self.levels, known, strict=True):
@@ -326,11 +354,50 @@ class Emitter(Elements):
     def _body(self, loop: Loop) -> None:
         if self.rolled and self.vector is loop.var.here():
             self._pack(loop)
+        found = self._needed(loop)
+        if found is None:
+            self._items(loop)
+        else:
+            self._if(self._reasons(found), lambda: self._items(loop))
+
+    def _needed(self, loop: Loop) -> Needed | None:
+        """When the turns of a loop add something, if that is rare and can be told."""
+        known = self.looked_at.get(id(loop))
+        if known is None:
+            known = self.looked_at[id(loop)] = loop, needed(loop, self.variables)
+            if known[1] is not None:
+                self.rare.update(id(s) for s in loop.statements())
+        return known[1]
+
+    def _look_inside(self, loop: Loop) -> None:
+        for item in _inside(loop):
+            self._needed(item)
+            self._look_inside(item)
+
+    def _items(self, loop: Loop) -> None:
         for item in loop.body:
             if isinstance(item, Loop):
                 self.loop(item)
             else:
                 self.statement(item)
+
+    def _reasons(self, found: Needed) -> list[Callable[[], str]]:
+        """Conditions of which one holds if a turn, or one of several at once, adds anything."""
+        rarely = [op("not_equal", np.bool_, e, const(0, e.dtype)) for e in found.nonzero]
+        rarely += [is_infinite(e) for e in found.factors]
+        reasons: list[Callable[[], str]] = []
+        for conditions in (found.conditions, rarely):  # the latter are known before the first turn
+            if conditions:
+                whole = functools.reduce(lambda a, b: op("logical_or", np.bool_, a, b), conditions)
+                reasons.append(functools.partial(self._holds, *self.value(whole)))
+        return reasons
+
+    def _holds(self, register: str, vector: bool) -> str:
+        """Whether a condition holds, in some lane that counts."""
+        if vector and self.active < self.lanes:
+            t = type_of(np.bool_, self.lanes)
+            register = self.put(f"select {t} {self._counting()}, {t} {register}, {t} {zeros(t)}")
+        return self.any_lane(register, self.lanes) if vector else register
 
     def _each(self, variables: Sequence[Var], turn: Callable[[], None]) -> None:
         """Code for each index of small axes: written out if they are very small."""
@@ -379,8 +446,9 @@ class Emitter(Elements):
         It pays where much is done with each number that is read: what the lanes read lies apart.
         """
         extent = loop.var.extent
-        if extent < 4 * width or max(map(_innermost, _inside(loop))) > 128:
+        if extent < 4 * width or max(map(_innermost, _inside(loop))) > _LONG:
             return 1
+        self._look_inside(loop)
         if any(isinstance(i, Expr) for s in statements for i in s.index):
             return 1
         var = loop.var.here()
@@ -397,9 +465,11 @@ class Emitter(Elements):
         for s in statements:
             if s.combine is not None and s.initial is not None:
                 here, _, inside = _roles(s, loop)
-                if s.reduced[here] and here < inside:
+                if s.reduced[here] and here < inside and id(s) not in self.rare:
                     room += math.prod(v.extent for v in self._kept_inside(s, loop))
         for several, most in _LANE_ROOMS.items():
+            if several > 2 and any(id(s) in self.rare for s in statements):
+                continue  # the fewer lanes, the more often nothing is to be added in any
             lanes = several * width
             if room * lanes * 8 <= most and 2 * lanes <= extent and lanes <= 16:
                 self.rolled = True
@@ -474,7 +544,7 @@ class Emitter(Elements):
                 else:
                     width = lanes
                 self._start_sum(s, width)
-            elif lanes > 1 and s.reduced[here] and here < inside:
+            elif lanes > 1 and s.reduced[here] and here < inside and id(s) not in self.rare:
                 self._start_lane_sums(s, loop, lanes)
             elif here == first:
                 self._fill(s, loop)
@@ -574,12 +644,15 @@ class Emitter(Elements):
                     self._add_to_target(s, total)
                 else:
                     self._keep(s, total)
-            elif lanes > 1 and s.reduced[here] and here < inside:
+            elif lanes > 1 and s.reduced[here] and here < inside and id(s) not in self.rare:
                 # A loop further out that is reduced too has begun the sums in memory.
                 self._end_lane_sums(s, loop, lanes, further=here > first)
 
     def _add_to_target(self, s: Statement, found: tuple[str, bool]) -> None:
         target, index = self.redirected.get(id(s), (s.target, s.index))
+        if found[1] and id(s) in self.rare and self._reduces_vector(s):
+            wide = self._with_identity(s, found) if self.active < self.lanes else found[0]
+            found = self.horizontal(s.combine or "add", target.dtype, wide, self.lanes), False
         old = self.read(target, index, target.dtype, len(self.levels) - 1)
         assert s.combine is not None
         new = self._combined(s.combine, target.dtype, old, found)

@@ -148,7 +148,7 @@ WEIGHTS = {
     "not_equal": 1.0, "logical_and": 0.5, "logical_or": 0.5, "logical_not": 0.5, "isnan": 0.5,
     "logical_xor": 0.5, "isfinite": 2.0, "isinf": 2.0, "sign": 3.0, "reciprocal": 5.0,
     "copysign": 2.0, "floor": 2.0, "ceil": 2.0, "trunc": 2.0, "round": 2.0, "signbit": 1.0,
-    "fmax": 2.0, "fmin": 2.0, "positive": 0.0, "wrap": 2.0,
+    "fmax": 2.0, "fmin": 2.0, "multiply_add": 1.0, "positive": 0.0, "wrap": 2.0,
 }  # fmt: skip
 _CALL = 20.0
 

@@ -211,6 +211,9 @@ class Instructions(Writer):
             return self.put(f"select {c} {r[0]}, {wide} {r[1]}, {wide} {r[2]}", level)
         if name == "cast":
             new = type_of(dtype, lanes)
+            if kind == "b" and dtype.kind == "f":  # faster than by way of whole numbers
+                one, none = (splat(number(dtype.type(k), dtype), dtype, lanes) for k in (1, 0))
+                return self.put(f"select {t} {r[0]}, {new} {one}, {new} {none}", level)
             return self.put(f"{conversion(inside[0], dtype)} {t} {r[0]} to {new}", level)
         if name == "negative":
             return self.put(
@@ -241,6 +244,8 @@ class Instructions(Writer):
             return self.put(f"select {c} {below}, {t} {negative}, {t} {r[0]}", level)
         if name == "wrap":
             return self._wrapped(r, lanes, level)
+        if name == "multiply_add":
+            return self.intrinsic("fmuladd", dtype, lanes, r, level)
         if name in _INTRINSICS:
             return self.intrinsic(_INTRINSICS[name], inside[0], lanes, r, level)
         symbol = self.module.elementary(name, inside[0], lanes)
@@ -256,18 +261,22 @@ class Instructions(Writer):
         at = self.put(f"select {c} {below}, {t} {from_end}, {t} {r[0]}", level)
         beyond = self.put(f"icmp uge {t} {at}, {r[1]}", level)
         # As a number: 1 in the status for every failure, or nothing; it is stored without a branch.
-        if lanes > 1:
-            symbol = f"llvm.vector.reduce.or.v{lanes}i1"
-            self.module.declare(f"declare i1 @{symbol}({c})")
-            any_beyond = self.put(f"call i1 @{symbol}({c} {beyond})", level)
-        else:
-            any_beyond = beyond
+        any_beyond = self.any_lane(beyond, lanes, level)
         failed = self.put(f"zext i1 {any_beyond} to i64", level)
         status = self.pointers["status"]
         old = self.put(f"load i64, ptr {status}, align 8", level)
         new = self.put(f"or i64 {old}, {failed}", level)
         self.do(f"store i64 {new}, ptr {status}, align 8", level)
         return self.put(f"select {c} {beyond}, {t} {zeros(t)}, {t} {at}", level)
+
+    def any_lane(self, condition: str, lanes: int, level: int = -1) -> str:
+        """Whether a condition holds in some lane."""
+        if lanes == 1:
+            return condition
+        c = type_of(np.bool_, lanes)
+        symbol = f"llvm.vector.reduce.or.v{lanes}i1"
+        self.module.declare(f"declare i1 @{symbol}({c})")
+        return self.put(f"call i1 @{symbol}({c} {condition})", level)
 
     def intrinsic(
         self, name: str, dtype: Any, lanes: int, r: Sequence[str], level: int = -1

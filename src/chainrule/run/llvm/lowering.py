@@ -240,8 +240,12 @@ class Lowering:
 
     def reduce(
         self, tensor: Tensor, axes: Sequence[int], combine: str, initial: Any,
+        first: Sequence[int] | None = None,
     ) -> Tensor:  # fmt: skip
-        """The array without some of its axes; over these its elements are combined."""
+        """The array without some of its axes; over these its elements are combined.
+
+        The loops of the axes in ``first``, if given, are the outermost.
+        """
         kept = [k for k in range(len(tensor.shape)) if k not in axes]
         shape = tuple(tensor.shape[k] for k in kept)
         b = self.nests.buffer("r", shape, tensor.dtype)
@@ -250,6 +254,12 @@ class Lowering:
             b, variables, [at[k] for k in kept], tensor.at(at), combine,
             [k in axes for k, n in enumerate(tensor.shape) if n != 1], place=self.place,
         )  # fmt: skip
+        if first is not None:
+            loops = [k for k, n in enumerate(tensor.shape) if n != 1]
+            statement.reorder(sorted(
+                range(len(loops)),
+                key=lambda j: first.index(loops[j]) if loops[j] in first else len(loops),
+            ))  # fmt: skip
         if not tensor.size and b.size:  # nothing to combine
             return self.stored(Tensor(shape, tensor.dtype, lambda _: const(initial, tensor.dtype)))
         if not any(statement.reduced):

@@ -66,8 +66,8 @@ class Statement:
     """
 
     __slots__ = (
-        "combine", "index", "initial", "parent", "place", "reads", "reduced", "target", "value",
-        "vars", "weight",
+        "combine", "index", "initial", "ordered", "parent", "place", "reads", "reduced", "target",
+        "value", "vars", "weight",
     )  # fmt: skip
 
     def __init__(
@@ -90,6 +90,13 @@ class Statement:
             if isinstance(i, Expr):
                 loads_of(i, self.reads, seen)
         self.weight = value.weight + 1
+        self.ordered = False
+
+    def reorder(self, places: Sequence[int]) -> None:
+        """Take the loops in another order, which then stays."""
+        self.vars = [self.vars[k] for k in places]
+        self.reduced = [self.reduced[k] for k in places]
+        self.ordered = True
 
     def __repr__(self) -> str:
         sign = {None: "=", "add": "+="}.get(self.combine, f"{self.combine}=")
@@ -221,8 +228,38 @@ class Nests:
                 _join(s, group, 0)
                 group.count += 1
                 return n
+        # A loop that makes something it needs may be put off until all of that is there.
+        makers = {self.made.get(b, -1) for b in related}
+        for n in sorted(makers, reverse=True):
+            if not max(first - _LOOK_BACK, 0) <= n < first:
+                continue
+            group = self.groups[n]
+            if isinstance(group, Loop) and self._may_wait(n) and self._joins(s, group, related):
+                self._put_off(n)
+                _join(s, group, 0)
+                group.count += 1
+                return len(self.groups) - 1
         self.groups.append(loops_around(s))
         return len(self.groups) - 1
+
+    def _may_wait(self, n: int) -> bool:
+        """Whether a group may as well be run after all others that there are."""
+        if len(self.groups) - n > _LOOK_BACK + 1:
+            return False
+        made, read = _touched(self.groups[n])
+        for later in self.groups[n + 1 :]:
+            writes, reads = _touched(later)
+            if not (made.isdisjoint(reads | writes) and read.isdisjoint(writes)):
+                return False
+        return True
+
+    def _put_off(self, n: int) -> None:
+        """Make a group the last one."""
+        last = len(self.groups) - 1
+        self.groups.append(self.groups.pop(n))
+        for b, place in self.made.items():
+            if place >= n:
+                self.made[b] = last if place == n else place - 1
 
     def _joins(self, s: Statement, loop: Loop, related: set[int]) -> bool:
         """Whether a statement may run in the turns of a loop that is there, and gains by it."""
@@ -247,12 +284,22 @@ class Nests:
 
 # Statements of one group: more take longer than linear time, here and in LLVM.
 _MOST = 240
+# How many groups further back a loop may be put off.
+_LOOK_BACK = 4
 # What costs more than this calls a library, for several elements at once where it may be.
 DEAR = 20.0
 # Loops inside of others with more turns are not written out for several turns of the outer one.
 _SHORT = 16
 # Arrays of up to so many elements stay near, so that another loop over them costs little.
 _NEAR = 1 << 15
+
+
+def _touched(group: Group) -> tuple[set[int], set[int]]:
+    """The buffers that a group writes, and those that it reads."""
+    if isinstance(group, Call):
+        return {id(b) for b in group.writes}, {id(b) for b in group.reads_buffers}
+    statements = group.statements()
+    return {id(s.target) for s in statements}, {id(r.data) for s in statements for r in s.reads}
 
 
 def _spoils(s: Statement, inside: Sequence[Statement]) -> bool:
@@ -363,17 +410,15 @@ def loops_around(s: Statement, depth: int = 0) -> Loop | Straight:
 
 
 def _order_loops(s: Statement) -> None:
-    """Loops without turns are left out; those with the longest strides come first."""
-    if len(s.vars) < 2:
+    """The loops with the longest strides come first, where nothing else is asked for."""
+    if len(s.vars) < 2 or s.ordered:
         return
     cost = [0.0] * len(s.vars)
     for read in s.reads:
         _count_strides(read.data, read.index, s.vars, cost)
     _count_strides(s.target, s.index, s.vars, cost)
     order = sorted(range(len(s.vars)), key=lambda k: -cost[k])
-    if order != list(range(len(s.vars))):
-        s.vars = [s.vars[k] for k in order]
-        s.reduced = [s.reduced[k] for k in order]
+    s.reorder(order)
 
 
 def _count_strides(b: Buffer, index: Any, variables: Any, cost: list[float]) -> None:

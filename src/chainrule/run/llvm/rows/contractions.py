@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -14,6 +15,7 @@ from chainrule.run.llvm.lowering import (
     Tensor,
     Unsupported,
     converted,
+    loops_over,
     of_buffer,
     row_strides,
     rule,
@@ -22,9 +24,17 @@ from chainrule.run.llvm.lowering import (
 )
 from chainrule.run.llvm.nests import Buffer, Call
 from chainrule.run.llvm.program import Value
+from chainrule.run.llvm.skipping import mostly_zero
 
 # Products of matrices with fewer multiplications than this are loops: a call costs more.
 _BLAS_FROM = 4000
+# Sums of up to so many products are written out for each element, in the loops that use it: a
+# matrix would take longer to be written and read again than to be computed.
+_WRITTEN_OUT = 16
+# An axis of a matrix that is too long for it to stay near.
+_LONG = 256
+# So many sums stay near.
+_NEAR = 1 << 16
 
 
 @rule("matmul")
@@ -69,12 +79,18 @@ def contraction(
     x, y = converted(b, x, value.dtype), converted(b, y, value.dtype)
     m, n, k = (math.prod(sizes[c] for c in part) for part in (rows, columns, summed))
     shared = [c for c in out if c in left and c in right]
-    if b.blas and value.dtype.kind == "f" and _worth_a_call(m, n, k, len(shared)):
+    floats = value.dtype.kind == "f"
+    written_out = floats and 1 < k <= _WRITTEN_OUT and max(m, n) >= _LONG
+    rare = _mostly_zero(x, y, rows, columns, sizes) if floats and k >= _LONG else None
+    loops = written_out or rare is not None
+    if b.blas and floats and not loops and _worth_a_call(m, n, k, len(shared)):
         return _product(
             b, value, (x, left), (y, right), (rows, columns, summed, shared), out, sizes
         )
     x = b.for_many(x, work / max(x.size, 1))
     y = b.for_many(y, work / max(y.size, 1))
+    if written_out:
+        x, y = _side_by_side(b, x, left, out[-1]), _side_by_side(b, y, right, out[-1])
     order = [*out, *summed]
     shape = tuple(sizes[c] for c in order)
 
@@ -91,13 +107,57 @@ def contraction(
         lambda index: op("multiply", value.dtype, at_x(index), at_y(index)),
         x.weight + y.weight + 1, 1 + max(x.depth, y.depth),
     )  # fmt: skip
-    if k == 1:
-        none = [ZERO] * len(summed)
-        return Tensor(
-            shape[: len(out)], value.dtype, lambda index: product.at((*index, *none)),
-            product.weight, product.depth,
-        )  # fmt: skip
-    return b.reduce(product, range(len(out), len(order)), "add", 0)
+    if k > 1 and not written_out:
+        first: Sequence[int] | None = None
+        if rare is not None:
+            first = [order.index(c) for c in (*summed, *rare)]
+        return b.reduce(product, range(len(out), len(order)), "add", 0, first)
+
+    def at(index: Index) -> Expr:
+        """The sum of all products, one after another."""
+        total: Expr | None = None
+        for turn in itertools.product(*[range(sizes[c]) for c in summed]):
+            place = (*index, *map(ZERO.shifted, turn))
+            if total is None:
+                total = product.at(place)
+            else:
+                total = op("multiply_add", value.dtype, at_x(place), at_y(place), total)
+        assert total is not None
+        return total
+
+    return Tensor(
+        shape[: len(out)], value.dtype, at, k * (product.weight + 1) - 1, k - 1 + product.depth
+    )
+
+
+def _mostly_zero(
+    x: Tensor, y: Tensor, rows: Sequence[str], columns: Sequence[str], sizes: Any
+) -> Sequence[str] | None:
+    """The axes of a factor that is mostly zero, if the products are best summed where it is made.
+
+    It then need not be kept. The sums have to stay near, and the other factor is a narrow matrix.
+    """
+    m, n = (math.prod(sizes[c] for c in part) for part in (rows, columns))
+    for t, own, across in ((x, rows, n), (y, columns, m)):
+        narrow = across <= _WRITTEN_OUT and m * n <= _NEAR
+        if narrow and t.layout is None and mostly_zero(t.at(loops_over(t.shape)[1])):
+            return own
+    return None
+
+
+def _side_by_side(b: Lowering, x: Tensor, names: str, last: str) -> Tensor:
+    """An array whose elements along an axis lie side by side, so that loops read it in vectors."""
+    axis = names.find(last)
+    if axis < 0 or (x.layout is not None and x.layout[2][axis] == 1):
+        return x
+    moved = [k for k in range(len(names)) if k != axis] + [axis]
+    back = [moved.index(k) for k in range(len(names))]
+    source = x
+    kept = b.stored(Tensor(
+        tuple(x.shape[k] for k in moved), x.dtype,
+        lambda index: source.at(tuple([index[k] for k in back])), x.weight, x.depth,
+    ))  # fmt: skip
+    return Tensor(x.shape, x.dtype, lambda index: kept.at(tuple([index[k] for k in moved])))
 
 
 def _worth_a_call(m: int, n: int, k: int, batches: int) -> bool:
