@@ -374,3 +374,9 @@ def test_a_loop_waits_for_what_the_next_statement_needs_besides():
     code = lowered(f, x, y[:20])
     assert [loop.var.here().extent for loop in loops_of(code)] == [20, 500]
     np.testing.assert_allclose(cr.jit(f)(x, y[:20]), f(x, y[:20]), rtol=1e-13)
+
+
+def test_winners_that_are_known_only_in_loops_inside_are_not_asked_for_before():
+    gradient = cr.grad(lambda x: np.sum(np.ptp(np.sort(x, axis=1), axis=0)))
+    x = np.random.default_rng(3).normal(size=(5, 4, 17))
+    np.testing.assert_allclose(cr.jit(gradient)(x), gradient(x), rtol=1e-13)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from chainrule.run.llvm.expressions import Affine, Expr, Var, op
+from chainrule.run.llvm.expressions import Affine, Expr, Var, loads_of, op
 from chainrule.run.llvm.nests import Loop, Statement
 
 # Fewer sums than this are made as fast as they are left out.
@@ -60,9 +60,18 @@ def needed(loop: Loop, variables: Callable[[Expr], frozenset[int]]) -> Needed | 
             return None
         if any(isinstance(i, Expr) for i in s.index) or not _zero(s.value, made, found):
             return None
-    own_and_inner = {loop.var.here().number, *(v.number for v in inside)}
-    if any(not own_and_inner.isdisjoint(variables(e)) for e in found.nonzero):
-        return None
+    # What is looked at has to be there before the turn, or the loop, begins.
+    inner = {v.number for v in inside}
+    for asked, not_known in (
+        (found.conditions, inner), (found.nonzero, {*inner, loop.var.here().number}),
+    ):  # fmt: skip
+        if any(not not_known.isdisjoint(variables(e)) for e in asked):
+            return None
+        read: list[Expr] = []
+        for e in asked:
+            loads_of(e, read, set())
+        if any(id(r.data) in written for r in read):
+            return None
     factors: list[Expr] = []
     for e in found.factors:
         if e.kind == "const":
