@@ -12,6 +12,7 @@ import chainrule as cr
 T = 0.0
 DIVISOR = np.array([0.0, 1.0])
 KEPT = np.array([True, False, True, True])
+W = np.float64("nan")
 
 
 def pytorch_36923(x):
@@ -71,6 +72,11 @@ def pytorch_15506(a):
 def pytorch_68425(a):
     y = np.exp(a)  # born
     return np.where(a <= 0, y, 1 + a)  # hidden
+
+
+def pytorch_94700(x):
+    y = x * W  # born
+    return np.nan_to_num(y, nan=0.0)  # hidden
 
 
 def pytorch_93998(x):

@@ -303,6 +303,8 @@ def _harmless(case: Case) -> _Condition | None:
     if op.name in _GROWING:
         limit = _limit(record)
         wanted = f"{{0}} < {limit:g}", lambda x: x < limit
+    if wanted is None:
+        wanted = _finite_constant(case)
     if wanted is None or len(texts) < len(record.args):
         return None
     text, test = wanted
@@ -311,6 +313,16 @@ def _harmless(case: Case) -> _Condition | None:
         return test(*map(np.asarray, map(case.recording.value, r.args)))
 
     return _Condition(text.format(*map(wrapped, texts)), mask)
+
+
+def _finite_constant(case: Case) -> tuple[str, Callable[..., Any]] | None:
+    """Where the one operand of an operation that came with infinities or NaNs has none."""
+    record = case.birth.record
+    given = [n for n, a in enumerate(record.args) if not case.recording.own(a) and any_bad(a)]
+    if len(given) != 1 or record.op is None or record.op.name not in _SIGNS:
+        return None
+    (place,) = given
+    return f"np.isfinite({{{place}}})", lambda *args: np.isfinite(args[place])
 
 
 def _safe_argument(
