@@ -65,7 +65,8 @@ PUBLISHED = [
     ("pytorch_15506", [0.0, 1.0, 2.0, 3.0], "log", "∞·0", "index", [0, 0, 0, 1 / 3],
      "np.log(np.where(a > 0, a, 1.0))"),
     ("pytorch_68425", 1000.0, "exp", "∞·0", "where", 1.0, "np.exp(np.where(a <= 0, a, 0.0))"),
-    ("pytorch_94700", 0.3, "multiply", "NaN·0", "where", 0.0, "np.where(np.isfinite(W), x, 1.0) * W"),
+    ("pytorch_94700", 0.3, "multiply", "NaN·0", "where", 0.0,
+     "np.where(np.isfinite(W), x, 1.0) * W"),
     ("pytorch_93998", [1.0, 0.0, 2.0, 3.0], "arctan2", "NaN·0", "index", [-0.4 / 3, 0, 0, 0],
      "np.arctan2(np.array([2.0, 0.0, 0.0, 0.0]), np.where(KEPT, x, 1.0))"),
 ]  # fmt: skip
