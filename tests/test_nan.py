@@ -1,11 +1,13 @@
 """Bad numbers: where they are born, what hid them, the fix, and the guard that finds out."""
 
 import contextvars
+import dataclasses
 import inspect
 import json
 import re
 import threading
 import warnings
+import weakref
 
 import nan_cases
 import numpy as np
@@ -20,6 +22,7 @@ from chainrule.diagnosis.birth import bad_values
 from chainrule.diagnosis.guard import BadValueWarning
 from chainrule.diagnosis.report import code_at
 from chainrule.errors import ArgumentsError, BadValueError
+from chainrule.tree import flatten
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
@@ -434,6 +437,151 @@ def test_one_bad_number_among_many_of_a_compiled_function_is_seen(dtype):
         x[31_000] = 0.0
         step(x)
     assert guard.reports[0].birth.index == (31_000,)
+
+
+# Results of compiled functions: written by loops, in vectors with some lanes left over, row by row,
+# by several threads, by the BLAS, as sums, by NumPy, as numbers, in a loop; and one of each kind.
+GRID = np.linspace(1.0, 2.0, 60 * 50).reshape(60, 50)
+LARGE = np.linspace(1.0, 2.0, 300_001)
+COMPILED = {
+    "a loop": (lambda x: x * 2.0, GRID),
+    "lanes left over": (lambda x: 1 / x, np.ones(2051)),
+    "float32": (lambda x: 1 / x, np.ones(5003, FLOAT32)),
+    "threads": (lambda x: 1 / x, LARGE),
+    "rows": (lambda x: np.exp(x - np.max(x, axis=1, keepdims=True)), GRID),
+    "turned": (lambda x: x.T[::-1] + 1.0, GRID),
+    "short rows": (lambda x: x + 1.0, np.ones((900, 3))),
+    "two results": (lambda x: (x * 2.0, {"log": np.log(x)}), GRID),
+    "BLAS": (lambda x: x @ x.T, np.ones((200, 200))),
+    "sums": (lambda x: [np.sum(x, axis=0), np.max(x, axis=1)], GRID),
+    "long sums": (lambda x: np.sum(x, axis=0), np.ones((5, 3000))),
+    "NumPy": (lambda x: np.sort(x, axis=1), np.ones((300, 300))),
+    "float16": (lambda x: np.sort(x), np.ones(77, np.float16)),
+    "a number": (lambda x: np.sum(x), np.ones(3)),
+    "an input": (lambda x: x, GRID),
+    "an assignment": (lambda x: np.concatenate([x, 2 * x])[:, ::-1], GRID),
+    "a scan": (lambda x: cr.scan(lambda c, row: (c + row, c * row), x[0], x), GRID),
+}
+
+
+@pytest.fixture
+def looks(monkeypatch):
+    """The results that Python looks at after compiled functions."""
+    seen = []
+    names = cr.jit.__globals__
+    look = names["look"]
+    monkeypatch.setitem(names, "look", lambda *a: (seen.append(a[0]), look(*a)))
+    return seen
+
+
+@pytest.mark.parametrize("program", COMPILED)
+def test_what_is_compiled_finds_out_whether_its_results_are_finite(program, looks):
+    f, x = COMPILED[program]
+    fast = cr.jit(f)
+    outside = fast(x)
+    with cr.nan_guard(action=lambda report: None) as guard:
+        fast(x)
+        looks.clear()
+        inside = fast(x)
+        assert looks == guard.reports == []
+        for a, b in zip(*(flatten(tree)[0] for tree in (outside, inside)), strict=True):
+            assert a.tobytes() == b.tobytes()
+        for place in (0, x.size // 2, x.size - 1):
+            for bad in (np.nan, np.inf, -np.inf):
+                sick = x.copy()
+                sick.flat[place] = bad
+                fine = all(np.isfinite(r).all() for r in flatten(f(sick))[0])
+                del looks[:], guard.reports[:]
+                fast(sick)
+                assert len(looks) == len(guard.reports) == (not fine)
+
+
+@dataclasses.dataclass
+class Layer:
+    weight: np.ndarray
+    bias: np.ndarray
+
+
+def test_a_step_of_a_model_that_python_calls_finds_out_whether_it_is_finite(looks):
+    def step(model, x):
+        slope = cr.grad(lambda m: np.sum(np.log(x @ m.weight + m.bias)))(model)
+        return Layer(model.weight - 0.1 * slope.weight, model.bias - 0.1 * slope.bias)
+
+    fast = cr.jit(step)
+    model, x = Layer(np.ones((60, 50)), np.zeros(50)), np.ones((9, 60))
+    expected = fast(model, x)
+    with cr.nan_guard(action=lambda report: None) as guard:
+        found = fast(model, x)
+        assert looks == guard.reports == []
+        assert found.weight.tobytes() == expected.weight.tobytes()
+        model.bias[7] = -60.0
+        fast(model, x)
+    assert len(looks) == len(guard.reports) == 1
+
+
+def test_an_infinity_on_the_way_of_compiled_code_is_nobodys_business(looks):
+    masked = cr.jit(lambda x: np.max(np.where(x > 0, x, -np.inf), axis=0))
+    x = np.where(np.arange(3000) % 7 < 3, -1.0, 1.0)[:, None] * np.ones(40)
+    with cr.nan_guard():
+        masked(x)
+        looks.clear()
+        assert np.all(masked(x) == 1.0)
+    assert looks == []
+
+
+def test_whole_numbers_and_truth_values_of_compiled_code_are_finite(looks):
+    f = cr.jit(lambda x: (x > 1.5, np.argmax(x, axis=1), x.astype(np.int64)))
+    with cr.nan_guard():
+        f(GRID)
+        looks.clear()
+        f(GRID)
+    assert looks == []
+
+
+def test_a_compiled_constant_that_is_not_finite_is_seen_in_every_call():
+    f = cr.jit(lambda x: (x * 2.0, np.float64(np.nan)))
+    with cr.nan_guard(action=lambda report: None) as guard:
+        for _ in range(3):
+            f(1.0)
+    assert len(guard.reports) == 3
+    assert "outside of what is recorded" in guard.reports[0].note
+
+
+def test_a_guard_sees_the_kinds_and_branches_that_are_compiled_after_it_has_looked():
+    f = cr.jit(lambda x: np.log(x) if x.ndim else (x * 2.0 if x > 0 else np.log(x)))
+    with cr.nan_guard(action=lambda report: None) as guard:
+        for x in (np.ones(3), np.float64(1.0), np.ones(4), np.ones(3)):
+            f(x)
+            f(x)
+        assert guard.reports == []
+        for x in (np.zeros(3), np.float64(-1.0), np.zeros(4)):
+            f(x)
+            f(x)
+        assert len(guard.reports) == 6
+        f.clear_cache()
+        f(np.zeros(3))
+    assert len(guard.reports) == 7
+
+
+def test_arguments_that_change_after_the_first_call_are_those_of_another_kind():
+    f = cr.jit(lambda parts: sum(np.sum(p) for p in parts))
+    parts = [np.ones(3), np.ones(3)]
+    assert f(parts) == 6
+    parts[1] = np.ones(300)
+    parts.append(np.ones(3))
+    with cr.nan_guard():
+        assert f([np.ones(3), np.ones(3)]) == 6
+        assert f(parts) == 306
+        assert f(parts) == 306
+
+
+def test_arguments_of_the_first_call_are_not_kept():
+    f = cr.jit(lambda x: x + 1.0)
+    x = np.ones(50)
+    gone = weakref.ref(x)
+    f(x)
+    del x
+    assert gone() is None
 
 
 def test_a_guard_may_warn_or_call_back():

@@ -273,8 +273,9 @@ class _Finding:
                 return None, []
             birth = _birth_among(events)
             return self._made_case(recording, birth, events, ()), events
-        assert outcome.flow is not None
         flow = outcome.flow
+        if flow is None:
+            return None, []
         later = flow.events(outcome.spoilt(values=False))
         if not later:
             return None, []

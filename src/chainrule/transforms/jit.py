@@ -10,9 +10,8 @@ import threading
 import types
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
-from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,10 +25,11 @@ from chainrule.graph.places import depth_of_call, place_of_call
 from chainrule.graph.tape import Tape, Traced, running
 from chainrule.graph.versions import refreshed
 from chainrule.transforms.staging import sketching
-from chainrule.transforms.watching import look
+from chainrule.transforms.watching import all_finite, look, watcher
 from chainrule.tree import flatten, map_leaves, structure
 
 if TYPE_CHECKING:
+    from chainrule.run.llvm.call import Plan
     from chainrule.run.llvm.listing import Lowered
 
 # After so many recordings for arguments of one kind, the function is run as it is.
@@ -200,36 +200,62 @@ def _outside(_: Any) -> Any:
 class _Trace:
     """A recording as machine code."""
 
-    __slots__ = ("assumed", "executable", "leaves", "rebuild", "tree")
+    __slots__ = ("assumed", "executable", "leaves", "plan", "rebuild", "tree")
 
     def __init__(self, recording: _Recording) -> None:
         from chainrule.run.llvm.executable import Executable
 
         self.leaves, self.tree = recording.leaves, recording.tree
         self.rebuild, self.assumed = recording.rebuild, recording.assumed
-        self.executable = Executable(recording.program)
+        self.executable = Executable(recording.program, len(self.assumed))
+        self.plan: Plan | None = None
 
-    def __call__(self, dynamic: Sequence[Any]) -> tuple[bool, Any]:
-        """Whether what the recording counts on held, and the result."""
-        found = self.executable(dynamic)
+    def __call__(self, dynamic: Sequence[Any], finite: bool = False) -> tuple[bool, Any]:
+        """Whether what the recording counts on held, and the result.
+
+        With ``finite``, it counts on the result having no NaN and no infinity as well.
+        """
+        from chainrule.run.llvm.executable import NotFinite
+
+        if finite and not self._constants_finite():
+            return False, None
+        try:
+            found = self.executable(dynamic, finite)
+        except NotFinite:
+            return False, None
         first = len(found) - len(self.assumed)
         for was, now in zip(self.assumed, found[first:], strict=True):
             if was.tobytes() != now.tobytes():
                 return False, None
         return True, self.rebuild([_leaf(leaf, found) for leaf in self.leaves])
 
-    def entry(self, args: Any, kwargs: Any, static: Sequence[bool], following: Any) -> Any:
-        """A function for calls of this kind, or ``None`` if Python has to make them."""
+    def prepare(self, args: Any, kwargs: Any, static: Sequence[bool]) -> None:
+        """Find out how calls with arguments like these can be made without Python."""
         from chainrule.run.llvm import call
 
         flags = iter(static)
-        try:
-            return call.entry(
+        with suppress(call.Unsuited):
+            self.plan = call.planned(
                 self.executable, args, kwargs, lambda: next(flags), self.assumed, self.leaves,
-                self.tree, _Leaf, self.rebuild, _MISS, following,
+                self.tree, _Leaf, self.rebuild, _MISS,
             )  # fmt: skip
+
+    def entry(self, following: Any, finite: bool = False) -> Any:
+        """A function for calls of this kind, or ``None`` if Python has to make them.
+
+        With ``finite``, calls with a NaN or an infinity in the result are left to Python.
+        """
+        from chainrule.run.llvm import call
+
+        if self.plan is None or (finite and not self._constants_finite()):
+            return None
+        try:
+            return self.plan.entry(None if following is _never else following, finite)
         except call.Unsuited:
             return None
+
+    def _constants_finite(self) -> bool:
+        return all(all_finite(leaf[0]) for leaf in self.leaves if len(leaf) == 1)
 
 
 def _leaf(leaf: Any, found: Sequence[Any]) -> Any:
@@ -275,27 +301,36 @@ class Jitted:
         self._lock = threading.RLock()
         # Machine code that tries the recordings, the last one first; those it has, by their key.
         self._entry: Callable[..., Any] = _never
-        self._entries: list[tuple[Hashable, Callable[[Any], Any]]] = []
+        self._entries: list[tuple[Hashable, _Trace]] = []
+        # The same for finite results only, made when one is looked at; those of so many entries.
+        self._finite: Callable[..., Any] = _never
+        self._asked = 0
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The function of these arguments."""
         if unusual.asked:
-            return self._watched(args, kwargs)
+            if plainly():  # what is compiled has supports
+                return self._f(*args, **kwargs)
+            found = self._finite(*args, **kwargs)
+            return self._looked_at(args, kwargs) if found is _MISS else found
         found = self._entry(*args, **kwargs)
         return self._call(args, kwargs) if found is _MISS else found
 
-    def _watched(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The same where somebody may look at the result, or want it without supports."""
-        if plainly():  # what is compiled has supports
-            return self._f(*args, **kwargs)
-        found = self._unwatched(*args, **kwargs)
-        if type(found) is not np.float64 or not isfinite(found):
-            look((found,), "jit", self._f, args, kwargs, squares=_squares._unwatched)
+    def _looked_at(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The same where it is not known yet that the result is finite."""
+        watched = watcher.get() is not None
+        if watched:
+            self._ask_for_finite()
+            given = self._given(args, kwargs)
+            done, found = (False, None) if given is None else self._run(given, finite=True)
+            if done:
+                return found
+        found = self._entry(*args, **kwargs)
+        if found is _MISS:
+            found = self._call(args, kwargs)
+        if watched:
+            look((found,), "jit", self._f, args, kwargs)
         return found
-
-    def _unwatched(self, *args: Any, **kwargs: Any) -> Any:
-        found = self._entry(*args, **kwargs)
-        return self._call(args, kwargs) if found is _MISS else found
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else types.MethodType(self, instance)
@@ -311,16 +346,21 @@ class Jitted:
         done, result = self._run(given)
         return result if done else self._anew(given, args, kwargs)
 
-    def _run(self, given: _Given) -> tuple[bool, Any]:
-        """The recording that holds for these arguments, run; whether there is one."""
+    def _run(self, given: _Given, finite: bool = False) -> tuple[bool, Any]:
+        """The recording that holds for these arguments, run; whether there is one.
+
+        With ``finite``, only if the result is.
+        """
         traces = self._traces.get(given.key)
         if traces:
             from chainrule.run.llvm.executable import OutOfBounds
 
             for trace in traces:
                 try:
-                    holds, result = trace(given.dynamic)
+                    holds, result = trace(given.dynamic, finite)
                 except OutOfBounds:
+                    if finite:
+                        break
                     return True, given.called(self._f, given.dynamic)  # for NumPy's own error
                 if holds:
                     return True, result
@@ -349,7 +389,8 @@ class Jitted:
             if trace is None:
                 return self._f(*args, **kwargs)
             self._traces[given.key] = [trace, *traces]
-            self._enter(given, trace, args, kwargs)
+            trace.prepare(args, kwargs, given.static)
+            self._enter(given.key, trace)
         done, result = self._run(given)
         return result if done else self._f(*args, **kwargs)
 
@@ -380,12 +421,11 @@ class Jitted:
         self._eager.add(key)
         self._traces.pop(key, None)
         # The entries of this kind must no longer be tried.
-        kept = [(k, make) for k, make in self._entries if k != key]
+        kept = [(k, trace) for k, trace in self._entries if k != key]
         if len(kept) < len(self._entries):
-            self._entries = []
-            self._entry = _never
-            for k, make in kept:
-                self._add(k, make)
+            self._forget_entries()
+            for k, trace in kept:
+                self._enter(k, trace)
         if once:
             if why in _told:
                 return
@@ -393,18 +433,26 @@ class Jitted:
         name = getattr(self._f, "__name__", "the function")
         warnings.warn(f"{name} {why}", JitWarning, stacklevel=depth_of_call())
 
-    def _enter(self, given: _Given, trace: _Trace, args: Any, kwargs: Any) -> None:
+    def _enter(self, key: Hashable, trace: _Trace) -> None:
         """Let machine code take the calls of this kind."""
-        if len(self._entries) < _MOST_ENTRIES:
-            self._add(
-                given.key, lambda following: trace.entry(args, kwargs, given.static, following)
-            )
-
-    def _add(self, key: Hashable, make: Callable[[Any], Any]) -> None:
-        entry = make(None if self._entry is _never else self._entry)
+        entry = trace.entry(self._entry) if len(self._entries) < _MOST_ENTRIES else None
         if entry is not None:
-            self._entries.append((key, make))
+            self._entries.append((key, trace))
             self._entry = entry
+
+    def _ask_for_finite(self) -> None:
+        """Let machine code look at the results of the calls that it takes."""
+        if self._asked == len(self._entries):
+            return
+        with self._lock:
+            for _, trace in self._entries[self._asked :]:
+                self._finite = trace.entry(self._finite, finite=True) or self._finite
+            self._asked = len(self._entries)
+
+    def _forget_entries(self) -> None:
+        self._entry = self._finite = _never
+        self._entries = []
+        self._asked = 0
 
     def _given(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Given | None:
         """The arguments of a call; ``None`` if it cannot be one of a recording."""
@@ -499,8 +547,7 @@ class Jitted:
     def clear_cache(self) -> None:
         """Forget what was compiled."""
         with self._lock:
-            self._entry = _never
-            self._entries.clear()
+            self._forget_entries()
             self._traces.clear()
             self._eager.clear()
 
@@ -556,15 +603,6 @@ def _static(
     all_names = set(names) | {by_place[n].name for n in places if 0 <= n < count}
     places |= {n for n, p in enumerate(by_place) if p.name in all_names}
     return frozenset(places), frozenset(all_names)
-
-
-def _sum_of_squares(arrays: list[Any]) -> Any:
-    return sum([np.sum(a * a) for a in arrays])
-
-
-# What a compiled function gives lies in the caches of the cores that made it: they read it again in
-# a third of the time that the BLAS takes.
-_squares = Jitted(_sum_of_squares, (), ())
 
 
 def jit(

@@ -51,66 +51,51 @@ class Watcher(Protocol):
         """A call gave a NaN or an infinity."""
 
 
-# Arrays of so many elements are worth two cores.
-_LARGE = 1 << 14
-
 watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
 
 
 def look(
     found: Sequence[Any], transform: str, f: Callable[..., Any], args: tuple[Any, ...],
     kwargs: dict[str, Any], argnums: tuple[int, ...] = (), has_aux: bool = False,
-    along: Any = None, squares: Callable[[list[Any]], Any] | None = None,
+    along: Any = None,
 ) -> None:  # fmt: skip
     """Look at a result: its parts, which may be trees.
 
-    What is part of another computation is looked at there. ``squares`` is a faster way to the sum
-    of the squares of large arrays.
+    What is part of another computation is looked at there.
     """
-    large: list[Any] | None = None if squares is None else []
     for part in found:
         kind = type(part)
         # What most results are is asked here: beside a small function, a call is a long time.
         if kind is np.float64:
             fine = isfinite(part)
-        elif kind is np.ndarray and large is None and part.dtype.char == "d":
+        elif kind is np.ndarray and part.dtype.char == "d":
             fine = isfinite(np.vdot(part, part)) or all_finite(part)
         else:
-            fine = tree_finite(part, large)
+            fine = tree_finite(part)
         if not fine:
             break
     else:
-        if not large or squares is None or _together(large, squares):
-            return
+        return
     who = watcher.get()
     if who is not None and innermost() is None:
         leaves = tuple(flatten(found)[0])
         who.told(Call(transform, f, args, kwargs, argnums, has_aux, along, leaves))
 
 
-def _together(arrays: list[Any], squares: Callable[[list[Any]], Any]) -> bool:
-    """Whether all arrays are finite, asked in one go where they are large."""
-    many = sum([a.size for a in arrays]) >= _LARGE
-    return (many and isfinite(squares(arrays))) or tree_finite(arrays)
-
-
-def tree_finite(tree: Any, arrays: list[Any] | None = None) -> bool:
-    """Whether no leaf has a NaN or an infinity; arrays are put into a list if there is one."""
+def tree_finite(tree: Any) -> bool:
+    """Whether no leaf has a NaN or an infinity."""
     kind = type(tree)
     if kind is np.float64:
         return isfinite(tree)
     if kind is np.ndarray:
-        if arrays is not None and tree.dtype.char in "fd":
-            arrays.append(tree)
-            return True
         return all_finite(tree)
     if kind is tuple or kind is list:
         for part in tree:  # noqa: SIM110 - a generator takes as long as a number
-            if not tree_finite(part, arrays):
+            if not tree_finite(part):
                 return False
         return True
     if kind is dict:
-        return tree_finite([*tree.values()], arrays)
+        return tree_finite([*tree.values()])
     if isinstance(tree, Operand):
         return True
     return all(map(all_finite, flatten(tree)[0]))

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.run.llvm.finite import NOT_FINITE, STATUS_WORDS
 from chainrule.run.llvm.instructions import Module, Writer
 from chainrule.tree import _REGISTERED, _children, _sorted_keys
 
@@ -146,11 +147,11 @@ class Unsuited(Exception):
     """Calls of this kind are left to Python."""
 
 
-class Plan:
-    """The tables of one compiled call; what they point to lives as long as this object."""
+class Tables:
+    """Words, and what they point to: it lives as long as this object."""
 
-    def __init__(self) -> None:
-        self.words = np.zeros(_PLAN_SIZE, np.uintp)
+    def __init__(self, words: Any) -> None:
+        self.words = words
         self._alive: list[Any] = []
 
     def address(self, item: Any) -> int:
@@ -168,6 +169,62 @@ class Plan:
         """Where an array lies that is kept."""
         self._alive.append(array)
         return int(array.ctypes.data)
+
+
+class Plan(Tables):
+    """One compiled call: what does not depend on where it is tried, and for which results.
+
+    Attributes:
+        head: The words that a room begins with.
+        steps: What is called in turn, with whether it is Python's.
+    """
+
+    def __init__(self, executable: Any) -> None:
+        super().__init__(np.zeros(_PLAN_SIZE, np.uintp))
+        self.executable = executable
+        self.head: list[int] = [int(a) for a in executable.frame]
+        self.steps = [
+            (0, s) if isinstance(s, int) else (1, self.address(s)) for s in executable.steps
+        ]
+
+    def reserve(self, count: int) -> int:
+        """So many words of the room."""
+        at = len(self.head) * _WORD
+        self.head.extend([0] * count)
+        return at
+
+    def entry(self, following: Any = None, finite: bool = False) -> Any:
+        """The function that runs what was compiled when its arguments are like those planned for.
+
+        Args:
+            following: The entry that is tried when this one does not fit.
+            finite: Whether one with a result that is not finite does not fit either.
+
+        Raises:
+            Unsuited: There are results of a kind that only Python can look at.
+        """
+        own = _Entry(self.words.copy())
+        words, head, steps = own.words, [*self.head], [*self.steps]
+        if finite:
+            reading = self.executable.reading
+            if reading is None:
+                raise Unsuited
+            first = int(words[_STATUS]) // _WORD
+            head[first : first + STATUS_WORDS] = reading.status
+            steps += [(0, address) for address in reading.steps]
+        words[_TEMPLATE] = own.table([_signed(n) for n in head])
+        words[_STEPS] = own.table([_signed(n) for step in steps for n in step])
+        words[_STEP_COUNT] = len(steps)
+        if following is not None:
+            words[_NEXT] = following.__self__.ctypes.data
+        own.needs = self, following
+        return _function(words, own)
+
+
+class _Entry(Tables):
+    """What a function needs as long as it is there."""
+
+    needs: Any = None
 
     def __del__(self) -> None:
         room = int(self.words[_POOL])
@@ -327,12 +384,12 @@ class Results:
         self._push(_APPLY, self.plan.address(rebuild), takes=1)
 
 
-def entry(
+def planned(
     executable: Any, args: Sequence[Any], kwargs: dict[str, Any], static: Callable[[], bool],
     guards: Sequence[Any], leaves: Sequence[Any], tree: Any, leaf: type,
-    rebuild: Callable[[Any], Any], missed: Any, following: Any = None,
-) -> Any:  # fmt: skip
-    """The function that runs ``executable`` when its arguments are like these.
+    rebuild: Callable[[Any], Any], missed: Any,
+) -> Plan:  # fmt: skip
+    """How ``executable`` is called when the arguments are like these; the static ones are kept.
 
     Args:
         executable: What was compiled.
@@ -345,29 +402,20 @@ def entry(
         leaf: That class.
         rebuild: Makes the result of its leaves.
         missed: What it gives when arguments or guards are otherwise.
-        following: The entry that is tried when this one does not fit.
 
     Raises:
         Unsuited: There is something in it that only Python can do.
     """
     if not available():
         raise Unsuited
-    plan = Plan()
-    words = plan.words
+    plan = Plan(executable)
+    words, head, reserve = plan.words, plan.head, plan.reserve
     asked = Arguments(plan, static)
     asked.arguments(args, kwargs)
 
     # A room for each run: the frame, then what this file needs, then numbers, then the workspace.
-    slots = executable.frame
-    head: list[int] = [int(a) for a in slots]
     moved = [0, 1]
-
-    def reserve(count: int) -> int:
-        at = len(head) * _WORD
-        head.extend([0] * count)
-        return at
-
-    words[_STATUS] = head[1] = reserve(1)
+    words[_STATUS] = head[1] = reserve(STATUS_WORDS)
     words[_REGISTERS] = reserve(asked.registers)
     held = []
     for (kind, where), slot in zip(asked.leaves, executable.input_slots, strict=True):
@@ -419,7 +467,6 @@ def entry(
     head[0] = len(head) * _WORD
     words[_HEAD] = len(head)
     words[_ROOM] = head[0] + executable.workspace + 2 * _ALIGNED
-    words[_TEMPLATE] = plan.table([_signed(n) for n in head])
     words[_MOVED], words[_MOVED_COUNT] = plan.table(moved), len(moved)
     words[_POSITIONAL], words[_NAMED] = len(args), len(kwargs)
     words[_NAMES] = plan.table([plan.address(sys.intern(name)) for name in kwargs])
@@ -427,24 +474,13 @@ def entry(
     words[_CHECK_COUNT] = len(asked.rows)
     words[_HELD], words[_HELD_COUNT] = plan.table(data_of), len(held)
     words[_OUTPUTS], words[_OUTPUT_COUNT] = plan.table(outputs), len(arrays)
-    steps = [(0, s) if isinstance(s, int) else (1, plan.address(s)) for s in executable.steps]
-    words[_STEPS] = plan.table([_signed(n) for step in steps for n in step])
-    words[_STEP_COUNT] = len(executable.steps)
     words[_GUARDS], words[_GUARD_COUNT] = plan.table(checks), len(guards)
     words[_BUILD] = plan.table([_signed(n) for row in built.rows for n in row])
     words[_BUILD_COUNT] = len(built.rows)
     words[_UNLOCKED] = executable.long
     words[_API] = plan.data(_table())
     words[_MISSED] = plan.address(missed)
-    kept = [plan, executable]
-    if following is not None:
-        words[_NEXT] = following.__self__.ctypes.data
-        kept.append(following)
-    return _function(plan.words, _Kept(kept))
-
-
-class _Kept(list[Any]):
-    """What a function needs as long as it is there."""
+    return plan
 
 
 def _signed(number: int) -> int:
@@ -745,7 +781,9 @@ def _code() -> Any:
             w.call("Py_DecRef", w.word(registers, w.times(w.word(row, 0), _WORD), "ptr"))
 
     status = of_plan(_STATUS)
+    bad = w.add(status, NOT_FINITE * _WORD)
     w.store("0", room, status)
+    w.store("0", room, bad)
     steps, step_count = of_plan(_STEPS, "ptr"), of_plan(_STEP_COUNT)
     unlocked = of_plan(_UNLOCKED)
     thread = w.variable()
@@ -780,6 +818,7 @@ def _code() -> Any:
     # Whether all was as the recording has it.
     drop = "drop"
     w.unless(f"icmp eq i64 {w.word(room, status)}, 0", drop)
+    w.unless(f"icmp eq i64 {w.word(room, bad)}, 0", drop)
     guards = of_plan(_GUARDS, "ptr")
     with w.loop(of_plan(_GUARD_COUNT)) as i:
         row = w.at(guards, w.times(i, 3 * _WORD))

@@ -39,6 +39,8 @@ _FEW_SUMS = 4096
 _FULL = 16
 # Loops with fewer turns are not divided.
 _FEW_TURNS = 32
+# Results of so many numbers are looked at while they are written: fewer are soon read again.
+_LARGE = 2048
 _ALIGNED = 64
 _BITS = {"double": "d", "float": "s"}
 
@@ -65,6 +67,8 @@ class Code:
         self.groups = _chunked(self.nests.groups)
         contract(self.nests, lambda size: size <= _ON_STACK)
         self.silent = _silent(self.nests.buffers)
+        # Results that the loops look at while they write them: are they finite?
+        self.watched = {id(b) for b in lowering.results if not inner and _written_once(b)}
         self.slots: list[Buffer] = [
             b for b in self.nests.buffers if b.kind in ("input", "constant", "result")
         ]
@@ -232,7 +236,7 @@ class Code:
         self, name: str, group: Any, buffers: Sequence[Buffer], divided: Var | None
     ) -> None:
         emitter = Emitter(self.module)
-        emitter.silent = self.silent
+        emitter.silent, emitter.watched = self.silent, self.watched
         written = {id(self.root(s.target)) for s in group.statements()}
         emitter.pointers["status"] = "%status"
         names = {id(b): f"%b{k}" for k, b in enumerate(buffers)}
@@ -551,6 +555,20 @@ def _silent(buffers: Sequence[Buffer]) -> set[int]:
         ):  # fmt: skip
             found.add(id(b))
     return found
+
+
+def _written_once(b: Buffer) -> bool:
+    """Whether a result is large, and nothing is written into it but its elements as they are.
+
+    A sum begins with another number, and calls have code of their own. Of short loops, each store
+    would be looked at by itself.
+    """
+    if b.dtype.kind != "f" or b.size < _LARGE:
+        return False
+    return all(
+        isinstance(w, Statement) and w.combine is None and w.vars[-1].extent >= _FEW_TURNS
+        for w in b.writers
+    )
 
 
 def _is_searched(b: Buffer) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 
 from chainrule.run.llvm.elements import Elements, kept_size
 from chainrule.run.llvm.expressions import Affine, Expr, Var, const, op
+from chainrule.run.llvm.finite import NOT_FINITE, WATCHED
 from chainrule.run.llvm.instructions import (
     UNROLLED,
     Level,
@@ -37,6 +38,9 @@ _SUMS_IN_REGISTERS = 8
 _BLOCK = 4096
 # Loops inside of a vector loop have at most so many turns.
 _LONG = 1024
+# Marks a branch that most runs do not take: its code lies apart.
+_SELDOM = ", !prof !2"
+_WEIGHTS = '!2 = !{!"branch_weights", i32 1, i32 1000}'
 # Bytes that what every lane has for itself may take, for so many vectors at once: four while it
 # stays nearest, fewer while it is in the next cache.
 _LANE_ROOMS = {4: 24 << 10, 2: 192 << 10, 1: 192 << 10}
@@ -72,6 +76,9 @@ class Emitter(Elements):
         self.divided: Var | None = None
         # Buffers that are never in memory.
         self.silent: set[int] = set()
+        # Results that are looked at while they are written, and the register that says whether to.
+        self.watched: set[int] = set()
+        self.watching = ""
         # Of loops that have been looked at, when they add something; statements of those in which
         # that is rare.
         self.looked_at: dict[int, tuple[Loop, Needed | None]] = {}
@@ -105,6 +112,35 @@ class Emitter(Elements):
             self.levels[level].memo[key] = found
         if id(s.target) not in self.silent:
             self.store(s.target, s.index, found, s.target.dtype)
+        if id(s.target) in self.watched:
+            self._watch(found, s.target.dtype)
+
+    def _watch(self, found: tuple[str, bool], dtype: Any) -> None:
+        """In a run that is watched, note what is not finite: less itself, it is no number.
+
+        Other runs step over it, once for all lanes.
+        """
+        if not self.watching:
+            self.watching = "%watching"
+            self.allocas += [
+                f"  %watching.at = {self._word(WATCHED)}",
+                "  %watching.word = load i64, ptr %watching.at",
+                "  %watching = icmp ne i64 %watching.word, 0",
+            ]
+            self.module.declare(_WEIGHTS)
+        t = type_of(dtype, self.lanes if found[1] else 1)
+
+        def bad() -> str:
+            less = self.put(f"fsub {t} {found[0]}, {found[0]}")
+            return self._holds(self.put(f"fcmp uno {t} {less}, {less}"), found[1])
+
+        def tell() -> None:
+            self.do(f"store i64 1, ptr {self.put(self._word(NOT_FINITE))}")
+
+        self._if([lambda: self.watching], lambda: self._if([bad], tell), _SELDOM)
+
+    def _word(self, n: int) -> str:
+        return f"getelementptr i64, ptr {self.pointers['status']}, i64 {n}"
 
     def _varies(self, index: Sequence[Any]) -> bool:
         assert self.vector is not None
@@ -263,15 +299,17 @@ class Emitter(Elements):
         some = self.put(f"icmp slt i64 {low}, {end}")
         self._if([lambda: some], lambda: self._turns(loop, low, end, lanes))
 
-    def _if(self, conditions: Sequence[Callable[[], str]], then: Callable[[], None]) -> None:
+    def _if(
+        self, conditions: Sequence[Callable[[], str]], then: Callable[[], None], marked: str = "",
+    ) -> None:  # fmt: skip
         """Code that is run if one of some conditions holds; what is found out in it is forgotten.
 
-        Each is written behind the branch that the one before decides.
+        Each is written behind the branch that the one before decides; the branches are marked.
         """
         inside, after = self.label("then"), self.label("after")
         for k, condition in enumerate(conditions, 1):
             other = after if k == len(conditions) else self.label("else")
-            self.do(f"br i1 {condition()}, label %{inside}, label %{other}")
+            self.do(f"br i1 {condition()}, label %{inside}, label %{other}{marked}")
             self._at(other if other != after else inside)
         known = [dict(level.memo) for level in self.levels]
         then()

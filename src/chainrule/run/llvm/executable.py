@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import math
 import threading
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ import chainrule.run.llvm.loops
 import chainrule.run.llvm.rows  # noqa: F401 - fills the table of rules
 from chainrule.run.llvm.codegen import Code
 from chainrule.run.llvm.engine import Library, blas
+from chainrule.run.llvm.finite import FAILED, NOT_FINITE, STATUS_WORDS, Reading, reading
 from chainrule.run.llvm.instructions import Module
 from chainrule.run.llvm.lowering import Lowering
 from chainrule.run.llvm.nests import Buffer, Call, Group, work_of
@@ -28,6 +30,10 @@ _LONG = 4000
 
 class OutOfBounds(Exception):
     """An index was beyond its array: NumPy's own error says which."""
+
+
+class NotFinite(Exception):
+    """A result has a NaN or an infinity, or is of a kind that machine code cannot look at."""
 
 
 class Unfit(Exception):
@@ -50,7 +56,8 @@ class Executable:
         long: Whether it takes long enough for other threads to run meanwhile.
     """
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, guards: int = 0) -> None:
+        """Compile a program, of whose results the last ``guards`` are no part of what it gives."""
         for value in program.needed():
             if value.parts is None and value.dtype.hasobject:
                 raise Unfit(f"a value of {value.dtype} objects")
@@ -76,6 +83,7 @@ class Executable:
             (places[id(b)], v.shape, b.dtype)
             for b, v in zip(self.lowering.results, program.results, strict=True)
         ]
+        self._wanted = len(self.result_slots) - guards
         self.long = sum(map(_work, self.code.groups)) > _LONG
         # Rooms of runs that are over, for the next ones.
         self._rooms: list[tuple[Any, int]] = []
@@ -88,17 +96,36 @@ class Executable:
         room = np.empty(self.workspace + _ALIGNED, np.uint8)
         return room, -room.ctypes.data % _ALIGNED
 
-    def __call__(self, arrays: Sequence[Any]) -> list[Any]:
+    @functools.cached_property
+    def reading(self) -> Reading | None:
+        """How a run finds out whether its results are finite; ``None`` if it cannot."""
+        results = zip(self.lowering.results, self.result_slots[: self._wanted], strict=False)
+        return reading(
+            [
+                (slot, b.size, dtype) for b, (slot, _, dtype) in results
+                if dtype.kind == "f" and id(b) not in self.code.watched
+            ]
+        )  # fmt: skip
+
+    def __call__(self, arrays: Sequence[Any], finite: bool = False) -> list[Any]:
         """Run it.
 
         Args:
             arrays: One for each input, of its shape and dtype.
+            finite: Whether only finite results will do.
 
         Raises:
             OutOfBounds: An index was.
+            NotFinite: A result may be something else.
         """
         frame = self.frame.copy()
-        status = np.zeros((), np.int64)
+        steps = self._calls
+        status = np.zeros(STATUS_WORDS, np.int64)
+        if finite:
+            if self.reading is None:
+                raise NotFinite
+            status[:] = self.reading.status
+            steps = [*steps, *map(_FUNCTION, self.reading.steps)]
         frame[1] = status.ctypes.data
         given = [
             np.require(a, dtype, ["C", "A"]) for a, dtype in zip(arrays, self._dtypes, strict=True)
@@ -113,13 +140,15 @@ class Executable:
         room = self._room()
         frame[0] = room[0].ctypes.data + room[1]
         where = frame.ctypes.data
-        for step in self._calls:
+        for step in steps:
             step(where)
         with self._lock:
             if len(self._rooms) < 2:
                 self._rooms.append(room)
-        if status:
+        if status[FAILED]:
             raise OutOfBounds
+        if status[NOT_FINITE]:
+            raise NotFinite
         return results
 
 
