@@ -5,6 +5,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.errors import TraceError
+from chainrule.transforms.staging import stage
 
 pytestmark = pytest.mark.filterwarnings("ignore::chainrule.AbsentGradientWarning")
 
@@ -569,3 +570,37 @@ def test_a_function_of_another_library_is_called_as_it_is():
     before = len(calls)
     slope(x)
     assert calls[before:] == [np.ndarray]
+
+
+def test_what_a_body_writes_several_times_is_taken_from_outside_and_carried_back_once():
+    def f(x):
+        def step(y, _):
+            for _ in range(3):
+                y = x[1:] * y + x[:-1]
+            return y, None
+
+        return np.sum(cr.scan(step, x[1:], None, length=4)[0])
+
+    x = np.linspace(0.2, 0.7, 6)
+    gradient = cr.grad(f)
+    forth, back = [r for r in stage(gradient, (x,)).records if r.op and r.op.name == "scan"]
+    assert len(forth.attrs["body"].outside) == 2, "two slices, each written three times"
+    assert back.attrs["carried"] == 3, "the cotangents of the state and of both slices"
+    assert cr.check(f, x).verdict == "PASS"
+    np.testing.assert_allclose(cr.jit(gradient)(x), gradient(x), rtol=1e-13)
+
+
+def test_a_slice_among_zeros_is_written_without_being_added_to_them():
+    def f(x):
+        return np.sum(np.sin(x[2:-1]) * x[:-3]), x * 2
+
+    def on_negative_zero(x):
+        return x[1:3] * -1.0
+
+    x = np.linspace(-1, 1, 9)
+    gradient = cr.grad(lambda x: f(x)[0])
+    np.testing.assert_allclose(cr.jit(gradient)(x), gradient(x), rtol=1e-13)
+    _, pull = cr.vjp(on_negative_zero, np.zeros(5))
+    compiled = cr.jit(lambda ct: cr.vjp(on_negative_zero, np.zeros(5))[1](ct)[0])
+    for found in (pull(np.zeros(2))[0], compiled(np.zeros(2))):
+        assert not np.signbit(found).any(), "0 + (−0) is 0"

@@ -132,7 +132,7 @@ class Traced(Operand):
         key: Any = None
         merged: Any = tape.merged
         if merged is not None and primitive.recorded:
-            key = _identity(primitive, args, attrs, level)
+            key = written_alike(primitive, args, attrs, level)
             if key is not None:
                 same = merged.get(key)
                 if same is not None:
@@ -421,7 +421,7 @@ class Tape:
         return Traced(self, value)
 
 
-def _identity(
+def written_alike(
     primitive: Primitive, args: tuple[Any, ...], attrs: Attrs, level: int
 ) -> tuple[Any, ...] | None:
     """What an operation is known by; ``None`` if it may be another one each time."""
@@ -434,13 +434,22 @@ def _identity(
             key.append((kind, a) if a else (kind, repr(a)))  # two zeros are two numbers
         else:
             return None
-    if attrs:
-        key += attrs.items()
-        try:
-            hash(tuple(key))
-        except TypeError:
-            return None
+    for name, attribute in attrs.items():
+        key += (name, _hashable(attribute))
+    try:
+        hash(tuple(key))
+    except TypeError:
+        return None
     return tuple(key)
+
+
+def _hashable(attribute: Any) -> Any:
+    """An attribute as a part of a key: slices have no hash of their own yet."""
+    if type(attribute) is tuple:
+        return tuple(map(_hashable, attribute))
+    if type(attribute) is slice:
+        return slice, attribute.start, attribute.stop, attribute.step
+    return attribute
 
 
 def _kept(value: Any) -> Any:

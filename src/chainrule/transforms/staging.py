@@ -7,7 +7,7 @@ then on the records are replayed. Traced values that it takes from outside becom
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -19,7 +19,16 @@ from chainrule.graph.batch import Batched
 from chainrule.graph.bundle import Bundle
 from chainrule.graph.operand import Attrs, Operand, bind, concrete
 from chainrule.graph.primitive import Custom, Notation, Primitive
-from chainrule.graph.tape import Tape, Traced, dtype_of, example, levels, running, shape_of
+from chainrule.graph.tape import (
+    Tape,
+    Traced,
+    dtype_of,
+    example,
+    levels,
+    running,
+    shape_of,
+    written_alike,
+)
 from chainrule.graph.versions import refreshed
 from chainrule.tree import flatten, map_leaves
 
@@ -157,12 +166,12 @@ def stage(f: Callable[..., Any], examples: Sequence[Any]) -> Staged:
     with running(tape), sketching(), np.errstate(all="ignore"):
         result = map_leaves(refreshed, f(*rebuild([x.alias() for x in inputs])))
     results, rebuild_result = flatten(result)
-    outside = taken_from_outside(tape, results)
+    outside, places = _each_once(taken_from_outside(tape, results))
     return Staged(
         records=tuple(tape.records),
         inputs=tuple(x.index for x in inputs),
-        outside=tuple(outside.values()),
-        places={key: i for i, key in enumerate(outside)},
+        outside=outside,
+        places=places,
         results=tuple(map(value_of, results)),
         rebuild=rebuild_result,
         level=tape.level,
@@ -176,6 +185,29 @@ def taken_from_outside(tape: Tape, results: Sequence[Any]) -> dict[tuple[int, in
         if isinstance(value, Operand) and value.level != tape.level:
             outside.setdefault(identity(value), value)
     return outside
+
+
+def _each_once(
+    outside: Mapping[tuple[int, int], Any],
+) -> tuple[tuple[Any, ...], dict[tuple[int, int], int]]:
+    """Operands without those that are written like another one, and the place of each.
+
+    ``x[1:]``, written four times in the body of a loop, is taken from outside once: its cotangent
+    is one thing that the loop carries back, and not four.
+    """
+    kept: list[Any] = []
+    places: dict[tuple[int, int], int] = {}
+    alike: dict[Any, int] = {}
+    for key, value in outside.items():
+        place = len(kept)
+        if type(value) is Traced and value.op is not None and value.op.joint is None:
+            written = written_alike(value.op, value.args, value.attrs, value.level)
+            if written is not None:
+                place = alike.setdefault((value.level, written), place)
+        if place == len(kept):
+            kept.append(value)
+        places[key] = place
+    return tuple(kept), places
 
 
 def value_of(leaf: Any) -> Any:

@@ -286,9 +286,42 @@ def _scatter(b: Lowering, value: Value, *args: Tensor) -> Tensor | None:
 def _scattered(b: Lowering, value: Value) -> Tensor:
     """Zeros, and the elements added in their places."""
     x, *arrays = (b.tensors[a.number] for a in value.args)
+    if not arrays:
+        between = _between_zeros(value)
+        if between is not None:
+            axis, start, stop = between
+            zero = const(0, value.dtype)
+            added = Tensor(
+                x.shape, value.dtype, lambda i: op("add", value.dtype, x.at(i), zero),
+                x.weight + 1, x.depth + 1,
+            )  # fmt: skip
+            return joined(b, value, axis, [
+                _zeros_along(value, axis, start), added,
+                _zeros_along(value, axis, value.shape[axis] - stop),
+            ])  # fmt: skip
     target = zeros(b, value)
     _add_scattered(b, value, target, x, arrays)
     return of_buffer(target)
+
+
+def _between_zeros(value: Value) -> tuple[int, int, int] | None:
+    """The axis along which a slice lies among zeros, and where it begins and ends."""
+    parts = written_out(value.attrs["index"], len(value.shape))
+    if not all(isinstance(p, slice) for p in parts):
+        return None
+    ends = [p.indices(n) for p, n in zip(parts, value.shape, strict=True)]
+    partial = [k for k, n in enumerate(value.shape) if ends[k] != (0, n, 1)]
+    if len(partial) != 1 or ends[partial[0]][2] != 1:
+        return None
+    (axis,) = partial
+    start, stop, _ = ends[axis]
+    return axis, start, max(start, stop)
+
+
+def _zeros_along(value: Value, axis: int, count: int) -> Tensor:
+    zero = const(0, value.dtype)
+    shape = (*value.shape[:axis], count, *value.shape[axis + 1 :])
+    return Tensor(shape, value.dtype, lambda _: zero)
 
 
 def _add_scattered(
@@ -309,20 +342,23 @@ def _replace(b: Lowering, value: Value, x: Tensor, new: Tensor, *arrays: Tensor)
 @rule("concatenate", "stack")
 def _concatenate(b: Lowering, value: Value, *pieces: Tensor) -> Tensor:
     assert value.op is not None
-    stacked = value.op.name == "stack"
     axis = value.attrs["axis"] % len(value.shape)
+    if value.op.name == "stack":
+        pieces = tuple([reshaped(b, p, (*p.shape[:axis], 1, *p.shape[axis:])) for p in pieces])
+    return joined(b, value, axis, pieces)
+
+
+def joined(b: Lowering, value: Value, axis: int, pieces: Sequence[Tensor]) -> Tensor:
+    """Pieces one behind the other along an axis."""
     target = b.nests.buffer("t", value.shape, value.dtype)
     start = 0
     for piece in pieces:
-        shape = piece.shape
-        if stacked:
-            shape = (*shape[:axis], 1, *shape[axis:])
 
         def find(index: Index, start: int = start) -> Index:
             return (*index[:axis], index[axis].shifted(start), *index[axis + 1 :])
 
-        written(b, target, shape, find, reshaped(b, converted(b, piece, value.dtype), shape), None)
-        start += shape[axis]
+        written(b, target, piece.shape, find, converted(b, piece, value.dtype), None)
+        start += piece.shape[axis]
     return of_buffer(target)
 
 
