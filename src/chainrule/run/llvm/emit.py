@@ -370,8 +370,8 @@ class Emitter(Elements):
         outside.lines.append(f"  {after} = add nuw nsw i64 {counter}, {step}")
         again = f"{counter}.again"
         outside.lines.append(f"  {again} = icmp ult i64 {after}, {high}")
-        # Several vectors are in flight in each turn already, and a loop with loops inside has enough
-        # to do in each: more would only take time to compile.
+        # Several vectors are in flight in each turn already, and a loop with loops inside has
+        # enough to do in each: more would only take time to compile.
         enough = (step > 1 and self.vector is var) or level.block != head
         marked = f", {UNROLLED}" if enough else ""
         outside.lines.append(f"  br i1 {again}, label %{head}, label %{exit_}{marked}")

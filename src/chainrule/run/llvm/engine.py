@@ -6,66 +6,17 @@ import ctypes
 import functools
 import importlib.util
 import os
-import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from chainrule.run.llvm import cache, pool
+from chainrule.run.llvm import cache, objects, pool
 from chainrule.run.llvm.instructions import Module
+from chainrule.run.llvm.parts import taken_apart
+from chainrule.run.llvm.target import Target
 
 _lock = threading.RLock()
-_PRELUDE = 'attributes #0 = { nounwind "no-trapping-math"="true" }\n'
-# Straight code of more lines than this is compiled with little effort: what makes it better takes
-# longer than linear time.
-_LONG = 1500
-# So are more lines than this of whatever code: an unrolled loop of thousands of array operations
-# would take minutes otherwise.
-_ENDLESS = 20_000
-# Elementary functions are written where they are called up to this many lines altogether: constants
-# are then loaded once, and independent operations overlap.
-_INLINE = 6000
-# What follows is what LLVM's own pipelines gain for code as it is written here, at a third of their
-# time. The vectors are ours, so nothing is left to its vectorizers.
-_PASSES = (
-    "always_inliner", "global_dead_code_eliminate", "sroa", "simplify_cfg", "instruction_combine",
-    "new_gvn", "loop_unroll",
-)  # fmt: skip
-
-
-@functools.cache
-def _target() -> Any:
-    import llvmlite.binding as llvm
-
-    from chainrule.run.llvm.target import host
-
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    return llvm.Target.from_triple(host().triple)
-
-
-@functools.cache
-def _machine(effort: int) -> Any:
-    """What makes object code: 0 for little time of compiling, 2 for good code."""
-    from chainrule.run.llvm.target import host
-
-    target = host()
-    return _target().create_target_machine(
-        cpu=target.cpu, features=target.features, opt=effort, codemodel="jitdefault", jit=True
-    )
-
-
-@functools.cache
-def _passes(effort: int) -> tuple[Any, Any]:
-    """What runs the passes; made once, as some of its memory is never given back."""
-    import llvmlite.binding as llvm
-
-    passes = llvm.create_new_module_pass_manager()
-    for name in _PASSES:
-        getattr(passes, f"add_{name}_pass")()
-    options = llvm.create_pipeline_tuning_options(effort)
-    return passes, llvm.create_pass_builder(_machine(effort), options)
 
 
 @functools.cache
@@ -159,13 +110,11 @@ class Library:
     def __init__(self, module: Module) -> None:
         import llvmlite.binding as llvm
 
-        self.parts = _parts(module)
+        self.parts = taken_apart(module)
         self.effort = max(effort for _, effort in self.parts)
         self.text = "\n".join(text for text, _ in self.parts)
-        self._triple = module.target.triple
         target = module.target
         with _lock:
-            machine_target = _target()
             symbols = {**_process(), **module.externals}
             if any("gemm(" in line for line in module.declarations):
                 symbols.update(blas())
@@ -176,108 +125,36 @@ class Library:
             # The engine only loads: it needs a machine of its own, of whatever kind.
             empty = llvm.parse_assembly("")
             empty.triple = target.triple
-            loader = machine_target.create_target_machine(opt=0, codemodel="jitdefault", jit=True)
+            loader = objects.target().create_target_machine(opt=0, codemodel="jitdefault", jit=True)
             self._engine = llvm.create_mcjit_compiler(empty, loader)
-            self.objects = []
-            self.cached = True
-            for text, effort in self.parts:
-                passes = ",".join(_PASSES) if effort else ""
-                name = cache.key(
-                    text, target.triple, target.cpu, target.features, passes, _versions()
-                )
-                found = cache.load(name)
-                if found is None:
-                    self.cached = False
-                    found = bytes(_machine(effort).emit_object(self._optimised(text, effort)))
-                    cache.store(name, found)
-                self.objects.append(found)
-                self._engine.add_object_file(llvm.ObjectFileRef.from_data(found))
+            self.objects = self._objects(target)
+            for one in self.objects:
+                self._engine.add_object_file(llvm.ObjectFileRef.from_data(one))
             self._engine.finalize_object()
 
-    def _optimised(self, text: str, effort: int) -> Any:
-        import llvmlite.binding as llvm
-
-        # A context of its own, as types and constants stay in memory as long as their context.
-        parsed = llvm.parse_assembly(text, llvm.create_context())
-        parsed.triple = self._triple
-        parsed.verify()
-        if effort:
-            passes, builder = _passes(effort)
-            passes.run(parsed, builder)
-        return parsed
+    def _objects(self, target: Target) -> list[bytes]:
+        """The object code of the parts, from the disk or made now."""
+        names = [
+            cache.key(
+                text, target.triple, target.cpu, target.features,
+                ",".join(objects.PASSES) if effort else "", _versions(),
+            )
+            for text, effort in self.parts
+        ]  # fmt: skip
+        found = [cache.load(name) for name in names]
+        missing = [k for k, one in enumerate(found) if one is None]
+        self.cached = not missing
+        made = objects.object_code([self.parts[k] for k in missing])
+        for k, content in zip(missing, made, strict=True):
+            found[k] = content
+            cache.store(names[k], content)
+        return [one for one in found if one is not None]
 
     def assembly(self) -> str:
         """The machine code in words."""
         with _lock:
-            return "\n".join(
-                str(_machine(effort).emit_assembly(self._optimised(text, effort)))
-                for text, effort in self.parts
-            )
+            return "\n".join(objects.assembly(text, effort) for text, effort in self.parts)
 
     def address(self, name: str) -> int:
         """Where a function begins."""
         return int(self._engine.get_function_address(name))
-
-
-def _parts(module: Module) -> list[tuple[str, int]]:
-    """What is compiled by itself: long straight code with little effort, the rest as it needs."""
-    effort = _effort(module)
-    hasty = "\n".join(module.hasty)
-    if not effort or (hasty and not any("\n  br " in f for f in module.functions)):
-        return [(f"{_PRELUDE}{module.text()}{hasty}\n", 0)]
-    rest = _PRELUDE + _inlined(module)
-    if not hasty:
-        return [(rest, effort)]
-    known = [
-        _PARAMETER.sub("ptr", line.removesuffix(" #0 {")).replace("define", "declare", 1)
-        for line in hasty.split("\n") if line.startswith("define ")
-    ]  # fmt: skip
-    # Of the elementary functions those that it calls, and those that they call.
-    needed: dict[str, str] = {}
-    texts = [hasty]
-    while texts:
-        text = texts.pop()
-        for symbol, definition in module.definitions.items():
-            if definition and symbol not in needed and f"@{symbol}(" in text:
-                needed[symbol] = definition
-                texts.append(definition)
-    parts = [*module.declarations, *needed.values(), hasty, ""]
-    return [("\n".join([rest, *known, ""]), effort), (_PRELUDE + "\n".join(parts), 0)]
-
-
-_PARAMETER = re.compile(r"ptr (noalias )?%\w+")
-
-
-def _effort(module: Module) -> int:
-    """0 if most of a module is long straight code, and 2 otherwise."""
-    straight = loops = 0
-    for text in module.functions:
-        lines = text.count("\n")
-        if "\n  br " in text:
-            loops += lines
-        else:
-            straight += lines
-    endless = straight + loops > _ENDLESS
-    return 0 if endless or straight > max(_LONG, 4 * loops) else 2
-
-
-def _inlined(module: Module) -> str:
-    """The text of a module, its elementary functions to be inlined if that is not too long."""
-    text = module.text()
-    room = _INLINE
-    for symbol, definition in module.definitions.items():
-        calls = text.count(f"@{symbol}(") - definition.count(f"@{symbol}(")
-        size = calls * definition.count("\n")
-        if not definition or size > room:
-            continue
-        room -= size
-        lines = [
-            line.replace(" {", " alwaysinline {")
-            if line.startswith("define ") and not _MARKED.search(line) else line
-            for line in definition.split("\n")
-        ]  # fmt: skip
-        text = text.replace(definition, "\n".join(lines), 1)
-    return text
-
-
-_MARKED = re.compile(r"\b(alwaysinline|noinline)\b")

@@ -20,7 +20,7 @@ _IN_MEMORY = {"f8": "double", "f4": "float", "i8": "i64", "i4": "i32", "b1": "i8
 
 # Marks the end of a loop that LLVM should leave as it is.
 UNROLLED = "!llvm.loop !0"
-_METADATA = '!0 = distinct !{!0, !1}\n!1 = !{!"llvm.loop.unroll.disable"}'
+METADATA = '!0 = distinct !{!0, !1}\n!1 = !{!"llvm.loop.unroll.disable"}'
 
 
 def type_of(dtype: Any, lanes: int = 1, memory: bool = False) -> str:
@@ -78,18 +78,6 @@ class Module:
             self.externals.update(found.externals)
             self.sources[f"{name} of {type_of(dtype, lanes)}"] = found.source
         return found.symbol
-
-    def text(self) -> str:
-        """All of it."""
-        return "\n".join(
-            [
-                *self.declarations,
-                *(d for d in self.definitions.values() if d),
-                *self.functions,
-                _METADATA,
-                "",
-            ]
-        )
 
 
 class Writer:
