@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from chainrule.run.llvm import pool
+from chainrule.run.llvm.effort import Budget
 from chainrule.run.llvm.emit import Emitter
 from chainrule.run.llvm.expressions import Affine, Expr, Var, load, op
 from chainrule.run.llvm.instructions import Module, Writer, number, type_of
@@ -81,6 +82,12 @@ class Code:
         for n, group in enumerate(self.groups):
             if isinstance(group, Call) and group.kind in ("loop", "scalars"):
                 group.data.prepare(module, f"{prefix}.{n}")
+        # The groups that are compiled with little effort; the bodies of loops are not among them.
+        self.budget = Budget(() if inner else self.groups)
+        times = {n: work_of(g) for n, g in enumerate(self.groups) if not isinstance(g, Call)}
+        self.rare = {
+            n for n in sorted(times, key=times.__getitem__) if self.budget.covers(times[n])
+        }
         # Buffers that lie where another one does, by their identity.
         self.over = _in_place(self.groups, self._may_lie_under)
         self.workspace = self._plan()
@@ -225,7 +232,7 @@ class Code:
             name = f"{self.prefix}.g{n}"
             buffers = self.memory(group)
             divided = self.divided[n]
-            self._function(name, group, buffers, divided)
+            self._function(name, group, buffers, divided, n in self.rare)
             if divided is not None:
                 segment.parallel(name, divided, buffers, self._partials[n])
             else:
@@ -233,7 +240,7 @@ class Code:
         segment.end()
 
     def _function(
-        self, name: str, group: Any, buffers: Sequence[Buffer], divided: Var | None
+        self, name: str, group: Any, buffers: Sequence[Buffer], divided: Var | None, rare: bool
     ) -> None:
         emitter = Emitter(self.module)
         emitter.silent, emitter.watched = self.silent, self.watched
@@ -255,7 +262,7 @@ class Code:
         else:
             for s in group.statements():
                 emitter.statement(s)
-        emitter.finish(name, ", ".join(parameters))
+        emitter.finish(name, ", ".join(parameters), rare)
 
 
 class _Segment(Writer):
@@ -356,7 +363,8 @@ class _Segment(Writer):
         merged = Statement(target, variables, index, value)
         group: Any = loops_around(merged)
         memory = [self.code.root(target), partial]
-        self.code._function(name, group, memory, None)
+        rare = self.code.budget.covers(work_of(group))
+        self.code._function(name, group, memory, None, rare)
         self.call(name, memory)
 
     def gemm(self, call: Call) -> None:
@@ -422,7 +430,8 @@ class _Segment(Writer):
             given = [f"ptr noalias %p{k + 2}" for k in range(len(self.code.slots))]
             given = ["ptr %status", "ptr noalias %workspace", *given]
             head = f"define internal void @{self.name}({', '.join(given)}) #0"
-        self.code.module.functions.append(self.whole(head))
+        rare = self.code.budget.covers(len(self.lines))
+        self.code.module.add(self.whole(head), rare)
         self.code.segments.append(self.name)
 
 

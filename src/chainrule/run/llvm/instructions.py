@@ -47,14 +47,20 @@ class Module:
     def __init__(self, target: Target) -> None:
         self.target = target
         self.functions: list[str] = []
-        # Long straight code, which takes too long to be made better.
+        # What is compiled with little effort: long straight code, which takes too long to be made
+        # better, and what takes hardly any of the program's time.
         self.hasty: list[str] = []
+        self.rare: list[str] = []
         self.declarations: dict[str, None] = {}
         self.definitions: dict[str, str] = {}
         self.externals: dict[str, int] = {}
         self.sources: dict[str, str] = {}
         # How many turns of a loop are done at once, by the identity of the loop: for listings.
         self.widths: dict[int, int] = {}
+
+    def add(self, function: str, rare: bool = False) -> None:
+        """A function; one that hardly any time is spent in if ``rare``."""
+        (self.rare if rare else self.functions).append(function)
 
     def declare(self, line: str) -> None:
         """Something that is defined elsewhere."""
@@ -317,9 +323,9 @@ class Instructions(Writer):
             lanes = half
         return register
 
-    def finish(self, name: str, parameters: str) -> None:
+    def finish(self, name: str, parameters: str, rare: bool) -> None:
         """Add the function to the module."""
-        self.module.functions.append(self.whole(f"define internal void @{name}({parameters}) #0"))
+        self.module.add(self.whole(f"define internal void @{name}({parameters}) #0"), rare)
 
 
 _ARITHMETIC = {

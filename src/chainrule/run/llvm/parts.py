@@ -34,17 +34,17 @@ _MARKED = re.compile(r"\b(alwaysinline|noinline)\b")
 
 def taken_apart(module: Module) -> list[tuple[str, int]]:
     """The LLVM IR of each part, with how much effort it is worth: 0 or 2, as LLVM counts."""
-    functions, hasty = module.functions, module.hasty
+    functions, hasty = module.functions, [*module.hasty, *module.rare]
     effort = _effort(module)
     loops = any("\n  br " in f for f in functions)
-    if not effort or (hasty and not loops):
+    if not effort or (module.hasty and not loops):
         return [(_joined(module, module.definitions, [*functions, *hasty]), 0)]
     definitions = _inlined(module)
     shares = _shares(functions, definitions, module.target.threads)
     if len(shares) == 1 and not hasty:
         return [(_joined(module, definitions, functions), effort)]
     heads = {m[2]: m for f in (*functions, *hasty) for m in _HEAD.finditer(f)}
-    found = [(_part(module, definitions, heads, share), effort) for share in shares]
+    found = [(_part(module, definitions, heads, share), effort) for share in shares if share]
     if hasty:
         found.append((_part(module, module.definitions, heads, hasty), 0))
     return found
