@@ -6,6 +6,7 @@ written to an outer level runs before the loop that is open inside of it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ UNROLLED = "!llvm.loop !0"
 METADATA = '!0 = distinct !{!0, !1}\n!1 = !{!"llvm.loop.unroll.disable"}'
 
 
+@functools.cache
 def type_of(dtype: Any, lanes: int = 1, memory: bool = False) -> str:
     """The LLVM type of an element, or of a vector of them."""
     name = (_IN_MEMORY if memory else _TYPES)[np.dtype(dtype).str[1:]]
