@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -32,6 +33,10 @@ _ON_STACK = 1 << 16
 # own that go on spinning for a while: beside these it takes more.
 _PARALLEL_FROM = 400_000
 _PARALLEL_BESIDE_BLAS = 2_000_000
+# Where another loop is divided anyway, the threads are awake.
+_PARALLEL_AWAKE = 100_000
+# What reading or writing a number in memory comes to, in additions.
+_MOVED = 3
 # A loop is divided into so many parts for each thread, as not all threads get on alike. Where every
 # part has more than so many sums of its own, adding these up would take longer than waiting.
 _PARTS_OF_A_THREAD = 4
@@ -78,7 +83,13 @@ class Code:
         self._partials: dict[int, list[tuple[Statement, Buffer]]] = {}
         self._uses_blas = any(isinstance(g, Call) and g.kind == "gemm" for g in self.groups)
         # Of each group the loop whose turns are divided among threads.
-        self.divided = [self._divided(n, g) for n, g in enumerate(self.groups)]
+        dear = self._uses_blas or inner  # in a loop, threads are started in every turn
+        least = _PARALLEL_BESIDE_BLAS if dear else _PARALLEL_FROM
+        self.divided = [self._divided(n, g, least) for n, g in enumerate(self.groups)]
+        if not dear and any(self.divided):
+            for n, group in enumerate(self.groups):
+                if self.divided[n] is None:
+                    self.divided[n] = self._divided(n, group, _PARALLEL_AWAKE)
         for n, group in enumerate(self.groups):
             if isinstance(group, Call) and group.kind in ("loop", "scalars"):
                 group.data.prepare(module, f"{prefix}.{n}")
@@ -175,7 +186,14 @@ class Code:
 
     # ------------------------------------------------------------------------------------ functions
 
-    def _divided(self, n: int, group: Group) -> Var | None:
+    def _cost(self, group: Loop) -> float:
+        """How long a group takes, in additions: it computes while it reads and writes."""
+        statements = group.statements()
+        turns = max([math.prod(v.extent for v in s.vars) for s in statements], default=0)
+        moved = sum(min(b.size, turns) for b in _used(group) if self._in_memory(b))
+        return max(work_of(group), _MOVED * moved)
+
+    def _divided(self, n: int, group: Group, least: float) -> Var | None:
         """The loop whose turns are divided among threads, if that pays and may be done.
 
         It is the outermost, or one further in where those around it are short and hold nothing
@@ -183,8 +201,7 @@ class Code:
         """
         if not isinstance(group, Loop) or self.module.target.threads < 2:
             return None
-        dear = self._uses_blas or self.inner  # in a loop, threads are started in every turn
-        if work_of(group) < (_PARALLEL_BESIDE_BLAS if dear else _PARALLEL_FROM):
+        if self._cost(group) < least:
             return None
         around: list[Var] = []
         loop = group
