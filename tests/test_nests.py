@@ -380,3 +380,31 @@ def test_winners_that_are_known_only_in_loops_inside_are_not_asked_for_before():
     gradient = cr.grad(lambda x: np.sum(np.ptp(np.sort(x, axis=1), axis=0)))
     x = np.random.default_rng(3).normal(size=(5, 4, 17))
     np.testing.assert_allclose(cr.jit(gradient)(x), gradient(x), rtol=1e-13)
+
+
+def test_what_passes_back_through_one_matrix_from_many_points_is_added_up_first():
+    def f(mean, matrix, points):
+        return np.sum(np.sin(np.einsum("ij,nj->ni", matrix, points - mean)))
+
+    mean, matrix, points = (
+        np.ones(24),
+        np.random.default_rng(4).normal(size=(24, 24)),
+        np.eye(300, 24),
+    )
+    gradient = cr.grad(f)
+    code = lowered(gradient, mean, matrix, points)
+    calls = [group for group in code.groups if isinstance(group, Call)]
+    assert [call.data["sizes"] for call in calls] == [(300, 24, 24)], "forth, and not back as well"
+    found, expected = cr.jit(gradient)(mean, matrix, points), gradient(mean, matrix, points)
+    np.testing.assert_allclose(found, expected, rtol=1e-11)
+
+
+@pytest.mark.parametrize("axis", [0, 1, (0, 1), None])
+@pytest.mark.parametrize(
+    "sizes", [((3, 40, 5), (5, 6)), ((3, 40, 5), (3, 5, 6)), ((40, 5), (5, 6))]
+)
+def test_sums_of_products_over_any_axes_are_those_of_numpy(sizes, axis):
+    x, y = (np.random.default_rng(5).normal(size=size) for size in sizes)
+    f = lambda x, y: (np.sum(x @ y, axis=axis), -np.sum(-(x @ y), axis=axis))
+    for found, expected in zip(cr.jit(f)(x, y), f(x, y), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-12)

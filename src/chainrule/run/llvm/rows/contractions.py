@@ -28,6 +28,7 @@ from chainrule.run.llvm.skipping import mostly_zero
 
 # Products of matrices with fewer multiplications than this are loops: a call costs more.
 _BLAS_FROM = 4000
+_BLAS_FROM_FOR_MANY = 30_000
 # Sums of up to so many products are written out for each element, in the loops that use it: a
 # matrix would take longer to be written and read again than to be computed.
 _WRITTEN_OUT = 16
@@ -162,8 +163,8 @@ def _side_by_side(b: Lowering, x: Tensor, names: str, last: str) -> Tensor:
 
 def _worth_a_call(m: int, n: int, k: int, batches: int) -> bool:
     """Whether the BLAS is faster than loops: for many products each has to be larger."""
-    least = 4 if not batches else 24
-    return min(m, n, k) >= least and m * n * k >= _BLAS_FROM
+    least, work = (12, _BLAS_FROM_FOR_MANY) if batches else (4, _BLAS_FROM)
+    return min(m, n, k) >= least and m * n * k >= work
 
 
 def _product(

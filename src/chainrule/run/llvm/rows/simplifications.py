@@ -1,6 +1,7 @@
 """Simpler values, found while a program is built: algebra that changes no bit of a result.
 
-One rule is declared safe though it may change the last bit: a multiple of a sum that is there.
+Two rules are declared safe though they may change the last bit: a multiple of a sum that is there,
+and a sum that is taken before a product of matrices.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from chainrule.rules.piecewise import WHERE
 from chainrule.rules.reductions import ANY, MAX, MEAN, MIN, PROD, SUM, reduced_axes
 from chainrule.rules.shapes import BROADCAST, CAST, RESHAPE
 from chainrule.run.llvm.program import CHOICES, SIMPLER, Program, Value
+from chainrule.run.llvm.rows.sums_of_products import sum_before_product
 
 
 def _simpler(*names: str) -> Callable[[Callable[..., Value | None]], Callable[..., Value | None]]:
@@ -363,7 +365,10 @@ def _reduced(
     if plain != attrs:
         total = program.apply(op, args, plain, kept, dtype)
         return program.apply(RESHAPE, (total,), {"shape": shape}, shape, dtype)
-    return _multiple(program, x, axes, attrs, shape, dtype) if op is SUM else None
+    if op is not SUM:
+        return None
+    found = _multiple(program, x, axes, attrs, shape, dtype)
+    return sum_before_product(program, x, axes) if found is None and x.dtype == dtype else found
 
 
 for _op in (SUM, MEAN, PROD, MAX, MIN):
