@@ -132,6 +132,8 @@ def test_without_a_tree_all_arrays_are_looked_at_and_wrt_chooses():
     args = np.ones((2, 3)), np.zeros(3), np.ones((4, 2))
     everything = cr.diagnose(loss)(*args)
     assert {g.parameter for g in everything.gradients} == {"W", "b", "x"}
+    with pytest.raises(NotDifferentiableError, match=r"and W\[0,0\] is a part of one"):
+        cr.diagnose(loss, wrt="b,W[0,0]")(*args)
     for wrt in ("W,b", ["W", "b"], "W, b"):
         assert {g.parameter for g in cr.diagnose(loss, wrt=wrt)(*args).gradients} == {"W", "b"}
     with pytest.raises(NotDifferentiableError, match="no parameter 'V'"):

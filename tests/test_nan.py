@@ -822,7 +822,7 @@ def test_the_command_finds_the_birth(program):
         (["sin(x)"], "does not name a function"),
         (["{}", "--at", "x=1"], "missing a required argument"),
         (["{}"], "Give them with --at"),
-        (["{}", "--at", "x=1,y=2", "--wrt", "z"], "there is no parameter 'z'; there are: x, y"),
+        (["{}", "--at", "x=1,y=2", "--wrt", "z"], "has no parameter 'z'. Its inputs are: x, y."),
         (["{}", "--at", "x=1,y=2", "--seed", "-1"], "whole number"),
         (["{fails}", "--at", "x=1"], "RuntimeError: no"),
     ],

@@ -289,6 +289,16 @@ def _sketch(tree: Any) -> str:
     return f"a {type(tree).__name__} with {named}"
 
 
+def map_named(function: Callable[[str, Any], Any], tree: Any, path: str = "") -> Any:
+    """The tree with every leaf replaced by ``function`` of its name along the tree and of it.
+
+    >>> map_named(lambda name, x: f"{name} = {x}", {"a": (1, 2)}, "p")
+    {'a': ("p['a'][0] = 1", "p['a'][1] = 2")}
+    """
+    _, rebuild = flatten(tree)
+    return rebuild([function(name, leaf) for name, leaf in leaves(tree, path)])
+
+
 def map_prefix(function: Callable[[Any, Any], Any], prefix: Any, tree: Any) -> Any:
     """``function(entry, leaf)`` for every leaf; an entry of ``prefix`` holds for all below it.
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from chainrule.errors import ArgumentsError, ChainruleError, NotDifferentiableError
 from chainrule.graph.held import Held
+from chainrule.sources.elements import is_below
 from chainrule.tree import leaves, map_leaves
 
 Array = Any
@@ -200,7 +201,7 @@ class Subject:
     def _names(self, asked: str | int, argument: int, name: str) -> bool:
         if isinstance(asked, int):
             return asked % len(self.args) == argument and -len(self.args) <= asked < len(self.args)
-        return name == asked or name.startswith((f"{asked}[", f"{asked}."))
+        return is_below(name, asked)
 
 
 def parameter_names(f: Callable[..., Any], count: int) -> list[str]:

@@ -32,6 +32,8 @@ from chainrule.diagnosis.repairs import Case, Repair, repairs
 from chainrule.diagnosis.report import BadResult, BadValues, Birth, Fix, Hider, Proof
 from chainrule.errors import ArgumentsError, ChainruleError
 from chainrule.graph.tape import Traced, dtype_of, shape_of
+from chainrule.sources.arguments import as_floats, called
+from chainrule.sources.elements import asked_for, meant
 from chainrule.sources.names import Place
 from chainrule.transforms.derivatives import argument_name
 from chainrule.transforms.watching import Call, watcher
@@ -71,24 +73,18 @@ def bad_values(
     """
 
     def found(*args: Any, **kwargs: Any) -> BadValues:
-        given = wrt.split(",") if isinstance(wrt, str) else wrt
-        asked = None if given is None else [name.strip() for name in given]
         names = [argument_name(f, n) for n in range(len(args))]
-        for name in asked or ():
+        asked = names if wrt is None else asked_for(wrt)
+        for name in asked:
             if name not in names:
-                known = ", ".join(names) or "none"
-                raise ArgumentsError(f"there is no parameter {name!r}; there are: {known}")
+                raise ArgumentsError(f"{called(f)} has no parameter {name!r}. {meant(name, names)}")
         nums = [
             n for n, a in enumerate(args)
-            if (asked is None or names[n] in asked) and any(map(_is_float, flatten(a)[0]))
+            if names[n] in asked and any(as_floats(x) is not None for x in flatten(a)[0])
         ]  # fmt: skip
         return examine(Call("grad", f, args, kwargs, tuple(nums)), supports)
 
     return found
-
-
-def _is_float(leaf: Any) -> bool:
-    return not isinstance(leaf, str) and np.asarray(leaf).dtype.kind == "f"
 
 
 def examine(call: Call, supports: bool | None = None) -> BadValues:

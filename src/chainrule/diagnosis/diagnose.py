@@ -13,7 +13,7 @@ import numpy as np
 from chainrule.diagnosis.budget import Budget
 from chainrule.diagnosis.gains import Diagonal, wide
 from chainrule.diagnosis.naming import Names, line_of
-from chainrule.diagnosis.run import chosen, run
+from chainrule.diagnosis.run import call_of, run
 from chainrule.diagnosis.why import (
     LARGE,
     SMALL,
@@ -24,6 +24,9 @@ from chainrule.diagnosis.why import (
     walked,
 )
 from chainrule.display import Displayed
+from chainrule.errors import NotDifferentiableError
+from chainrule.sources.arguments import Arguments
+from chainrule.sources.elements import is_below
 
 DEAD = 0.5
 """From this share of dead units on, an activation is reported."""
@@ -166,8 +169,9 @@ def diagnose(
     @functools.wraps(f, assigned=("__name__", "__doc__"), updated=())
     def diagnosed(*args: Any, **kwargs: Any) -> Diagnosis:
         with np.errstate(all="ignore"):
-            here = run(f, args, kwargs)
-            leaves = chosen(here, wrt)
+            arguments = call_of(f, args, kwargs)
+            leaves = _asked(arguments, wrt)
+            here = run(arguments)
             budget = walked(here, [here.inputs[n].index for n in leaves])
             names = Names(here)
             reports = [report(here, budget, names, n, small, large, steps=False) for n in leaves]
@@ -177,6 +181,25 @@ def diagnose(
             )
 
     return diagnosed
+
+
+def _asked(arguments: Arguments, wrt: str | Sequence[str] | None) -> list[str]:
+    """The names of the leaves that are asked for, in the order of the arguments."""
+    first = arguments.first
+    if wrt is None and not any(n != first and is_below(n, first) for n in arguments.floats):
+        # A number that is left to its default (eps=1e-5) is no parameter of a model.
+        wrt = [
+            n for n, x in arguments.floats.items()
+            if np.shape(x) or not any(is_below(n, d) for d in arguments.defaults)
+        ]  # fmt: skip
+    chosen = {one.leaf: one for one in arguments.chosen(wrt)}
+    for leaf, one in chosen.items():
+        if one.index:
+            raise NotDifferentiableError(
+                f"diagnose looks at whole arrays, and {one.name} is a part of one.\nAsk for {leaf}"
+                f", or ask cr.why about {one.name}."
+            )
+    return [n for n in arguments.floats if n in chosen]
 
 
 def _severity(one: GradientReport) -> tuple[int, float]:

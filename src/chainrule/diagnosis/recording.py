@@ -18,9 +18,10 @@ from chainrule.errors import ChainruleError
 from chainrule.graph.operand import Operand, bind
 from chainrule.graph.tape import Tape, Traced, running
 from chainrule.graph.versions import refreshed
+from chainrule.sources.arguments import as_floats, called
 from chainrule.sources.names import Origins, Place
 from chainrule.transforms.derivatives import argument_name
-from chainrule.tree import leaves, map_leaves
+from chainrule.tree import leaves, map_leaves, map_named
 
 # How an operation is done otherwise: a function of what gives the new value of an argument.
 Change = Callable[[Callable[[Any], Any]], Any]
@@ -208,11 +209,9 @@ def _recorded(
     def traced(tree: Any, parameter: str, differentiated: bool) -> Any:
         if not (differentiated or everything):
             return tree
-        names = iter([name for name, _ in leaves(tree, parameter)])
 
-        def at_leaf(leaf: Any) -> Any:
-            name = next(names)
-            value = _as_float(leaf)
+        def at_leaf(name: str, leaf: Any) -> Any:
+            value = None if isinstance(leaf, Operand) else as_floats(leaf)
             if value is None:
                 return leaf
             inputs[name] = tape.input(value)
@@ -220,7 +219,7 @@ def _recorded(
                 wrt.append(name)
             return inputs[name].alias()
 
-        return map_leaves(at_leaf, tree)
+        return map_named(at_leaf, tree, parameter)
 
     given = [traced(a, argument_name(f, n), n in chosen) for n, a in enumerate(args)]
     named = {name: traced(a, name, False) for name, a in kwargs.items()}
@@ -238,20 +237,8 @@ def _recorded(
     places = _Places(notes, [r.index for r in operations])
     within = {operations[i].index: above for i, above in notes.within.items()}
     return Recording(
-        getattr(f, "__name__", "f").replace("<lambda>", "f"),
-        tape, inputs, tuple(wrt), out, places, within,
+        called(f), tape, inputs, tuple(wrt), out, places, within,
     )  # fmt: skip
-
-
-def _as_float(leaf: Any) -> Any:
-    """A leaf as a number or an array of floats; ``None`` if it is none."""
-    if isinstance(leaf, Operand | bool | int | str):
-        return None
-    try:
-        array = np.asarray(leaf)
-    except (ValueError, TypeError):
-        return None
-    return array[()] if array.dtype.kind == "f" else None
 
 
 def _in_float64(value: Any) -> Any:

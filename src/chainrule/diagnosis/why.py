@@ -16,12 +16,13 @@ from chainrule.diagnosis.budget import Arrival, Budget
 from chainrule.diagnosis.causes import Cause, Finding
 from chainrule.diagnosis.gains import PARTS, no_parts, wide
 from chainrule.diagnosis.naming import Names, line_of
-from chainrule.diagnosis.run import Run, chosen, run
+from chainrule.diagnosis.run import Run, call_of, run
 from chainrule.diagnosis.size import sized
 from chainrule.diagnosis.zero import zero
 from chainrule.display import Displayed
 from chainrule.errors import ArgumentsError
 from chainrule.graph.tape import Traced
+from chainrule.sources.elements import listed
 
 SMALL, LARGE = 1e-4, 1e4
 """A gradient whose norm is below the first is vanishing, above the second exploding."""
@@ -192,17 +193,19 @@ def why(
     @functools.wraps(f, assigned=("__name__", "__doc__"), updated=())
     def explained(*args: Any, **kwargs: Any) -> GradientReport:
         with np.errstate(all="ignore"):
-            here = run(f, args, kwargs, wrt)
-            first = next(iter(here.parameters), "")
-            names = chosen(here, first if wrt is None else wrt)
-            if len(names) > 1:
-                listed = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+            arguments = call_of(f, args, kwargs)
+            asked = arguments.chosen(wrt, parts=True)
+            if len(asked) > 1:
+                names = [one.name for one in asked]
                 raise ArgumentsError(
-                    f"why explains one array, but {wrt or first} stands for {len(names)}: {listed}."
-                    "\nName one of them, or use cr.diagnose for all of them at once."
+                    f"why explains one array, but {wrt or arguments.first} stands for "
+                    f"{len(names)}: {listed(names)}.\nName one of them, or use cr.diagnose for all "
+                    "of them at once."
                 )
-            budget = walked(here, [here.inputs[names[0]].index])
-            return report(here, budget, Names(here), names[0], small, large)
+            (one,) = asked
+            here = run(arguments, one if one.index else None)
+            budget = walked(here, [here.inputs[one.name].index])
+            return report(here, budget, Names(here), one.name, small, large)
 
     return explained
 

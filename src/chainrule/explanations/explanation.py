@@ -142,16 +142,14 @@ class Explanation(Displayed):
 
     def _element(self, derivative: Derivative, name: str) -> Routes | None:
         """The paths to one element of an array that was asked for."""
-        from chainrule.sources.elements import chosen, element
+        from chainrule.sources.elements import chosen
 
         leaf = derivative.variable
         value: Any = self.inputs.get(leaf)
         if derivative.routes is None or not name.startswith(f"{leaf}[") or not np.ndim(value):
             return None
-        point = {leaf: value}
-        (named,) = chosen([name], point, lambda n: f"there is no {n} in {leaf}")
-        found = element(named, point)
-        return None if found is None else derivative.routes.at(found.index)
+        (found,) = chosen([name], {leaf: value}, lambda n, hint: f"there is no {n}. {hint}")
+        return derivative.routes.at(found.index)
 
     def update(self, rate: float) -> Update:
         """One step of gradient descent from this point, shown as arithmetic.

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
-import inspect
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from chainrule.errors import ArgumentsError, NotDifferentiableError
+from chainrule.errors import NotDifferentiableError
 from chainrule.graph.node import Graph, Node
-from chainrule.graph.tape import Tape, Traced, running
-from chainrule.sources.elements import chosen
+from chainrule.graph.tape import Tape, Traced
+from chainrule.sources.arguments import Arguments, bound, described
 from chainrule.sources.names import Origins, Place
 from chainrule.sources.program import Program
-from chainrule.tree import leaves, map_leaves
+from chainrule.tree import leaves
 
 Point = dict[str, Any]
 
@@ -44,29 +41,26 @@ def trace_program(
         NotDifferentiableError: There is nothing to differentiate, or the result is not a scalar.
         ArgumentsError: The arguments do not fit ``f``.
     """
-    bound = _bound(f, args, kwargs)
-    point = _inputs(bound)
-    asked = next(iter(bound), "") if wrt is None else wrt
-    names = chosen(asked, point, lambda name: _no_input(f, bound, point, name))
+    arguments = bound(f, args, kwargs)
+    point = dict(arguments.floats)
+    names = tuple(e.name for e in arguments.chosen(wrt))
     origins = Origins()
-    tape, result, inputs = _run(f, bound, point, origins)
+    tape, result, inputs = arguments.run(point, origins)
     if any(np.iscomplexobj(r.value) for r in tape.records):
         raise NotDifferentiableError(
-            f"{_name(f)} computes with complex numbers: their derivatives are not supported yet."
+            f"{arguments.name} computes with complex numbers: their derivatives are not supported "
+            "yet."
         )
     places = origins.resolve()
     if not isinstance(result, Traced):
-        return _constant(f, result, bound, point), point, names
+        return _constant(arguments, result), point, names
     if np.shape(result.value) != ():
-        raise NotDifferentiableError(
-            f"explain needs a function with a scalar result, but {_name(f)} returned an array of "
-            f"shape {np.shape(result.value)}.\nPick one element, or reduce it (np.sum, np.mean)."
-        )
+        raise NotDifferentiableError(_no_scalar(arguments, result.value))
     nodes, graph = _lifted(tape, inputs)
     operations = [r for r in tape.records if r.op is not None]
     located = dict(zip((nodes[r.index].index for r in operations), places, strict=True))
     program = Program(
-        title=f"{_name(f)}({', '.join(bound)})",
+        title=_title(arguments),
         graph=graph,
         output=nodes[result.index],
         output_name=_result_name(f, located, nodes[result.index], point),
@@ -74,11 +68,22 @@ def trace_program(
         names={i: p.name for i, p in located.items() if p.name is not None},
         places=located,
         values={nodes[r.index].index: r.value for r in tape.records if r.index in nodes},
-        function=lambda at: _call(f, _arguments(bound, at)),
-        branches=lambda at: _branches(f, bound, at, tape, nodes),
-        given=_given(bound),
+        function=arguments.call,
+        branches=lambda at: _branches(arguments, at, tape, nodes),
+        given=_given(arguments),
     )
     return program, point, names
+
+
+def _title(arguments: Arguments) -> str:
+    return f"{arguments.name}({', '.join(arguments.named)})"
+
+
+def _no_scalar(arguments: Arguments, result: Any) -> str:
+    return (
+        f"explain needs a function with a real scalar result, but {arguments.name} returned "
+        f"{described(result)}.\nPick one element, or reduce it (np.sum, np.mean)."
+    )
 
 
 def _result_name(
@@ -91,118 +96,18 @@ def _result_name(
     place = located.get(output.index)
     if place is not None and place.name is not None:
         return place.name
-    name = _name(f)
+    name = getattr(f, "__name__", "")
     return name if len(name) > 1 and name.isidentifier() and name not in point else None
 
 
-def _name(f: Callable[..., Any]) -> str:
-    return getattr(f, "__name__", "f").replace("<lambda>", "f")
-
-
-def _bound(f: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments by parameter name, with those defaults that are numbers: they have names, too."""
-    signature = _signature(f)
-    if signature is None:
-        names = (f"x{i + 1}" if len(args) > 1 else "x" for i in range(len(args)))
-        return {**dict(zip(names, args, strict=True)), **kwargs}
-    try:
-        bound = signature.bind(*args, **kwargs)
-    except TypeError as error:
-        raise ArgumentsError(
-            f"the arguments do not fit {_name(f)}{signature}: {error}.\n"
-            "Give a value for each parameter, by its name."
-        ) from error
-    given = set(bound.arguments)
-    bound.apply_defaults()
-    return {
-        name: value for name, value in bound.arguments.items()
-        if name in given or _inputs({name: value})
-    }  # fmt: skip
-
-
-def _signature(f: Callable[..., Any]) -> inspect.Signature | None:
-    """The parameters of ``f``; ``None`` for ufuncs and built-ins, which have none to show."""
-    if isinstance(f, np.ufunc):
-        return None
-    try:
-        return inspect.signature(f)
-    except ValueError:
-        return None
-
-
-def _call(f: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
-    """``f`` of arguments by name, positional where they have to be."""
-    signature = _signature(f)
-    if signature is None:
-        return f(*arguments.values())
-    bound = inspect.BoundArguments(signature, OrderedDict(arguments))
-    return f(*bound.args, **bound.kwargs)
-
-
-def _arguments(bound: Mapping[str, Any], at: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments with the named leaves replaced."""
-    replaced = {}
-    for parameter, tree in bound.items():
-        names = iter([name for name, _ in leaves(tree, parameter)])
-        replaced[parameter] = map_leaves(lambda leaf, n=names: at.get(next(n), leaf), tree)
-    return replaced
-
-
-def _inputs(bound: Mapping[str, Any]) -> Point:
-    """Every floating-point leaf of the arguments, by name."""
-    point = {}
-    for parameter, tree in bound.items():
-        for name, leaf in leaves(tree, parameter):
-            if isinstance(leaf, bool | int | str):
-                continue
-            array = np.asarray(leaf)
-            if array.dtype.kind == "f":
-                point[name] = array[()]
-    return point
-
-
-def _given(bound: Mapping[str, Any]) -> dict[str, Any]:
+def _given(arguments: Arguments) -> dict[str, Any]:
     """The arrays of whole numbers and truth values among the arguments, by name."""
     return {
         name: leaf
-        for parameter, tree in bound.items()
+        for parameter, tree in arguments.named.items()
         for name, leaf in leaves(tree, parameter)
         if isinstance(leaf, np.ndarray) and leaf.dtype.kind in "iub"
     }
-
-
-def _no_input(f: Callable[..., Any], bound: Mapping[str, Any], point: Point, name: str) -> str:
-    base = name.partition("[")[0].partition(".")[0]
-    floats = any(n == base or n.startswith((f"{base}[", f"{base}.")) for n in point)
-    if base in bound and not floats:
-        value = bound[base]
-        it = repr(value)
-        if isinstance(value, np.ndarray):
-            it = f"an array of {value.dtype} of shape {value.shape}"
-        return (
-            f"cannot differentiate {_name(f)} with respect to {name}: {base} is {it}, and a "
-            "derivative needs floats.\nPass a float: 1.0 instead of 1, or x.astype(float)."
-        )
-    close = difflib.get_close_matches(name, point, 1)
-    hint = (
-        f"Did you mean {close[0]!r}?" if close else f"Its inputs are: {', '.join(point) or 'none'}."
-    )
-    return f"{_name(f)} has no parameter {name!r}. {hint}"
-
-
-def _run(
-    f: Callable[..., Any], bound: Mapping[str, Any], point: Point, origins: Origins | None
-) -> tuple[Tape, Any, dict[str, Traced]]:
-    tape = Tape(origins)
-    inputs = {name: tape.input(value) for name, value in point.items()}
-    try:
-        with running(tape):
-            # The function has handles of its own, which it may assign to.
-            result = _call(f, _arguments(bound, {n: x.alias() for n, x in inputs.items()}))
-    finally:
-        if origins is not None:
-            origins.release()
-    return tape, result, inputs
 
 
 def _lifted(tape: Tape, inputs: Mapping[str, Traced]) -> tuple[dict[int, Node], Graph]:
@@ -219,17 +124,13 @@ def _lifted(tape: Tape, inputs: Mapping[str, Traced]) -> tuple[dict[int, Node], 
 
 
 def _branches(
-    f: Callable[..., Any],
-    bound: Mapping[str, Any],
-    at: Mapping[str, Any],
-    tape: Tape,
-    nodes: Mapping[int, Node],
+    arguments: Arguments, at: Mapping[str, Any], tape: Tape, nodes: Mapping[int, Node]
 ) -> dict[int, Any]:
     """The conditions of every ``where``, and whether Python took the same way as on the tape."""
     point = {n: np.asarray(v)[()] for n, v in at.items()}
     with np.errstate(all="ignore"):
         try:
-            again, _, _ = _run(f, bound, point, None)
+            again, _, _ = arguments.run(point)
         except (ArithmeticError, ValueError):
             return {}
     last = max(nodes)
@@ -243,18 +144,13 @@ def _branches(
     return {**chosen, nodes[last].index: chosen.get(nodes[last].index, True)}
 
 
-def _constant(
-    f: Callable[..., Any], result: Any, bound: Mapping[str, Any], point: Point
-) -> Program:
+def _constant(arguments: Arguments, result: Any) -> Program:
     value = np.asarray(result)
     if value.shape != () or value.dtype.kind not in "fiu":
-        raise NotDifferentiableError(
-            f"explain needs a function with a real scalar result, but {_name(f)} returned "
-            f"{type(result).__name__}."
-        )
+        raise NotDifferentiableError(_no_scalar(arguments, result))
     graph = Graph()
     return Program(
-        f"{_name(f)}({', '.join(bound)})", graph, float(value), None, tuple(point),
-        values={graph.input(name).index: x for name, x in point.items()},
-        function=lambda at: _call(f, _arguments(bound, at)),
+        _title(arguments), graph, float(value), None, tuple(arguments.floats),
+        values={graph.input(name).index: x for name, x in arguments.floats.items()},
+        function=arguments.call,
     )  # fmt: skip
