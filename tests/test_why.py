@@ -531,6 +531,8 @@ def test_anything_that_can_be_called_is_explained():
     for f in (Model(), Model().loss, functools.partial(lambda k, w: np.sum(np.tanh(k * w)), 40.0)):
         assert cr.why(f)(np.ones(2)).cause is Cause.SLOPES
     assert cr.why(np.tanh)(z[0]).cause is Cause.SLOPES
+    wrapped = cr.custom_rule(np.tanh, partials=[lambda x, out: 1 - out**2])
+    assert cr.why(wrapped)(0.5).healthy
     assert cr.why(np.multiply, wrt="x[1]")(1e-9, 1.0).cause is Cause.WEIGHTS
 
 

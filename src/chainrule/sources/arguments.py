@@ -88,8 +88,7 @@ class Arguments:
     def call(self, at: Mapping[str, Any]) -> Any:
         """What the function returns with the named leaves replaced."""
         given = {
-            parameter: map_named(at.get, tree, parameter)
-            for parameter, tree in self.by_parameter.items()
+            parameter: map_named(at.get, tree, parameter) for parameter, tree in self.named.items()
         }
         signature = _signature(self.function)
         if signature is None:
