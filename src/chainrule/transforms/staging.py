@@ -190,7 +190,7 @@ def taken_from_outside(tape: Tape, results: Sequence[Any]) -> dict[tuple[int, in
 def _each_once(
     outside: Mapping[tuple[int, int], Any],
 ) -> tuple[tuple[Any, ...], dict[tuple[int, int], int]]:
-    """Operands without those that are written like another one, and the place of each.
+    """Operands without views that are written like another one, and the place of each.
 
     ``x[1:]``, written four times in the body of a loop, is taken from outside once: its cotangent
     is one thing that the loop carries back, and not four.
@@ -200,7 +200,7 @@ def _each_once(
     alike: dict[Any, int] = {}
     for key, value in outside.items():
         place = len(kept)
-        if type(value) is Traced and value.op is not None and value.op.joint is None:
+        if type(value) is Traced and value.op is not None and value.op.view:
             written = written_alike(value.op, value.args, value.attrs, value.level)
             if written is not None:
                 place = alike.setdefault((value.level, written), place)
