@@ -70,3 +70,23 @@ def test_what_llvm_refuses_is_an_error_whichever_thread_finds_it(bad: int) -> No
     texts[bad] = "define void @f() {\n  ret i8 %unknown\n}\n"
     with pytest.raises(RuntimeError, match="parsing"):
         object_code([(text, 2) for text in texts])
+
+
+def unrolled(x: Any, w: Any, steps: int) -> Any:
+    for _ in range(steps):
+        x = np.tanh(x @ w)
+        x = x / np.sum(x**2)
+    return np.sum(x)
+
+
+def test_steps_of_an_unrolled_loop_of_array_operations_share_their_code() -> None:
+    x, w = random.normal(size=(6, 5)), random.normal(size=(5, 5))
+
+    def lines(steps: int) -> int:
+        found = parts(lambda x, w: unrolled(x, w, steps), x, w)
+        bodies = "\n".join(text for text, _ in found).split("\ndefine ")
+        return sum(body.count("\n") for body in bodies if "run0(" not in body.split("\n")[0])
+
+    assert lines(40) < 1.5 * lines(20) < 3 * lines(4)
+    f = cr.jit(lambda x, w: unrolled(x, w, 40))
+    np.testing.assert_allclose(f(x, w), unrolled(x, w, 40), rtol=1e-10)

@@ -249,7 +249,7 @@ class Code:
             name = f"{self.prefix}.g{n}"
             buffers = self.memory(group)
             divided = self.divided[n]
-            self._function(name, group, buffers, divided, n in self.rare)
+            name = self._function(name, group, buffers, divided, n in self.rare)
             if divided is not None:
                 segment.parallel(name, divided, buffers, self._partials[n])
             else:
@@ -258,7 +258,8 @@ class Code:
 
     def _function(
         self, name: str, group: Any, buffers: Sequence[Buffer], divided: Var | None, rare: bool
-    ) -> None:
+    ) -> str:
+        """Write the function of a group; the name to call is of one like it if there is one."""
         emitter = Emitter(self.module)
         emitter.silent, emitter.watched = self.silent, self.watched
         written = {id(self.root(s.target)) for s in group.statements()}
@@ -279,7 +280,9 @@ class Code:
         else:
             for s in group.statements():
                 emitter.statement(s)
-        emitter.finish(name, ", ".join(parameters), rare)
+        # A part of a loop for threads has its name from it, and what a loop calls is inlined there.
+        shared = divided is None and not self.inner
+        return emitter.finish(name, ", ".join(parameters), rare, shared)
 
 
 class _Segment(Writer):
@@ -381,7 +384,7 @@ class _Segment(Writer):
         group: Any = loops_around(merged)
         memory = [self.code.root(target), partial]
         rare = self.code.budget.covers(work_of(group))
-        self.code._function(name, group, memory, None, rare)
+        name = self.code._function(name, group, memory, None, rare)
         self.call(name, memory)
 
     def gemm(self, call: Call) -> None:

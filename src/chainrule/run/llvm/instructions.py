@@ -53,6 +53,9 @@ class Module:
         # better, and what takes hardly any of the program's time.
         self.hasty: list[str] = []
         self.rare: list[str] = []
+        # The names of functions by what is in them: steps of an unrolled loop are often the same
+        # code for other memory.
+        self.alike: dict[tuple[bool, str], str] = {}
         self.declarations: dict[str, None] = {}
         self.definitions: dict[str, str] = {}
         self.externals: dict[str, int] = {}
@@ -325,9 +328,18 @@ class Instructions(Writer):
             lanes = half
         return register
 
-    def finish(self, name: str, parameters: str, rare: bool) -> None:
-        """Add the function to the module."""
-        self.module.add(self.whole(f"define internal void @{name}({parameters}) #0"), rare)
+    def finish(self, name: str, parameters: str, rare: bool, shared: bool) -> str:
+        """Add the function to the module, unless it may be ``shared`` and one like it is there.
+
+        Returns:
+            The name of the function to call.
+        """
+        found = name
+        if shared:
+            found = self.module.alike.setdefault((rare, self.whole(parameters)), name)
+        if found == name:
+            self.module.add(self.whole(f"define internal void @{name}({parameters}) #0"), rare)
+        return found
 
 
 _ARITHMETIC = {
