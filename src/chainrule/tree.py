@@ -176,10 +176,10 @@ def flatten(tree: Any) -> tuple[list[Any], Callable[[Iterable[Any]], Any]]:
     {'a': (10, 20), 'b': None}
     """
     found: list[Any] = []
-    _collect(tree, found)
+    layout = _collect(tree, found)
 
     def rebuild(values: Iterable[Any]) -> Any:
-        return _refilled(tree, iter(values))
+        return _refilled(layout, iter(values))
 
     return found, rebuild
 
@@ -209,27 +209,32 @@ def structure(tree: Any) -> Hashable:
     return kind, own, labels, tuple([structure(child) for child in children])
 
 
-def _collect(tree: Any, found: list[Any]) -> None:
-    """Append the leaves in order."""
+# How a tree is built, so that nobody has to ask twice: ``None`` for a leaf; for everything else the
+# tree and its children's layouts, or how many they are if all of them are leaves.
+_Layout = tuple[Any, Any] | None
+
+
+def _collect(tree: Any, found: list[Any]) -> _Layout:
+    """Append the leaves in order; returns how the tree is built of them."""
     children = _children(tree)
     if children is None:
         found.append(tree)
-    elif _LEAVES.issuperset(map(type, children)):
-        found.extend(children)
-    else:
-        for child in children:
-            _collect(child, found)
-
-
-def _refilled(tree: Any, values: Iterator[Any]) -> Any:
-    """The tree with the next of the values in place of each leaf."""
-    children = _children(tree)
-    if children is None:
-        return next(values)
+        return None
     if _LEAVES.issuperset(map(type, children)):
-        found = list(islice(values, len(children)))
+        found.extend(children)
+        return tree, len(children)
+    return tree, [_collect(child, found) for child in children]
+
+
+def _refilled(layout: _Layout, values: Iterator[Any]) -> Any:
+    """A tree built like this with the next of the values in place of each leaf."""
+    if layout is None:
+        return next(values)
+    tree, parts = layout
+    if type(parts) is int:
+        found = list(islice(values, parts))
     else:
-        found = [_refilled(child, values) for child in children]
+        found = [_refilled(part, values) for part in parts]
     return tuple(found) if type(tree) is tuple else _rebuild(tree, found)
 
 

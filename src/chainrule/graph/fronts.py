@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable
 from operator import itemgetter
 from threading import RLock, local
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -29,17 +29,19 @@ _lock = RLock()
 _inside = 0
 _originals: dict[str, Callable[..., Any]] = {}
 _dispatchers: dict[str, Callable[..., Any]] = {}
-# All originals at once, as they are in NumPy's namespace now.
+# All originals at once: as they are in NumPy's namespace now, and as they were the last time.
 _pick: Callable[[Any], tuple[Any, ...]] | None = None
+_known: tuple[Any, ...] = ()
 
 
 def _know_originals() -> None:
     """Make the fronts of NumPy's functions, anew where somebody has put others in their place."""
-    global _pick  # noqa: PLW0603 - made when all fronts are known
-    if _pick is not None and _pick(_NAMES) == tuple(_originals.values()):
+    global _pick, _known  # noqa: PLW0603 - made when all fronts are known
+    if _pick is not None and _pick(_NAMES) == _known:
         return
     _pick = itemgetter(*FRONTS)
-    _originals.update(zip(FRONTS, _pick(_NAMES), strict=True))
+    _known = _pick(_NAMES)
+    _originals.update(zip(FRONTS, _known, strict=True))
     for name, original in _originals.items():
         _dispatchers[name] = _front(original, FRONTS[name])
 
@@ -55,29 +57,17 @@ class Computation(Protocol):
         """A plain array as a part of the computation, to be assigned to."""
 
 
-class Running(NamedTuple):
-    """A computation that is going on.
-
-    Attributes:
-        computation: It.
-        begun: How many records the tapes around it had when it began, by their level.
-    """
-
-    computation: Computation
-    begun: dict[int, int]
-
-
 class _Stack(local):
     """The computations that are going on in a thread, the innermost last."""
 
     def __init__(self) -> None:
-        self.runs: list[Running] = []
+        self.runs: list[fronts] = []
 
 
 _stack = _Stack()
 
 
-def innermost() -> Running | None:
+def innermost() -> fronts | None:
     """The innermost computation that is going on in this thread."""
     return _stack.runs[-1] if _stack.runs else None
 
@@ -103,9 +93,16 @@ def _front(original: Callable[..., Any], adapter: Callable[..., Any]) -> Callabl
 
 
 class fronts:
-    """While a function is traced: NumPy's creation functions take traced values."""
+    """While a function is traced: NumPy's creation functions take traced values.
 
-    __slots__ = ("computation",)
+    Attributes:
+        computation: The run of the function.
+        begun: How many records the tapes around it had when it began, by their level.
+    """
+
+    __slots__ = ("_runs", "begun", "computation")
+
+    begun: dict[int, int]
 
     def __init__(self, computation: Computation) -> None:
         self.computation = computation
@@ -119,16 +116,16 @@ class fronts:
                 for owner, name, front, _ in METHOD_FRONTS:
                     setattr(owner, name, front)
             _inside += 1
-        runs = _stack.runs
-        begun = {}
+        self._runs = runs = _stack.runs
+        self.begun = {}
         for run in runs:
             if hasattr(run.computation, "records"):
-                begun[run.computation.level] = len(run.computation.records)
-        runs.append(Running(self.computation, begun))
+                self.begun[run.computation.level] = len(run.computation.records)
+        runs.append(self)
 
     def __exit__(self, *_error: object) -> None:
         global _inside  # noqa: PLW0603
-        _stack.runs.pop()
+        self._runs.pop()
         with _lock:
             _inside -= 1
             if _inside == 0:

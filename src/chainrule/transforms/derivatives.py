@@ -24,6 +24,8 @@ from chainrule.transforms.absent import warn_of_absent
 from chainrule.transforms.watching import look
 from chainrule.tree import flatten, leaves, map_leaves, walk
 
+ARRAY = np.ndarray
+
 
 class _Begun(threading.local):
     """How many derivatives have been begun in a thread."""
@@ -60,15 +62,12 @@ def trace(
     given, rebuild = flatten(tuple(chosen))
     inputs: list[Traced] = []
     for leaf in given:
-        if type(leaf) is not np.ndarray or leaf.dtype.kind != "f" or not leaf.ndim:
-            place = len(inputs)
-
-            def where(place: int = place) -> str:
-                return f"{_leaf_name(f, args, argnums, place)} of {getattr(f, '__name__', 'f')}"
-
-            leaf = differentiable(leaf, where)
-            if isinstance(leaf, Operand):
-                tape.plain = False
+        if type(leaf) is ARRAY and leaf.ndim and leaf.dtype.kind == "f":
+            inputs.append(Traced(tape, leaf.copy("K")))  # what ``tape.input`` does
+            continue
+        leaf = differentiable(leaf, functools.partial(_called, f, args, argnums, len(inputs)))
+        if isinstance(leaf, Operand):
+            tape.plain = False
         inputs.append(tape.input(leaf))
     traced = list(args)
     for n, tree in zip(argnums, rebuild(inputs), strict=True):
@@ -98,6 +97,11 @@ def _leaf_name(
     """What a leaf of the arguments is called, by its number: ``params['W']``."""
     names = [name for n in argnums for name, _ in leaves(args[n], argument_name(f, n % len(args)))]
     return names[place]
+
+
+def _called(f: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], place: int) -> str:
+    """What a leaf is called in an error: ``params['W'] of loss``."""
+    return f"{_leaf_name(f, args, argnums, place)} of {getattr(f, '__name__', 'f')}"
 
 
 def value_and_grad(
@@ -131,7 +135,7 @@ def value_and_grad(
         tape, result, inputs, rebuild = trace(f, args, nums, kwargs)
         out, aux = parted(f, result, has_aux)
         value, found = _scalar_gradient(f, tape, out)
-        leaves_found = [_gradient_of(leaf, found) for leaf in inputs]
+        leaves_found = _gradients_of(inputs, found)
         gradients = rebuild(leaves_found)
         if _begun.derivatives == before + 1:  # inside another one, an absent gradient is no news
             for place, leaf in enumerate(inputs):
@@ -256,7 +260,7 @@ def pull_from(
 
     walk(seed, out, cotangent)
     found = reverse(tape.records, seeds)
-    return [_gradient_of(x, found) for x in inputs]
+    return _gradients_of(inputs, found)
 
 
 def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -380,26 +384,33 @@ def _scalar_gradient(f: Callable[..., Any], tape: Tape, out: Any) -> tuple[Any, 
     return value, reverse(tape.records, seeds)
 
 
-def _gradient_of(leaf: Traced, found: dict[int, Any]) -> Any:
-    """The caller's own array: never a view of another result or of a constant."""
-    index = leaf.index
-    if index not in found:
-        return np.zeros(shape_of(leaf.value), dtype_of(leaf.value))[()]
-    gradient, holders = _held(found, index)
-    if type(gradient) is np.ndarray:
-        # Memory of its own, and nobody else who holds it: it is the caller's as it is.
-        return gradient if holders == _ALONE and gradient.base is None else np.array(gradient)
-    return np.array(gradient) if isinstance(gradient, np.ndarray) else gradient
+def _gradients_of(inputs: Sequence[Traced], found: dict[int, Any]) -> list[Any]:
+    """The gradient of each: the caller's own array, never a view of a constant or of another."""
+    gradients = []
+    for leaf in inputs:
+        arrived = found.get(leaf.index)
+        if arrived is None:
+            gradient = np.zeros(shape_of(leaf.value), dtype_of(leaf.value))[()]
+        else:
+            gradient, holders = _held(arrived)
+            # Memory of its own, and nobody else who holds it: it is the caller's as it is.
+            if type(gradient) is ARRAY:
+                if holders != _ALONE or gradient.base is not None:
+                    gradient = np.array(gradient)
+            elif isinstance(gradient, ARRAY):
+                gradient = np.array(gradient)
+        gradients.append(gradient)
+    return gradients
 
 
-def _held(found: dict[int, Any], index: int) -> tuple[Any, int]:
+def _held(arrived: tuple[Any, Any]) -> tuple[Any, int]:
     """What arrived at a record, and how many names, containers and views refer to it."""
-    gradient = found[index][0]
+    gradient = arrived[0]
     return gradient, getrefcount(gradient)
 
 
-# How many refer to what ``found`` alone has: this depends on how Python counts its own.
-_ALONE = _held({0: (np.zeros(1), None)}, 0)[1]
+# How many refer to what only such a pair has: this depends on how Python counts its own.
+_ALONE = _held((np.zeros(1), None))[1]
 
 
 def lowered(leaf: Any, tape: Tape) -> Any:
