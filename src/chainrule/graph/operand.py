@@ -16,6 +16,7 @@ import numpy as np
 from chainrule.errors import NotDifferentiableError, TraceError
 from chainrule.graph.primitive import Primitive
 
+ARRAY = np.ndarray
 Attrs = Mapping[str, Any]
 NO_ATTRS: Attrs = {}
 
@@ -82,7 +83,12 @@ class Operand:
                 owner = self
                 if len(args) > 1:
                     for arg in args:
-                        if isinstance(arg, Operand) and arg.level > owner.level:
+                        if (
+                            arg is not self
+                            and type(arg) is not ARRAY
+                            and isinstance(arg, Operand)
+                            and arg.level > owner.level
+                        ):
                             owner = arg
                 return owner.apply(primitive, args, NO_ATTRS)
         return _uncommon_ufunc(ufunc, method, args, kwargs)
@@ -174,7 +180,11 @@ def bind(primitive: Primitive, args: tuple[Any, ...], attrs: Attrs = NO_ATTRS) -
     """Apply ``primitive`` in the innermost computation among ``args``, or just compute it."""
     owner = None
     for arg in args:
-        if isinstance(arg, Operand) and (owner is None or arg.level > owner.level):
+        if (
+            type(arg) is not ARRAY
+            and isinstance(arg, Operand)
+            and (owner is None or arg.level > owner.level)
+        ):
             owner = arg
     if owner is None:
         return primitive.evaluate(*args, **attrs)

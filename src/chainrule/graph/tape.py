@@ -27,6 +27,7 @@ from chainrule.graph.primitive import Flat, Primitive
 NUMBERS = frozenset((float, int, bool, np.float64, np.float32, np.float16, np.int64, np.bool_))
 PLAIN = NUMBERS | {np.ndarray}
 ARRAY = np.ndarray
+new = object.__new__
 # A loop may cut many times in one line: this many of its values are remembered.
 _REMEMBERED = 20
 # Later tapes lie inside earlier ones. Level 0 is left to graph nodes, which lie under every tape.
@@ -77,49 +78,74 @@ class Traced(Operand):
     def apply(self, primitive: Primitive, args: tuple[Any, ...], attrs: Attrs) -> Any:
         """Compute ``primitive`` on the values and record it on this tape."""
         tape = self.tape
-        count = 0 if tape.special or not primitive.recorded else len(args)
         # Functions of one or two arrays are what most programs are made of. Every question that is
         # not asked here shows in the time that a program of small arrays takes.
-        if count == 1:
+        if tape.special or not primitive.recorded:
+            return self._apply(primitive, args, attrs)
+        if len(args) == 1:
             x = self.value
             if tape.plain:
                 value = primitive.evaluate(x, **attrs) if attrs else primitive.evaluate(x)
+                if type(value) not in PLAIN:
+                    tape.plain = False
             elif type(x) is Traced:
                 value = x.apply(primitive, (x,), attrs)
             else:
                 value = bind(primitive, (x,), attrs)
-        elif count == 2 and not attrs:
-            a, b = args
-            other = b if a is self else a
-            kind = type(other)
-            if kind is Traced and other.level == self.level:
-                x, y = a.value, b.value
-            else:
-                x, y = (self.value, b) if a is self else (a, self.value)
-                if kind not in NUMBERS:
+        elif attrs or len(args) > 2:
+            return self._apply(primitive, args, attrs)
+        else:
+            x, y = args
+            if x is self:
+                x, kind = self.value, type(y)
+                if kind is Traced and y.level == self.level:
+                    y = y.value
+                elif kind not in NUMBERS:
+                    args = self, _kept(y)
                     if kind is not ARRAY:
                         tape.plain = False
-                    args = (self, _kept(b)) if a is self else (_kept(a), self)
+            else:
+                y, kind = self.value, type(x)
+                if kind is Traced and x.level == self.level:
+                    x = x.value
+                elif kind not in NUMBERS:
+                    args = _kept(x), self
+                    if kind is not ARRAY:
+                        tape.plain = False
             if tape.plain:
                 value = primitive.evaluate(x, y)
-            elif type(x) is Traced and type(y) in NUMBERS:
-                value = x.apply(primitive, (x, y), attrs)
+                if type(value) not in PLAIN:
+                    tape.plain = False
             else:
-                value = bind(primitive, (x, y))
-        else:
-            value, kept = self._uncommon(primitive, args, attrs)
-            if kept is None:
-                return value
-            args = kept
+                value = _bound(primitive, x, y)
+        # What ``__init__`` does, without the call.
+        record: Traced = new(Traced)
+        record.tape = tape
+        record.level = self.level
+        record.value = value
+        record.op = primitive
+        record.args = args
+        record.attrs = attrs
+        records = tape.records
+        record.index = len(records)
+        records.append(record)
+        return record
+
+    def _apply(self, primitive: Primitive, args: tuple[Any, ...], attrs: Attrs) -> Any:
+        """The same where there is more to be asked, or where there are more arguments."""
+        tape = self.tape
+        value, kept = self._uncommon(primitive, args, attrs)
+        if kept is None:
+            return value
         if tape.plain and type(value) not in PLAIN:
             tape.plain = False
         recorder = tape.recorder
         if recorder is not None:
-            frame = getframe(2)  # the user's; between are only the operator, or the ufunc
+            frame = getframe(3)  # the user's; between are this, and the operator or the ufunc
             if frame is not recorder.frame:
                 frame = recorder.entered(frame)
             recorder.note(frame.f_lasti)
-        return Traced(tape, value, primitive, args, attrs)
+        return Traced(tape, value, primitive, kept, attrs)
 
     def _uncommon(
         self, primitive: Primitive, args: tuple[Any, ...], attrs: Attrs
@@ -325,10 +351,10 @@ class Tape:
         # compiled: what is written twice then stands once, and so does its derivative. A recursion
         # that comes to the same again and again is as short as if it had remembered.
         self.merged: dict[Any, Traced] | None = None
-        # Whether any of the first three above is set, and whether it is besides staged or merges:
-        # one question for every operation instead of five.
+        # Whether any of the first three above is set, and whether it is besides staged, merges or
+        # is looked at by a recorder: one question for every operation instead of six.
         self.asking = False
-        self.special = staged
+        self.special = staged or recorder is not None
         # Whether all values are arrays and numbers for certain, and no operands of the computations
         # around this one.
         self.plain = False
@@ -377,7 +403,9 @@ class Tape:
 
     def _settle(self) -> None:
         self.asking = self._closed or self._watch is not None or self._instead is not None
-        self.special = self.staged or self.asking or self.merged is not None
+        self.special = (
+            self.staged or self.asking or self.merged is not None or self.recorder is not None
+        )
 
     def looked_at(self, primitive: Primitive, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """The arguments of an operation after the questions that are rarely asked."""
@@ -461,6 +489,16 @@ def _kept(value: Any) -> Any:
     if type(value) is np.ndarray:
         return value.copy("K")  # its order in memory is a part of what it is: np.ravel(x, "K")
     return value.alias() if isinstance(value, Operand) else value
+
+
+def _bound(primitive: Primitive, x: Any, y: Any) -> Any:
+    """What ``bind`` does, where most arguments are records of one tape, or numbers."""
+    if type(x) is Traced:
+        if type(y) in NUMBERS or (type(y) is Traced and y.level <= x.level):
+            return x.apply(primitive, (x, y), NO_ATTRS)
+    elif type(y) is Traced and type(x) in NUMBERS:
+        return y.apply(primitive, (x, y), NO_ATTRS)
+    return bind(primitive, (x, y))
 
 
 def example(value: Any) -> Any:
