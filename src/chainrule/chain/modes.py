@@ -36,7 +36,12 @@ def reverse(
         not the same as a cotangent of zero.
     """
     last = max(seeds, default=-1)
-    found = (_FoundEverywhere if plainly() else _Found)(last + 1, seeds)
+    if plainly():
+        found: _Found = _FoundEverywhere(
+            last + 1, {index: (cotangent, None) for index, (cotangent, _) in seeds.items()}
+        )
+    else:
+        found = _Found(last + 1, seeds)
     cotangents, supports = found.cotangents, found.supports
     carried: dict[int, Carried] = {}
     with quietly():
@@ -44,22 +49,25 @@ def reverse(
             cotangent = cotangents[index]
             if cotangent is None:
                 continue
-            support = supports.pop(index, None) if supports else None
             record = records[index]
             op = record.op
-            if op is None:
+            support = supports.pop(index, None) if supports else None
+            if op is None or keep:
                 carried[index] = (cotangent, support)
-                continue
-            if keep:
-                carried[index] = (cotangent, support)
+                if op is None:
+                    continue
             cotangents[index] = None
             if support is None:
-                slopes, transposes = op.slopes, op.transposes
+                slopes = op.slopes
                 if slopes is not None:
-                    if _scaled(record, slopes, cotangent, found):
+                    if _scaled(record, slopes, cotangent, cotangents, supports):
                         continue
-                elif transposes is not None and _transposed(record, transposes, cotangent, found):
-                    continue
+                else:
+                    transposes = op.transposes
+                    if transposes is not None and _transposed(
+                        record, transposes, cotangent, cotangents, supports
+                    ):
+                        continue
             level, out, attrs = record.level, record.value, record.attrs
             args, here = values_of(record), (cotangent, support)
             if op.joint is not None:
@@ -95,8 +103,10 @@ class _Found:
         # Records whose cotangent is an array that nobody else has: parts may be added to it in
         # place.
         self.owned: set[int] = set()
-        for index, part in seeds.items():
-            self.add(index, part)
+        for index, (cotangent, support) in seeds.items():
+            self.cotangents[index] = cotangent
+            if support is not None:
+                self.supports[index] = support
 
     def add(self, index: int, part: Carried | None) -> None:
         """Add what arrives on one more path: the support is where any of them can be non-zero."""
@@ -150,92 +160,107 @@ def _added_in_place(
 # would take longer than the arithmetic. Both return whether they did it.
 
 
-def _scaled(record: Traced, slopes: tuple[Any, ...], cotangent: Any, found: _Found) -> bool:
+def _scaled(
+    record: Traced, slopes: tuple[Any, ...], cotangent: Any, cotangents: list[Any],
+    supports: dict[int, Support],
+) -> bool:  # fmt: skip
     """Carry a cotangent that reaches everywhere across the edges of an elementwise function."""
-    args = record.args
-    count = len(args)
-    if count > 2 or record.attrs:
+    args, level = record.args, record.level
+    if record.attrs or len(args) > 2:
         return False
-    a, first, level = args[0], slopes[0], record.level
-    own_a = type(a) is Traced and a.level == level
-    x = a.value if own_a else a
-    own_b = False
     # What is not multiplied is not recorded, where this is part of a higher derivative.
     try:
-        if count == 1:
-            if type(first) is not float:
-                first = cotangent * first(x, record.value)
+        if len(args) == 1:
+            a, part = args[0], slopes[0]
+            if type(a) is Traced and a.level == level:
+                x = a.value
+                if type(part) is not float:
+                    part = cotangent * part(x, record.value)
+                elif part == 1.0:
+                    part = cotangent
+                else:
+                    part = -cotangent if part == -1.0 else cotangent * part
+                _arrive(a.index, x, part, cotangents, supports)
+            return True
+        x, y = a, b = args
+        first = second = None
+        if type(a) is Traced and a.level == level:
+            x, first = a.value, slopes[0]
+        if type(b) is Traced and b.level == level:
+            y, second = b.value, slopes[-1]
+        if type(first) is float:
+            first = cotangent if first == 1.0 else cotangent * first
+        elif first is not None:
+            first = cotangent * first(x, y, record.value)
+        if type(second) is float:
+            if second == 1.0:
+                second = cotangent
             else:
-                first = cotangent if first == 1.0 else cotangent * first
-        else:
-            b, second = args[1], slopes[-1]
-            own_b = type(b) is Traced and b.level == level
-            y = b.value if own_b else b
-            if own_a:
-                if type(first) is not float:
-                    first = cotangent * first(x, y, record.value)
-                else:
-                    first = cotangent if first == 1.0 else cotangent * first
-            if own_b:
-                if type(second) is not float:
-                    second = cotangent * second(x, y, record.value)
-                else:
-                    second = cotangent if second == 1.0 else cotangent * second
+                second = -cotangent if second == -1.0 else cotangent * second
+        elif second is not None:
+            second = cotangent * second(x, y, record.value)
     except (ZeroDivisionError, OverflowError):  # of Python's own numbers: ``pull`` knows more
         return False
-    if own_a:
-        _arrive(found, a.index, x, first)
-    if own_b:
-        _arrive(found, b.index, y, second)
+    if first is not None:
+        _arrive(a.index, x, first, cotangents, supports)
+    if second is not None:
+        _arrive(b.index, y, second, cotangents, supports)
     return True
 
 
-def _transposed(record: Traced, transposes: tuple[Any, ...], cotangent: Any, found: _Found) -> bool:
+def _transposed(
+    record: Traced, transposes: tuple[Any, ...], cotangent: Any, cotangents: list[Any],
+    supports: dict[int, Support],
+) -> bool:  # fmt: skip
     """Carry a cotangent that reaches everywhere across the edges of a linear map or contraction."""
-    args, attrs = record.args, record.attrs
-    count = len(args)
-    if len(transposes) != count:
+    args, attrs, level = record.args, record.attrs, record.level
+    if len(transposes) != len(args):
         return False
-    a, first, level = args[0], transposes[0], record.level
-    own_a = type(a) is Traced and a.level == level
-    x = a.value if own_a else a
-    if count == 1:
-        if own_a and first is not None:
-            _arrive(found, a.index, x, first(cotangent, x, **attrs))
+    if len(args) == 1:
+        a, first = args[0], transposes[0]
+        if first is not None and type(a) is Traced and a.level == level:
+            x = a.value
+            _arrive(a.index, x, first(cotangent, x, **attrs), cotangents, supports)
         return True
-    if count > 2 or attrs:
+    if attrs or len(args) > 2:
         return False
-    b, second = args[1], transposes[1]
-    own_b = type(b) is Traced and b.level == level
-    y = b.value if own_b else b
-    if own_a and first is not None:
-        _arrive(found, a.index, x, first(cotangent, x, y))
-    if own_b and second is not None:
-        _arrive(found, b.index, y, second(cotangent, x, y))
+    x, y = a, b = args
+    first = second = None
+    if type(a) is Traced and a.level == level:
+        x, first = a.value, transposes[0]
+    if type(b) is Traced and b.level == level:
+        y, second = b.value, transposes[1]
+    if first is not None:
+        _arrive(a.index, x, first(cotangent, x, y), cotangents, supports)
+    if second is not None:
+        _arrive(b.index, y, second(cotangent, x, y), cotangents, supports)
     return True
 
 
-def _arrive(found: _Found, index: int, value: Any, part: Any) -> None:
+def _arrive(
+    index: int, value: Any, part: Any, cotangents: list[Any], supports: dict[int, Support]
+) -> None:
     """Add a part of the cotangent of ``value``, in its shape and dtype, on one more path."""
     kind = type(part)
-    if kind is Traced:  # scalars, which fit, or arrays of another computation
+    if kind is ARRAY:
+        if type(value) is not ARRAY or part.dtype is not value.dtype:
+            part = cast(sum_to(part, shape_of(value)), value)
+        elif part.shape != value.shape:
+            part = sum_to(part, value.shape)
+    elif kind is Traced:  # scalars, which fit, or arrays of another computation
         below = part.value
         behind = value.value if type(value) is Traced else value
         if type(below) is not FLOAT64 or type(behind) is not FLOAT64:
             part = cast(sum_to(part, shape_of(value)), value)
-    elif kind is ARRAY:
-        if type(value) is not ARRAY or part.shape != value.shape or part.dtype is not value.dtype:
-            part = cast(sum_to(part, shape_of(value)), value)
     elif kind is not FLOAT64 or type(value) is not FLOAT64:
         part = cast(sum_to(part, shape_of(value)), value)
-    cotangents = found.cotangents
     before = cotangents[index]
     if before is None:
         cotangents[index] = part
     else:
         cotangents[index] = before + part
-        if found.supports:
-            found.supports.pop(index, None)
+        if supports:
+            supports.pop(index, None)
 
 
 def forward(records: Sequence[Traced], seeds: Mapping[int, Carried]) -> dict[int, Carried]:

@@ -60,7 +60,10 @@ def _reshape(a: Any, /, shape: Any, order: str = "C", *, copy: bool | None = Non
 
 
 def _reshape_method(self: Operand, *shape: Any, order: str = "C", copy: bool | None = None) -> Any:
-    return _reshape(self, shape[0] if len(shape) == 1 else shape, order, copy=copy)
+    sizes = shape[0] if len(shape) == 1 else shape
+    if order == "C" and copy is None:
+        return reshape(self, sizes)
+    return _reshape(self, sizes, order, copy=copy)
 
 
 @numpy_function(np.ravel, method="ravel")

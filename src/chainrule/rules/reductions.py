@@ -23,7 +23,15 @@ from chainrule.graph.tape import dtype_of, shape_of
 from chainrule.rules.book import define, numpy_function
 from chainrule.rules.cumulative import converted, exclusive_cumprod
 from chainrule.rules.piecewise import WHERE
-from chainrule.rules.shapes import array_of, broadcast_to, cast, reshape, transpose
+from chainrule.rules.shapes import (
+    add_up,
+    array_of,
+    broadcast_to,
+    cast,
+    repeated,
+    reshape,
+    transpose,
+)
 
 # -------------------------------------------------------------------------------------------- axes
 
@@ -31,8 +39,11 @@ from chainrule.rules.shapes import array_of, broadcast_to, cast, reshape, transp
 def spread(cotangent: Any, x: Any, axis: Any = None, keepdims: bool = False, **_more: Any) -> Any:
     """Transpose of a sum: every element that went into it receives the cotangent."""
     shape = shape_of(x)
-    if not keepdims and axis is not None:
-        cotangent = reshape(cotangent, _with_ones(shape, axis))
+    if axis is not None and not keepdims:
+        ones = _with_ones(shape, axis)
+        if type(cotangent) is np.ndarray:
+            return repeated(cotangent.reshape(ones), shape)
+        cotangent = reshape(cotangent, ones)
     return broadcast_to(cotangent, shape)
 
 
@@ -43,8 +54,8 @@ def summed(x: Any, axis: Any = None, keepdims: bool = False, **_more: Any) -> An
 
 def normal_axis(axis: Any, ndim: int) -> Any:
     """``axis`` as rows take it: ``None``, an integer, or a tuple of integers, none negative."""
-    if axis is None:
-        return None
+    if axis is None or (type(axis) is int and 0 <= axis < ndim):
+        return axis
     if isinstance(axis, tuple | list):
         return normalize_axis_tuple(tuple(axis), ndim)
     axis = operator.index(axis)
@@ -81,6 +92,8 @@ def count(x: Any, axis: Any) -> int:
     shape = shape_of(x)
     if axis is None:
         return math.prod(shape)
+    if type(axis) is int:
+        return shape[axis]
     return math.prod([shape[a] for a in reduced_axes(axis, len(shape))])
 
 
@@ -136,22 +149,19 @@ def _extreme(name: str, evaluate: Any, **facts: Any) -> Primitive:
     )  # fmt: skip
 
 
-# What ``np.sum`` comes to in the end.
-_add_up: Any = np.add.reduce
 # Of these, ``np.mean`` is the sum divided by the number of elements.
 _SUMMED_AS_THEY_ARE = (np.float64, np.float32)
 
 
 def _mean_of(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """What ``np.mean`` gives, without its way there where that is all the same."""
-    kind = dtype_of(x).type
-    if kind in _SUMMED_AS_THEY_ARE and (size := count(x, axis)):
-        return _add_up(x, axis=axis, keepdims=keepdims) / kind(size)
+    if type(x) is np.ndarray and x.size and (kind := x.dtype.type) in _SUMMED_AS_THEY_ARE:
+        return add_up(x, axis, None, None, keepdims) / kind(count(x, axis))
     return np.mean(x, axis=axis, keepdims=keepdims)
 
 
 SUM = define(
-    "sum", functools.partial(_add_up, axis=None),
+    "sum", functools.partial(add_up, axis=None),
     Linear(spread), elementwise=False, structure="row of ones", axes=("axis",), latex=r"\sum",
 )
 MEAN = define(
@@ -274,7 +284,9 @@ def reduced(row: Primitive, x: Any, axis: Any, keepdims: Any, **attrs: Any) -> A
         axis = normal_axis(axis, len(shape_of(x)))
     if keepdims is not False:
         keepdims = _truth(keepdims)
-    return bind(row, (x,), {"axis": axis, "keepdims": keepdims, **attrs})
+    options = {"axis": axis, "keepdims": keepdims}
+    options = options | attrs if attrs else options
+    return x.apply(row, (x,), options) if isinstance(x, Operand) else row.evaluate(x, **options)
 
 
 def _truth(option: Any) -> bool:
@@ -305,9 +317,9 @@ def _connect_sum(row: Primitive, function: Any, ufunc: Any, combine: Any, identi
         a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False,
         initial: Any = None, where: Any = True,
     ) -> Any:  # fmt: skip
-        a = array_of(a)
         if dtype is out is initial is None and where is True:
-            return reduced(row, a, axis, keepdims)
+            return reduced(row, array_of(a), axis, keepdims)
+        a = array_of(a)
         refuse_out(row.name, out)
         kept = kept_where(converted(a, dtype), where, identity)
         found = reduced(row, kept, axis, keepdims)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from collections.abc import Sequence
@@ -19,16 +20,21 @@ from chainrule.rules.book import define, numpy_function
 
 # Arrays of up to this many elements are copied where a view would take longer to make.
 _SMALL = 4096
+# What ``np.sum`` comes to in the end.
+add_up: Any = np.add.reduce
 
 
 def reshape(x: Any, shape: Any) -> Any:
     """``np.reshape(x, shape)`` on arrays and operands alike."""
+    if type(x) is np.ndarray:  # nothing to be recorded
+        if type(shape) is tuple and shape == x.shape:
+            return x
+        found = x.reshape(shape)
+        return found if found.ndim else found[()]
     if type(shape) is tuple and shape == shape_of(x):
         return x
-    if type(x) is np.ndarray:  # nothing to be recorded
-        return x.reshape(shape)[()]
     several = isinstance(shape, tuple | list) or np.ndim(shape) > 0
-    sizes = tuple(map(int, shape)) if several else (int(shape),)
+    sizes = tuple([int(n) for n in shape]) if several else (int(shape),)
     if -1 in sizes:
         if sizes.count(-1) > 1:
             raise ValueError("can only specify one unknown dimension")
@@ -58,7 +64,7 @@ def broadcast_to(x: Any, shape: tuple[int, ...]) -> Any:
     """``np.broadcast_to(x, shape)`` on arrays and operands alike."""
     if shape_of(x) == shape:
         return x
-    return _broadcast(x, shape) if type(x) in PLAIN else bind(BROADCAST, (x,), {"shape": shape})
+    return repeated(x, shape) if type(x) in PLAIN else bind(BROADCAST, (x,), {"shape": shape})
 
 
 def cast(x: Any, like: Any) -> Any:
@@ -89,17 +95,21 @@ def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
     if wide == shape:
         return x
     extra = len(wide) - len(shape)
-    if wide[extra:] == shape and type(x) is np.ndarray:
-        return np.add.reduce(x, 0 if extra == 1 else tuple(range(extra)))
-    repeated = list(range(extra))
-    for i in range(extra, len(wide)):
-        if shape[i - extra] == 1 != wide[i]:
-            repeated.append(i)
-    axes = tuple(repeated)
     if type(x) is np.ndarray:
-        total = np.add.reduce(x, axes, keepdims=True)
-        return total.reshape(shape) if extra else total
+        if extra == 1 and wide[1:] == shape:  # a bias, and the batch that it is added to
+            return add_up(x, 0)
+        total = add_up(x, _repeated(wide, shape), None, None, True)
+        return total.reshape(shape)[()] if extra else total
+    axes = _repeated(wide, shape)
     return reshape(np.sum(x, axis=axes, keepdims=True) if axes else x, shape)
+
+
+@functools.lru_cache(maxsize=4096)
+def _repeated(wide: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The axes along which broadcasting to ``wide`` repeats an array of ``shape``."""
+    extra = len(wide) - len(shape)
+    inner = range(extra, len(wide))
+    return (*range(extra), *(i for i in inner if shape[i - extra] == 1 != wide[i]))
 
 
 def split_index(index: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
@@ -166,8 +176,11 @@ def _scatter(x: Any, *arrays: Any, index: tuple[Any, ...], shape: tuple[int, ...
     return out
 
 
-def _broadcast(x: Any, shape: tuple[int, ...]) -> Any:
-    """Small arrays are written out: that is faster than NumPy's making of a view."""
+def repeated(x: Any, shape: tuple[int, ...]) -> Any:
+    """``broadcast_to`` of a plain value.
+
+    Small arrays are written out: that is faster than NumPy's making of a view.
+    """
     if math.prod(shape) > _SMALL:
         return np.broadcast_to(x, shape)
     out = np.empty(shape, dtype_of(x))
@@ -187,7 +200,7 @@ TRANSPOSE = define(
     batch=batching.transpose, view=True,
 )  # fmt: skip
 BROADCAST = define(
-    "broadcast_to", _broadcast,
+    "broadcast_to", repeated,
     Linear(lambda ct, x, shape: sum_to(ct, shape_of(x))),
     text="broadcast", elementwise=False, structure="repetition", shapes=("shape",), view=True,
 )  # fmt: skip
