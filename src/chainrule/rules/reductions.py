@@ -129,7 +129,17 @@ def _winners(x: Any, out: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
     Where there is a NaN, ``out`` is one, and no number is equal to it.
     """
-    wins = cast(np.equal(x, out) | np.isnan(x), x)
+    return _shared(np.equal(x, out) | np.isnan(x), x, axis)
+
+
+def _winning_numbers(x: Any, out: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The same where NaNs are skipped: one wins only where there is nothing else."""
+    return _shared(np.equal(x, out) | (np.isnan(x) & np.isnan(out)), x, axis)
+
+
+def _shared(wins: Any, x: Any, axis: Any) -> Any:
+    """1 for those that win, divided by how many they are."""
+    wins = cast(wins, x)
     winners = bind(SUM, (wins,), {"axis": axis, "keepdims": True})
     return wins / broadcast_to(winners, np.shape(x))
 
@@ -141,10 +151,10 @@ def _ties(extreme: Any) -> tuple[Convention, ...]:
     return (Convention(at, "a tie", "not differentiable; the equal elements share the derivative"),)
 
 
-def _extreme(name: str, evaluate: Any, **facts: Any) -> Primitive:
+def _extreme(name: str, evaluate: Any, winners: Any = _winners, **facts: Any) -> Primitive:
     return define(
         name, lambda x, axis=None, keepdims=False: evaluate(x, axis=axis, keepdims=keepdims),
-        Mask(_winners), elementwise=False, structure="selection", axes=("axis",),
+        Mask(winners), elementwise=False, structure="selection", axes=("axis",),
         conventions=_ties(evaluate), **facts,
     )  # fmt: skip
 
@@ -176,8 +186,8 @@ PROD = define(
 )
 MAX = _extreme("max", np.max, latex=r"\max")
 MIN = _extreme("min", np.min, latex=r"\min")
-NANMAX = _extreme("nanmax", np.nanmax)
-NANMIN = _extreme("nanmin", np.nanmin)
+NANMAX = _extreme("nanmax", np.nanmax, _winning_numbers)
+NANMIN = _extreme("nanmin", np.nanmin, _winning_numbers)
 
 
 def _logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
