@@ -7,7 +7,7 @@ What was compiled is described by tables, so this function is the same for all. 
 know (a subclass, another shape, a class that is a pytree) it leaves to Python by giving an object
 that says so.
 
-It needs CPython with its lock on a 64-bit machine, and says so: ``available()``.
+It works where ``interpreter.py`` knows how objects lie in memory.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import sys
-import sysconfig
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -24,102 +23,23 @@ import numpy as np
 
 from chainrule.run.llvm.finite import NOT_FINITE, STATUS_WORDS
 from chainrule.run.llvm.instructions import Module, Writer
+from chainrule.run.llvm.interpreter import (
+    DATA,
+    DTYPE,
+    FLAGS,
+    FUNCTIONS,
+    NDIM,
+    SHAPE,
+    SIGNATURES,
+    TYPE,
+    WANTED_FLAGS,
+    WORD,
+    addresses,
+    available,
+)
 from chainrule.tree import _REGISTERED, _children, _sorted_keys
 
-_WORD = 8
 _ALIGNED = 64
-
-# ---------------------------------------------------------------------------------- the interpreter
-
-# CPython's functions that the code calls: name, result, arguments.
-_PYTHON = {
-    "PyMem_RawMalloc": "ptr (i64)",
-    "PyMem_RawFree": "void (ptr)",
-    "PyEval_SaveThread": "ptr ()",
-    "PyEval_RestoreThread": "void (ptr)",
-    "Py_IncRef": "void (ptr)",
-    "Py_DecRef": "void (ptr)",
-    "PyFloat_AsDouble": "double (ptr)",
-    "PyFloat_FromDouble": "ptr (double)",
-    "PyLong_AsLongLongAndOverflow": "i64 (ptr, ptr)",
-    "PyLong_FromLongLong": "ptr (i64)",
-    "PyBool_FromLong": "ptr (i64)",
-    "PyTuple_Size": "i64 (ptr)",
-    "PyTuple_GetItem": "ptr (ptr, i64)",
-    "PyTuple_New": "ptr (i64)",
-    "PyTuple_SetItem": "i32 (ptr, i64, ptr)",
-    "PyList_Size": "i64 (ptr)",
-    "PyList_GetItem": "ptr (ptr, i64)",
-    "PyList_New": "ptr (i64)",
-    "PyList_SetItem": "i32 (ptr, i64, ptr)",
-    "PyDict_Size": "i64 (ptr)",
-    "PyDict_Next": "i32 (ptr, ptr, ptr, ptr)",
-    "PyDict_New": "ptr ()",
-    "PyDict_SetItem": "i32 (ptr, ptr, ptr)",
-    "PyObject_RichCompareBool": "i32 (ptr, ptr, i32)",
-    "PyObject_CallOneArg": "ptr (ptr, ptr)",
-}
-# NumPy's, by their places in the table of its C interface, which never change.
-_NUMPY = {
-    "PyArray_Scalar": (60, "ptr (ptr, ptr, ptr)"),
-    "PyArray_ScalarAsCtype": (62, "void (ptr, ptr)"),
-    "PyArray_NewCopy": (85, "ptr (ptr, i32)"),
-    "PyArray_Empty": (184, "ptr (i32, ptr, ptr, i32)"),
-}
-_SIGNATURES = {**_PYTHON, **{name: text for name, (_, text) in _NUMPY.items()}}
-_FUNCTIONS = {name: k for k, name in enumerate(_SIGNATURES)}
-# Where an array keeps its parts; the C interface promises it.
-_TYPE, _DATA, _NDIM, _SHAPE, _DTYPE, _FLAGS = 8, 16, 24, 32, 56, 64
-_WANTED_FLAGS = 0x0001 | 0x0100  # one row after the other, aligned
-
-
-@functools.cache
-def _table() -> Any:
-    """Addresses of the functions, in the order of ``_FUNCTIONS``."""
-    from numpy._core import _multiarray_umath  # type: ignore[attr-defined]
-
-    get = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
-        ("PyCapsule_GetPointer", ctypes.pythonapi)
-    )
-    start = get(_multiarray_umath._ARRAY_API, None)
-    size = 1 + max(place for place, _ in _NUMPY.values())
-    known = (ctypes.c_void_p * size).from_address(start)
-    found = [ctypes.cast(getattr(ctypes.pythonapi, n), ctypes.c_void_p).value for n in _PYTHON]
-    found += [known[place] for place, _ in _NUMPY.values()]
-    return np.array(found, np.uintp)
-
-
-@functools.cache
-def available() -> bool:
-    """Whether calls can be made this way here: objects lie in memory as this file says."""
-    if sys.implementation.name != "cpython" or ctypes.sizeof(ctypes.c_void_p) != _WORD:
-        return False
-    if sysconfig.get_config_var("Py_GIL_DISABLED") or sys.byteorder != "little":
-        return False
-    try:
-        _table()
-        return all(map(_laid_out, (np.ones((2, 3)), np.ones((3, 2), np.float32).T, np.ones(()))))
-    except Exception:  # whatever is different here, calls are made in the usual way
-        return False
-
-
-def _laid_out(array: Any) -> bool:
-    """Whether the parts of an array are where we look for them."""
-
-    def word(offset: int, kind: Any = ctypes.c_size_t) -> int:
-        return int(kind.from_address(id(array) + offset).value)
-
-    shape = (ctypes.c_ssize_t * array.ndim).from_address(word(_SHAPE)) if array.ndim else ()
-    contiguous = array.flags.c_contiguous and array.flags.aligned
-    return (
-        word(_TYPE) == id(np.ndarray)
-        and word(_DATA) == array.__array_interface__["data"][0]
-        and word(_NDIM, ctypes.c_int) == array.ndim
-        and tuple(shape) == array.shape
-        and word(_DTYPE) == id(array.dtype)
-        and (word(_FLAGS, ctypes.c_int) & _WANTED_FLAGS == _WANTED_FLAGS) == contiguous
-    )
-
 
 # --------------------------------------------------------------------------------------- the tables
 
@@ -189,7 +109,7 @@ class Plan(Tables):
 
     def reserve(self, count: int) -> int:
         """So many words of the room."""
-        at = len(self.head) * _WORD
+        at = len(self.head) * WORD
         self.head.extend([0] * count)
         return at
 
@@ -209,7 +129,7 @@ class Plan(Tables):
             reading = self.executable.reading
             if reading is None:
                 raise Unsuited
-            first = int(words[_STATUS]) // _WORD
+            first = int(words[_STATUS]) // WORD
             head[first : first + STATUS_WORDS] = reading.status
             steps += [(0, address) for address in reading.steps]
         words[_TEMPLATE] = own.table([_signed(n) for n in head])
@@ -234,7 +154,7 @@ class _Entry(Tables):
 
 def _raw_of(room: int) -> int:
     """The address that a room was allocated at: it stands before it."""
-    return int(ctypes.c_size_t.from_address(room - _WORD).value)
+    return int(ctypes.c_size_t.from_address(room - WORD).value)
 
 
 class Arguments:
@@ -312,7 +232,7 @@ class Arguments:
             self.leaves.append(("array", register))
         else:
             words = {float: _FLOAT, int: _INT, bool: _BOOL}
-            if kind not in words and (not isinstance(value, np.generic) or value.nbytes > _WORD):
+            if kind not in words and (not isinstance(value, np.generic) or value.nbytes > WORD):
                 raise Unsuited
             word = words.get(kind, _SCALAR)
             row = [word, register, plan.address(kind), 0, plan.address(True), plan.address(False)]
@@ -441,11 +361,11 @@ def planned(
             outputs += [len(shape), plan.table(shape), plan.address(dtype), slot]
             continue
         nbytes = int(np.prod(shape)) * dtype.itemsize
-        size = -(-nbytes // _WORD)
+        size = -(-nbytes // WORD)
         numbers[n] = head[slot] = reserve(max(size, 1))
         moved.append(slot)
         if n >= first_guard:
-            expected = np.zeros(size * _WORD, np.uint8)
+            expected = np.zeros(size * WORD, np.uint8)
             expected[:nbytes] = np.frombuffer(
                 np.asarray(guards[n - first_guard], dtype).tobytes(), np.uint8
             )
@@ -462,9 +382,9 @@ def planned(
     if not built.tree(tree, leaf, iter(puts)):
         built.flat(puts, rebuild)
     words[_STACK] = reserve(built.deepest)
-    while len(head) * _WORD % _ALIGNED:
+    while len(head) * WORD % _ALIGNED:
         head.append(0)
-    head[0] = len(head) * _WORD
+    head[0] = len(head) * WORD
     words[_HEAD] = len(head)
     words[_ROOM] = head[0] + executable.workspace + 2 * _ALIGNED
     words[_MOVED], words[_MOVED_COUNT] = plan.table(moved), len(moved)
@@ -478,7 +398,7 @@ def planned(
     words[_BUILD] = plan.table([_signed(n) for row in built.rows for n in row])
     words[_BUILD_COUNT] = len(built.rows)
     words[_UNLOCKED] = executable.long
-    words[_API] = plan.data(_table())
+    words[_API] = plan.data(addresses())
     words[_MISSED] = plan.address(missed)
     return plan
 
@@ -548,9 +468,9 @@ class _Words(Writer):
 
     def call(self, name: str, *args: str) -> str:
         """One of the interpreter's functions."""
-        text = _SIGNATURES[name]
+        text = SIGNATURES[name]
         result, kinds = text[:-1].split(" (")
-        function = self.word(self.api, _FUNCTIONS[name] * _WORD, "ptr")
+        function = self.word(self.api, FUNCTIONS[name] * WORD, "ptr")
         given = ", ".join(f"{k} {a}" for k, a in zip(kinds.split(", "), args, strict=False) if k)
         call = f"call {result} {function}({given})"
         if result == "void":
@@ -613,7 +533,7 @@ def _code() -> Any:
     w = _Words()
     plan_at, room_at = w.variable(), w.variable()
     position, key, value, overflow = (w.variable() for _ in range(4))
-    raw = w.word("%self", _DATA)
+    raw = w.word("%self", DATA)
     w.do(f"store i64 {raw}, ptr {plan_at}")
     start, miss, next_plan, give_back, failed = "start", "miss", "next", "giveback", "failed"
     w.go(start)
@@ -623,7 +543,7 @@ def _code() -> Any:
     plan = w.put(f"load ptr, ptr {plan_at}")
 
     def of_plan(n: int, kind: str = "i64") -> str:
-        return w.word(plan, n * _WORD, kind)
+        return w.word(plan, n * WORD, kind)
 
     w.api = of_plan(_API, "ptr")
     positional, named = of_plan(_POSITIONAL), of_plan(_NAMED)
@@ -639,12 +559,12 @@ def _code() -> Any:
     known_names = of_plan(_NAMES, "ptr")
     with w.loop(named) as i:
         name = w.call("PyTuple_GetItem", "%names", i)
-        w.unless(f"icmp eq ptr {name}, {w.word(known_names, w.times(i, _WORD), 'ptr')}", next_plan)
+        w.unless(f"icmp eq ptr {name}, {w.word(known_names, w.times(i, WORD), 'ptr')}", next_plan)
     w.go(names_done)
     w.start(names_done)
 
     # A room: the one that the last run has left, or a new one.
-    pool = w.at(plan, _POOL * _WORD)
+    pool = w.at(plan, _POOL * WORD)
     left = w.put(f"atomicrmw xchg ptr {pool}, i64 0 acq_rel")
     w.do(f"store i64 {left}, ptr {room_at}")
     with w.when(f"icmp eq i64 {left}, 0"):
@@ -653,17 +573,17 @@ def _code() -> Any:
         w.do(f"br i1 {w.put(f'icmp eq ptr {given}, null')}, label %{next_plan}, label %{got}")
         w.start(got)
         number = w.put(f"ptrtoint ptr {given} to i64")
-        up = w.add(number, _WORD + _ALIGNED - 1)
+        up = w.add(number, WORD + _ALIGNED - 1)
         aligned = w.put(f"and i64 {up}, {-_ALIGNED}")
         new = w.put(f"inttoptr i64 {aligned} to ptr")
-        w.store(number, new, -_WORD)
+        w.store(number, new, -WORD)
         template = of_plan(_TEMPLATE, "ptr")
         with w.loop(of_plan(_HEAD)) as i:
-            offset = w.times(i, _WORD)
+            offset = w.times(i, WORD)
             w.store(w.word(template, offset), new, offset)
         moved = of_plan(_MOVED, "ptr")
         with w.loop(of_plan(_MOVED_COUNT)) as i:
-            offset = w.times(w.word(moved, w.times(i, _WORD)), _WORD)
+            offset = w.times(w.word(moved, w.times(i, WORD)), WORD)
             w.store(w.add(w.word(new, offset), aligned), new, offset)
         w.do(f"store i64 {aligned}, ptr {room_at}")
     room = w.put(f"load ptr, ptr {room_at}")
@@ -671,15 +591,15 @@ def _code() -> Any:
     # The arguments.
     registers = w.at(room, of_plan(_REGISTERS))
     with w.loop(total) as i:
-        offset = w.times(i, _WORD)
+        offset = w.times(i, WORD)
         w.store(w.word("%args", offset), registers, offset)
     rows = of_plan(_CHECKS, "ptr")
     with w.loop(of_plan(_CHECK_COUNT)) as i:
-        row = w.at(rows, w.times(i, _ROW * _WORD))
-        a, b, c, d = (w.word(row, k * _WORD) for k in range(2, 6))
+        row = w.at(rows, w.times(i, _ROW * WORD))
+        a, b, c, d = (w.word(row, k * WORD) for k in range(2, 6))
         what = w.word(row, 0)
-        x = w.word(registers, w.times(w.word(row, _WORD), _WORD), "ptr")
-        kind = w.word(x, _TYPE)
+        x = w.word(registers, w.times(w.word(row, WORD), WORD), "ptr")
+        kind = w.word(x, TYPE)
         done = w.label()
         with w.case(what, _OBJECT, done):
             number = w.put(f"ptrtoint ptr {x} to i64")
@@ -693,12 +613,12 @@ def _code() -> Any:
             w.unless(f"icmp eq i32 {equal}, 1", miss)
         w.unless(f"icmp eq i64 {kind}, {a}", miss)
         with w.case(what, _ARRAY, done):
-            w.unless(f"icmp eq i64 {w.word(x, _DTYPE)}, {b}", miss)
-            rank = w.put(f"zext i32 {w.word(x, _NDIM, 'i32')} to i64")
+            w.unless(f"icmp eq i64 {w.word(x, DTYPE)}, {b}", miss)
+            rank = w.put(f"zext i32 {w.word(x, NDIM, 'i32')} to i64")
             w.unless(f"icmp eq i64 {rank}, {c}", miss)
-            shape, wanted = w.word(x, _SHAPE, "ptr"), w.put(f"inttoptr i64 {d} to ptr")
+            shape, wanted = w.word(x, SHAPE, "ptr"), w.put(f"inttoptr i64 {d} to ptr")
             with w.loop(rank) as k:
-                offset = w.times(k, _WORD)
+                offset = w.times(k, WORD)
                 n = w.word(shape, offset)
                 w.unless(f"icmp eq i64 {n}, {w.word(wanted, offset)}", miss)
         with w.case(what, _FLOAT, done):
@@ -713,13 +633,13 @@ def _code() -> Any:
             number = w.put(f"ptrtoint ptr {x} to i64")
             true = w.put(f"icmp eq i64 {number}, {c}")
             w.store(w.put(f"zext i1 {true} to i64"), room, b)
-        parts = w.at(registers, w.times(c, _WORD))
+        parts = w.at(registers, w.times(c, WORD))
         for word, name in ((_TUPLE, "PyTuple"), (_LIST, "PyList")):
             with w.case(what, word, done):
                 w.unless(f"icmp eq i64 {w.call(f'{name}_Size', x)}, {b}", miss)
                 with w.loop(b) as k:
                     part = w.call(f"{name}_GetItem", x, k)
-                    w.store(part, parts, w.times(k, _WORD), "ptr")
+                    w.store(part, parts, w.times(k, WORD), "ptr")
         with w.case(what, _DICT, done):
             w.unless(f"icmp eq i64 {w.call('PyDict_Size', x)}, {b}", miss)
             keys = w.put(f"inttoptr i64 {d} to ptr")
@@ -727,7 +647,7 @@ def _code() -> Any:
             with w.loop(b) as k:
                 more = w.call("PyDict_Next", x, position, key, value)
                 w.unless(f"icmp ne i32 {more}, 0", miss)
-                offset = w.times(k, _WORD)
+                offset = w.times(k, WORD)
                 this = w.put(f"load i64, ptr {key}")
                 w.unless(f"icmp eq i64 {this}, {w.word(keys, offset)}", miss)
                 w.store(w.put(f"load i64, ptr {value}"), parts, offset)
@@ -738,16 +658,16 @@ def _code() -> Any:
     outputs, objects = of_plan(_OUTPUTS, "ptr"), w.at(room, of_plan(_ARRAYS))
     output_count = of_plan(_OUTPUT_COUNT)
     with w.loop(output_count) as i:
-        w.store("0", objects, w.times(i, _WORD))
+        w.store("0", objects, w.times(i, WORD))
     with w.loop(output_count) as i:
-        row = w.at(outputs, w.times(i, 4 * _WORD))
+        row = w.at(outputs, w.times(i, 4 * WORD))
         rank = w.put(f"trunc i64 {w.word(row, 0)} to i32")
-        dtype = w.word(row, 2 * _WORD, "ptr")
+        dtype = w.word(row, 2 * WORD, "ptr")
         w.call("Py_IncRef", dtype)  # it is taken away
-        array = w.call("PyArray_Empty", rank, w.word(row, _WORD, "ptr"), dtype, "0")
+        array = w.call("PyArray_Empty", rank, w.word(row, WORD, "ptr"), dtype, "0")
         w.unless(f"icmp ne ptr {array}, null", failed)
-        w.store(array, objects, w.times(i, _WORD), "ptr")
-        w.store(w.word(array, _DATA), room, w.times(w.word(row, 3 * _WORD), _WORD))
+        w.store(array, objects, w.times(i, WORD), "ptr")
+        w.store(w.word(array, DATA), room, w.times(w.word(row, 3 * WORD), WORD))
 
     # The arrays that are given stay while the lock is away; those that do not lie row after row are
     # copied.
@@ -755,12 +675,12 @@ def _code() -> Any:
     owned = w.variable()
     w.do(f"store i64 0, ptr {owned}")
     with w.loop(held_count) as i:
-        row = w.at(held, w.times(i, 2 * _WORD))
-        offset = w.times(w.word(row, 0), _WORD)
+        row = w.at(held, w.times(i, 2 * WORD))
+        offset = w.times(w.word(row, 0), WORD)
         array = w.word(registers, offset, "ptr")
-        flags = w.put(f"and i32 {w.word(array, _FLAGS, 'i32')}, {_WANTED_FLAGS}")
+        flags = w.put(f"and i32 {w.word(array, FLAGS, 'i32')}, {WANTED_FLAGS}")
         as_it_is, copied, known = w.label(), w.label(), w.label()
-        lies_well = w.put(f"icmp eq i32 {flags}, {_WANTED_FLAGS}")
+        lies_well = w.put(f"icmp eq i32 {flags}, {WANTED_FLAGS}")
         w.do(f"br i1 {lies_well}, label %{as_it_is}, label %{copied}")
         w.start(as_it_is)
         w.call("Py_IncRef", array)
@@ -773,15 +693,15 @@ def _code() -> Any:
         w.start(known)
         array = w.word(registers, offset, "ptr")
         w.do(f"store i64 {w.add(i, 1)}, ptr {owned}")
-        w.store(w.word(array, _DATA), room, w.times(w.word(row, _WORD), _WORD))
+        w.store(w.word(array, DATA), room, w.times(w.word(row, WORD), WORD))
 
     def release() -> None:
         with w.loop(w.put(f"load i64, ptr {owned}")) as i:
-            row = w.at(held, w.times(i, 2 * _WORD))
-            w.call("Py_DecRef", w.word(registers, w.times(w.word(row, 0), _WORD), "ptr"))
+            row = w.at(held, w.times(i, 2 * WORD))
+            w.call("Py_DecRef", w.word(registers, w.times(w.word(row, 0), WORD), "ptr"))
 
     status = of_plan(_STATUS)
-    bad = w.add(status, NOT_FINITE * _WORD)
+    bad = w.add(status, NOT_FINITE * WORD)
     w.store("0", room, status)
     w.store("0", room, bad)
     steps, step_count = of_plan(_STEPS, "ptr"), of_plan(_STEP_COUNT)
@@ -790,8 +710,8 @@ def _code() -> Any:
     with w.when(f"icmp ne i64 {unlocked}, 0"):
         w.do(f"store ptr {w.call('PyEval_SaveThread')}, ptr {thread}")
     with w.loop(step_count) as i:
-        row = w.at(steps, w.times(i, 2 * _WORD))
-        step = w.word(row, _WORD, "ptr")
+        row = w.at(steps, w.times(i, 2 * WORD))
+        step = w.word(row, WORD, "ptr")
         code, python, done = w.label(), w.label(), w.label()
         compiled = w.put(f"icmp eq i64 {w.word(row, 0)}, 0")
         w.do(f"br i1 {compiled}, label %{code}, label %{python}")
@@ -821,10 +741,10 @@ def _code() -> Any:
     w.unless(f"icmp eq i64 {w.word(room, bad)}, 0", drop)
     guards = of_plan(_GUARDS, "ptr")
     with w.loop(of_plan(_GUARD_COUNT)) as i:
-        row = w.at(guards, w.times(i, 3 * _WORD))
-        found, expected = w.at(room, w.word(row, 0)), w.word(row, _WORD, "ptr")
-        with w.loop(w.word(row, 2 * _WORD)) as k:
-            offset = w.times(k, _WORD)
+        row = w.at(guards, w.times(i, 3 * WORD))
+        found, expected = w.at(room, w.word(row, 0)), w.word(row, WORD, "ptr")
+        with w.loop(w.word(row, 2 * WORD)) as k:
+            offset = w.times(k, WORD)
             w.unless(f"icmp eq i64 {w.word(found, offset)}, {w.word(expected, offset)}", drop)
 
     # The result.
@@ -833,8 +753,8 @@ def _code() -> Any:
     build = of_plan(_BUILD, "ptr")
     undo = "undo"
     with w.loop(of_plan(_BUILD_COUNT)) as i:
-        row = w.at(build, w.times(i, _BUILD_ROW * _WORD))
-        what, a, b = (w.word(row, k * _WORD) for k in range(3))
+        row = w.at(build, w.times(i, _BUILD_ROW * WORD))
+        what, a, b = (w.word(row, k * WORD) for k in range(3))
         depth = w.put(f"load i64, ptr {top}")
         pushed, popped, done = w.variable(), w.variable(), w.label()
         w.do(f"store i64 0, ptr {popped}")
@@ -844,7 +764,7 @@ def _code() -> Any:
             w.do(f"store ptr {item}, ptr {pushed}")
 
         with w.case(what, _TAKE, done):
-            offset = w.times(a, _WORD)
+            offset = w.times(a, WORD)
             push(w.word(objects, offset, "ptr"))
             w.store("0", objects, offset)
         with w.case(what, _NEW_FLOAT, done):
@@ -869,7 +789,7 @@ def _code() -> Any:
                 push(made)
                 w.unless(f"icmp ne ptr {made}, null", undo)
                 with w.loop(a) as k:
-                    part = w.word(stack, w.times(w.add(first, k), _WORD), "ptr")
+                    part = w.word(stack, w.times(w.add(first, k), WORD), "ptr")
                     w.call(f"{name}_SetItem", made, k, part)
                 w.do(f"store i64 {a}, ptr {popped}")
         with w.case(what, _NEW_DICT, done):
@@ -878,14 +798,14 @@ def _code() -> Any:
             w.unless(f"icmp ne ptr {made}, null", undo)
             pairs = w.put(f"inttoptr i64 {b} to ptr")
             with w.loop(a) as k:
-                pair = w.at(pairs, w.times(k, 2 * _WORD))
-                place = w.times(w.add(first, w.word(pair, _WORD)), _WORD)
+                pair = w.at(pairs, w.times(k, 2 * WORD))
+                place = w.times(w.add(first, w.word(pair, WORD)), WORD)
                 part = w.word(stack, place, "ptr")
                 w.call("PyDict_SetItem", made, w.word(pair, 0, "ptr"), part)
                 w.call("Py_DecRef", part)
             w.do(f"store i64 {a}, ptr {popped}")
         with w.case(what, _APPLY, done):
-            leaves = w.word(stack, w.times(w.put(f"sub i64 {depth}, 1"), _WORD), "ptr")
+            leaves = w.word(stack, w.times(w.put(f"sub i64 {depth}, 1"), WORD), "ptr")
             made = w.call("PyObject_CallOneArg", a_object, leaves)
             push(made)
             w.unless(f"icmp ne ptr {made}, null", undo)
@@ -896,7 +816,7 @@ def _code() -> Any:
         item = w.put(f"load ptr, ptr {pushed}")
         w.unless(f"icmp ne ptr {item}, null", undo)
         left = w.put(f"sub i64 {depth}, {w.put(f'load i64, ptr {popped}')}")
-        w.store(item, stack, w.times(left, _WORD), "ptr")
+        w.store(item, stack, w.times(left, WORD), "ptr")
         w.do(f"store i64 {w.add(left, 1)}, ptr {top}")
     result = w.variable()
     w.do(f"store ptr {w.word(stack, 0, 'ptr')}, ptr {result}")
@@ -908,7 +828,7 @@ def _code() -> Any:
         other = w.put(f"atomicrmw xchg ptr {pool}, i64 {number} acq_rel")
         with w.when(f"icmp ne i64 {other}, 0"):
             old = w.put(f"inttoptr i64 {other} to ptr")
-            w.call("PyMem_RawFree", w.word(old, -_WORD, "ptr"))
+            w.call("PyMem_RawFree", w.word(old, -WORD, "ptr"))
 
     w.start(give_back)
     return_room()
@@ -920,18 +840,18 @@ def _code() -> Any:
     w.go(failed)
     w.start(undo)
     with w.loop(w.put(f"load i64, ptr {top}")) as i:
-        w.call("Py_DecRef", w.word(stack, w.times(i, _WORD), "ptr"))
+        w.call("Py_DecRef", w.word(stack, w.times(i, WORD), "ptr"))
     w.go(failed)
     w.start(failed)
     with w.loop(output_count) as i:
-        w.call("Py_DecRef", w.word(objects, w.times(i, _WORD), "ptr"))
+        w.call("Py_DecRef", w.word(objects, w.times(i, WORD), "ptr"))
     w.do(f"store ptr null, ptr {result}")
     w.go(give_back)
 
     # The recording does not hold for these values.
     w.start(drop)
     with w.loop(output_count) as i:
-        w.call("Py_DecRef", w.word(objects, w.times(i, _WORD), "ptr"))
+        w.call("Py_DecRef", w.word(objects, w.times(i, WORD), "ptr"))
     w.go(miss)
     w.start(miss)
     return_room()
