@@ -116,8 +116,12 @@ class Traced(Operand):
                 value = primitive.evaluate(x, y)
                 if type(value) not in PLAIN:
                     tape.plain = False
+            elif type(x) is Traced and (
+                type(y) in NUMBERS or (type(y) is Traced and y.level <= x.level)
+            ):
+                value = x.apply(primitive, (x, y), attrs)
             else:
-                value = _bound(primitive, x, y)
+                value = bind(primitive, (x, y))
         # What ``__init__`` does, without the call.
         record: Traced = new(Traced)
         record.tape = tape
@@ -489,16 +493,6 @@ def _kept(value: Any) -> Any:
     if type(value) is np.ndarray:
         return value.copy("K")  # its order in memory is a part of what it is: np.ravel(x, "K")
     return value.alias() if isinstance(value, Operand) else value
-
-
-def _bound(primitive: Primitive, x: Any, y: Any) -> Any:
-    """What ``bind`` does, where most arguments are records of one tape, or numbers."""
-    if type(x) is Traced:
-        if type(y) in NUMBERS or (type(y) is Traced and y.level <= x.level):
-            return x.apply(primitive, (x, y), NO_ATTRS)
-    elif type(y) is Traced and type(x) in NUMBERS:
-        return y.apply(primitive, (x, y), NO_ATTRS)
-    return bind(primitive, (x, y))
 
 
 def example(value: Any) -> Any:
