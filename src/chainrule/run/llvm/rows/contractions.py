@@ -108,7 +108,7 @@ def contraction(
         lambda index: op("multiply", value.dtype, at_x(index), at_y(index)),
         x.weight + y.weight + 1, 1 + max(x.depth, y.depth),
     )  # fmt: skip
-    if k > 1 and not written_out:
+    if k != 1 and not written_out:
         first: Sequence[int] | None = None
         if rare is not None:
             first = [order.index(c) for c in (*summed, *rare)]
