@@ -6,6 +6,8 @@ import pytest
 import chainrule as cr
 from chainrule.chain import modes
 from chainrule.errors import ArgumentsError, NotDifferentiableError
+from chainrule.transforms import columns as carried_columns
+from chainrule.transforms import reach
 
 X = np.array([0.5, 1.2, -0.7])
 MODES = ("forward", "reverse", None)
@@ -142,3 +144,96 @@ def test_what_cannot_have_a_jacobian_is_refused():
         cr.jacobian(lambda x: x * 2)(np.arange(3))
     with pytest.raises(NotDifferentiableError, match="dtype int64"):
         cr.hessian(lambda x: x * 2)(np.arange(3))
+
+
+def joints(x):
+    """Turns that follow each other, in fingers that do not know of one another."""
+    angles = np.zeros((3, 2), like=x)
+    angles[[0, 1, 2, 0], [0, 0, 1, 1]] = x
+    turns = np.stack([np.cos(angles), np.sin(angles), -np.sin(angles), np.cos(angles)], -1)
+    turns = turns.reshape(3, 2, 2, 2)
+    ends = turns[:, 0] @ turns[:, 1]
+    return np.einsum("vb,bij,vj->vi", np.arange(15.0).reshape(5, 3), ends, np.ones((5, 2)))
+
+
+SPARSE = [
+    np.sin,
+    lambda x: x[1:] * x[:-1],
+    lambda x: np.sum(x * x[0]),
+    lambda x: np.prod(x[:2]) * x[::-1],
+    lambda x: np.stack([x[0], x[1] * x[2], 3.0 * x[3]]),
+    lambda x: np.concatenate([x[2:] * 2, x[:1], np.ones(2)]),
+    lambda x: np.cumsum(x) - np.max(x),
+    lambda x: np.where(x > 0.3, np.sqrt(np.abs(x)), x[0]),
+    lambda x: np.pad(x, 1)[1:] * np.pad(x, 1)[:-1],
+    lambda x: np.full(3, 2.0),
+    lambda x: x[[0, 0, 2]] * x[1],
+    lambda x: np.diag(x) @ np.outer(x, np.arange(3.0)),
+    lambda x: np.reshape(np.outer(x[:2], x[2:]), (4, 1)) + x[3],
+    lambda x: cr.scan(lambda s, t: (s * t, s + t), x[0], x)[1] * x[1],
+    joints,
+]
+
+
+@pytest.mark.parametrize("f", SPARSE)
+def test_a_compiled_jacobian_in_forward_mode_is_that_of_the_interpreter(f):
+    x = np.array([0.7, 0.4, -0.2, 1.1])
+    forward = cr.jacobian(f, mode="forward")
+    expected = cr.jacobian(f, mode="reverse")(x)
+    found = cr.jit(forward)(x)
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-15)
+    several = np.stack([x, x[::-1], 2 * x])
+    found = cr.jit(cr.vmap(forward))(several)
+    np.testing.assert_allclose(found, [forward(v) for v in several], rtol=1e-13, atol=1e-15)
+    twice = cr.jit(cr.jacobian(forward, mode="forward"))(x)
+    np.testing.assert_allclose(twice, cr.jacobian(forward)(x), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(("f", "most"), [
+    (np.sin, 1),
+    (lambda x: x[1:] * x[:-1], 2),
+    (lambda x: np.exp(x[2:]) - x[1:-1] * x[:-2], 4),
+    (lambda x: np.sin(x[:4]) * x[4:8], 2),
+    (lambda x: np.stack([x[0] * x[1], x[2] * x[3], np.sin(x[4])]), 2),
+    (lambda x: x * x[0], 2),
+    (lambda x: np.sum(np.sin(x)), 20),
+])  # fmt: skip
+def test_columns_that_do_not_meet_are_carried_as_one(monkeypatch, f, most):
+    sizes = []
+
+    def pushed(op, position, args, out, attrs, carried):
+        sizes.append(carried[0].stack.shape[0])
+        return push(op, position, args, out, attrs, carried)
+
+    push = carried_columns.push
+    monkeypatch.setattr(carried_columns, "push", pushed)
+    x = np.linspace(0.1, 2.0, 20)
+    g = lambda x: np.tanh(f(x))
+    found = cr.jit(cr.jacobian(g, mode="forward"))(x)
+    np.testing.assert_allclose(found, cr.jacobian(g, mode="reverse")(x), rtol=1e-13, atol=1e-15)
+    assert max(sizes) == most
+
+
+def test_rows_of_a_contraction_are_multiplied_only_where_they_are_not_zero(monkeypatch):
+    sizes = []
+
+    def bound(op, args, attrs):
+        sizes.append(args[0].shape)
+        return bind(op, args, attrs)
+
+    bind = reach.bind
+    monkeypatch.setattr(reach, "bind", bound)
+    weights = np.arange(60.0).reshape(5, 12) + 1
+    f = lambda x: weights @ np.sin(np.repeat(x, 2))
+    x = np.linspace(-1.0, 1.0, 6)
+    found = cr.jit(cr.jacobian(f, mode="forward"))(x)
+    np.testing.assert_allclose(found, cr.jacobian(f, mode="reverse")(x), rtol=1e-13)
+    assert sizes[-1] == (6, 2)  # each row at its two places, of twelve
+
+
+def test_a_compiled_jacobian_has_zeros_beside_an_infinite_slope():
+    forward = cr.jacobian(np.sqrt, mode="forward")
+    x = np.array([0.0, 4.0, 1.0])
+    np.testing.assert_array_equal(cr.jit(forward)(x), forward(x))
+    np.testing.assert_array_equal(forward(x), np.diag([np.inf, 0.25, 0.5]))

@@ -408,3 +408,60 @@ def test_sums_of_products_over_any_axes_are_those_of_numpy(sizes, axis):
     f = lambda x, y: (np.sum(x @ y, axis=axis), -np.sum(-(x @ y), axis=axis))
     for found, expected in zip(cr.jit(f)(x, y), f(x, y), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-12)
+
+
+def shapes_of(code):
+    """The shapes in memory of what is kept on the way."""
+    return [b.shape for b in code.nests.buffers if b.kind == "temporary"]
+
+
+def test_arrays_lie_as_the_result_that_is_made_of_them():
+    def f(x, y):
+        inner = np.einsum("rvk,vk->rv", np.exp(x), y)
+        return np.moveaxis(np.stack([inner, inner * np.tanh(inner)], -1), 0, -1)
+
+    args = np.ones((6, 9, 20)), np.ones((9, 20))
+    code = lowered(f, *args)
+    assert (6, 9) not in shapes_of(code)
+    (loop,) = [loop for loop in loops_of(code) if loop.var.here().extent == 9]
+    assert any(s.target.kind == "result" for s in loop.statements())
+    x, y = (np.random.default_rng(3).normal(size=a.shape) for a in args)
+    np.testing.assert_allclose(cr.jit(f)(x, y), f(x, y), rtol=1e-13)
+
+
+@pytest.mark.parametrize("f", [
+    lambda x, y: (x @ y).T,
+    lambda x, y: ((x @ y).T, np.exp(x @ y)),
+    lambda x, y: np.moveaxis(np.reshape(np.cumsum(x @ y, 0), (6, 2, 4)), 0, -1) * 2,
+    lambda x, y: np.sum(np.reshape(np.sin(x @ y), (3, 2, 8)), 1).T,
+    lambda x, y: np.concatenate([x @ y, np.sin(x @ y)[:4]]).T[1:, None],
+    lambda x, y: np.transpose((np.exp(x @ y))[:, None, 2:6] * np.ones((6, 3, 1)), (2, 1, 0)),
+    lambda x, y: np.swapaxes(np.stack([x @ y, np.exp(x) @ y]), 0, 2)[::-1] + 1,
+    lambda x, y: np.einsum("ij,jk->ki", np.exp(x), y)[:, np.array([1, 0, 5])],
+    lambda x, y: (np.sort(x @ y, axis=0).T * 2, (x @ y)[0]),
+])  # fmt: skip
+def test_in_whatever_order_arrays_lie_they_hold_the_same(f):
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(size=(6, 5)), rng.normal(size=(5, 8))
+    found, expected = (v if isinstance(v, tuple) else (v,) for v in (cr.jit(f)(x, y), f(x, y)))
+    for one, other in zip(found, expected, strict=True):
+        assert one.flags.c_contiguous
+        np.testing.assert_allclose(one, other, rtol=1e-13)
+
+
+def test_axes_of_an_array_that_lies_otherwise_are_divided_without_a_copy():
+    def f(x, y):
+        kept = np.einsum("rk,vk->rv", x, y)
+        return np.sum(np.reshape(kept * np.exp(kept), (7, 5, 3)), 2).T
+
+    code = lowered(f, np.ones((7, 30)), np.ones((15, 30)))
+    assert all(np.prod(shape) != 7 * 15 or shape == (15, 7) for shape in shapes_of(code))
+    rng = np.random.default_rng(5)
+    x, y = rng.normal(size=(7, 30)) / 9, rng.normal(size=(15, 30))
+    np.testing.assert_allclose(cr.jit(f)(x, y), f(x, y), rtol=1e-13)
+
+
+def test_a_sum_of_a_few_numbers_is_inside_the_loop_along_the_memory():
+    code = lowered(lambda x, y: np.einsum("kv,kv->v", x, y) + 1, np.ones((3, 50)), np.ones((3, 50)))
+    (statement,) = [s for loop in loops_of(code) for s in loop.statements() if s.combine]
+    assert [v.extent for v in statement.vars] == [50, 3]

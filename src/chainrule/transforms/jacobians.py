@@ -10,8 +10,11 @@ import numpy as np
 
 from chainrule.errors import ArgumentsError
 from chainrule.graph import unusual
-from chainrule.graph.tape import dtype_of, shape_of
+from chainrule.graph.batch import Batched
+from chainrule.graph.operand import Operand
+from chainrule.graph.tape import Traced, dtype_of, shape_of
 from chainrule.transforms.batching import vmap
+from chainrule.transforms.columns import columns_along
 from chainrule.transforms.derivatives import (
     check_tangents,
     grad,
@@ -112,6 +115,11 @@ def _by_columns(tape: Any, out: Any, inputs: Sequence[Any]) -> list[Any]:
         if not shape:
             found.append(push_along(tape, [x], [dtype.type(1.0)], out))
             continue
+        if type(out) is Traced and out.level == tape.level and _compiled(x.value):
+            columns = columns_along(tape.records, x, out)
+            if columns is not None:
+                found.append(np.reshape(columns, (*shape_of(out.value), *shape)))
+                continue
         units = _units(shape, dtype)
 
         def pushed(sparse: bool, x: Any = x, units: Any = units) -> Any:
@@ -120,6 +128,20 @@ def _by_columns(tape: Any, out: Any, inputs: Sequence[Any]) -> list[Any]:
         (columns,) = _all_numbers(lambda sparse: (pushed(sparse),))
         found.append(np.reshape(columns, (*shape_of(lowered(out, tape)), *shape)))
     return found
+
+
+def _compiled(value: Any) -> bool:
+    """Whether what is done with a value is recorded to be done again."""
+    while isinstance(value, Operand):
+        if isinstance(value, Batched):
+            value = value.stack
+        elif isinstance(value, Traced):
+            if value.tape.staged:
+                return True
+            value = value.value
+        else:
+            return False
+    return False
 
 
 def _all_numbers(walk: Callable[[bool], tuple[Any, ...]]) -> tuple[Any, ...]:

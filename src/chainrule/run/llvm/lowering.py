@@ -24,6 +24,7 @@ from chainrule.run.llvm.expressions import (
     load,
     op,
 )
+from chainrule.run.llvm.layouts import Order, groups, orders
 from chainrule.run.llvm.nests import Buffer, Call, Nests, Statement
 from chainrule.run.llvm.program import Program, Value
 
@@ -49,9 +50,10 @@ class Tensor:
         depth: How deeply operations are nested in it.
         layout: Buffer, offset and strides, if it is a part of a buffer.
         transposed: The array and the order of axes that it is a transpose by, if it is one.
+        order: Its axes from the outermost in memory, if it is stored, where this is not theirs.
     """
 
-    __slots__ = ("at", "depth", "dtype", "layout", "shape", "transposed", "weight")
+    __slots__ = ("at", "depth", "dtype", "layout", "order", "shape", "transposed", "weight")
 
     def __init__(
         self, shape: tuple[int, ...], dtype: Any, at: Callable[[Index], Expr],
@@ -64,6 +66,7 @@ class Tensor:
         self.depth = depth
         self.layout = layout
         self.transposed: tuple[Tensor, tuple[int, ...]] | None = None
+        self.order: Order | None = None
 
     @property
     def size(self) -> int:
@@ -117,6 +120,7 @@ class Lowering:
         self.consumer: dict[int, Value] = {}
         self._uses: dict[int, int] = {}
         self.values = program.needed()
+        self.orders = orders(self.values, program.results)
         for value in self.values:
             for arg in value.args:
                 self._uses[arg.number] = self._uses.get(arg.number, 0) + 1
@@ -166,10 +170,11 @@ class Lowering:
                 f"{value.op.name} came out as {tensor.dtype}{tensor.shape} "
                 f"instead of {value.dtype}{value.shape}"
             )
+        tensor.order = self.orders.get(value.number)
         several = self.uses(value) > 1
         costly = tensor.weight > _CHEAP if several else tensor.weight > _LONG
         if tensor.layout is None and (costly or tensor.depth > _DEEP):
-            tensor = self.stored(tensor)
+            tensor = self.kept(tensor)
         self.tensors[value.number] = tensor
 
     def uses(self, value: Value) -> int:
@@ -202,9 +207,9 @@ class Lowering:
         if value.uniform is not None and value.dtype in DTYPES:
             number = const(value.uniform, value.dtype)
             return Tensor(value.shape, value.dtype, lambda _: number)
-        b = self.nests.buffer("c", value.shape, value.dtype, "constant")
-        b.array = np.ascontiguousarray(value.constant)
-        return of_buffer(b)
+        room = self.room("c", value.shape, value.dtype, self.orders.get(value.number), "constant")
+        room.buffer.array = np.ascontiguousarray(np.transpose(value.constant, room.order))
+        return room.tensor
 
     def _result(self, value: Value) -> Buffer:
         """A buffer of its own for a result: nobody else writes into it."""
@@ -219,17 +224,26 @@ class Lowering:
 
     # ------------------------------------------------------------------------------------- storing
 
+    def kept(self, tensor: Tensor) -> Tensor:
+        """The array in memory, its axes in the order in which it is wanted there."""
+        return tensor if tensor.layout is not None else self._put(tensor, "temporary", "t", True)
+
     def stored(self, tensor: Tensor, kind: str = "temporary", label: str = "t") -> Tensor:
-        """The array in a buffer."""
+        """The array in a buffer, element for element."""
         if kind == "temporary" and tensor.buffer is not None:
             return tensor
-        b = self.nests.buffer(
-            label if kind == "temporary" else "y", tensor.shape, tensor.dtype, kind
+        return self._put(tensor, kind, label)
+
+    def _put(self, tensor: Tensor, kind: str, label: str, ordered: bool = False) -> Tensor:
+        order = tensor.order if ordered else None
+        room = self.room(
+            label if kind == "temporary" else "y", tensor.shape, tensor.dtype, order, kind
         )
         variables, index = loops_over(tensor.shape)
-        self.add(Statement(b, variables, index, tensor.at(index), place=self.place))
-        found = of_buffer(b)
-        if kind == "temporary" and b.shape == tensor.shape:  # for all who use it from here on
+        at = room.index(index)
+        self.add(Statement(room.buffer, variables, at, tensor.at(index), place=self.place))
+        found = room.tensor
+        if kind == "temporary":  # for all who use it from here on
             tensor.at, tensor.layout, tensor.weight, tensor.depth = found.at, found.layout, 0.0, 0
         return found
 
@@ -248,10 +262,13 @@ class Lowering:
         """
         kept = [k for k in range(len(tensor.shape)) if k not in axes]
         shape = tuple(tensor.shape[k] for k in kept)
-        b = self.nests.buffer("r", shape, tensor.dtype)
+        order = None
+        if first is None and self.value.shape == shape:
+            order = self.orders.get(self.value.number)
+        room = self.room("r", shape, tensor.dtype, order)
         variables, at = loops_over(tensor.shape)
         statement = Statement(
-            b, variables, [at[k] for k in kept], tensor.at(at), combine,
+            room.buffer, variables, room.index([at[k] for k in kept]), tensor.at(at), combine,
             [k in axes for k, n in enumerate(tensor.shape) if n != 1], place=self.place,
         )  # fmt: skip
         if first is not None:
@@ -260,18 +277,48 @@ class Lowering:
                 range(len(loops)),
                 key=lambda j: first.index(loops[j]) if loops[j] in first else len(loops),
             ))  # fmt: skip
-        if not tensor.size and b.size:  # nothing to combine
+        if not tensor.size and room.buffer.size:  # nothing to combine
             return self.stored(Tensor(shape, tensor.dtype, lambda _: const(initial, tensor.dtype)))
         if not any(statement.reduced):
             statement.combine = None
         else:
             statement.initial = const(initial, tensor.dtype)
         self.add(statement)
-        return of_buffer(b)
+        return room.tensor
+
+    def room(
+        self, label: str, shape: Sequence[int], dtype: Any, order: Order | None = None,
+        kind: str = "temporary",
+    ) -> Room:  # fmt: skip
+        """A new buffer for an array whose axes lie in an order; in their own if left out."""
+        shape = tuple(shape)
+        own = tuple(range(len(shape))) if order is None else order
+        b = self.nests.buffer(label, tuple([shape[k] for k in own]), dtype, kind)
+        return Room(b, own, shape)
 
     def for_many(self, tensor: Tensor, times: float) -> Tensor:
         """The array for a use that asks for each element several times."""
-        return self.stored(tensor) if times > 1 and tensor.weight > _CHEAP else tensor
+        return self.kept(tensor) if times > 1 and tensor.weight > _CHEAP else tensor
+
+
+class Room:
+    """A buffer whose axes are those of an array in another order."""
+
+    def __init__(self, buffer: Buffer, order: Order, shape: tuple[int, ...]) -> None:
+        self.buffer = buffer
+        self.order = order
+        if order == tuple(range(len(order))):
+            self.tensor = of_buffer(buffer)
+            return
+        strides = row_strides(buffer.shape)
+        self.tensor = Tensor(
+            shape, buffer.dtype, lambda index: load(buffer, self.index(index)),
+            layout=(buffer, 0, tuple([strides[order.index(k)] for k in range(len(order))])),
+        )  # fmt: skip
+
+    def index(self, index: Sequence[Any]) -> Index:
+        """The index in the buffer of an element of the array."""
+        return tuple([index[k] for k in self.order])
 
 
 def _in_parts(b: Buffer) -> bool:
@@ -395,6 +442,10 @@ def reshaped(b: Lowering, x: Tensor, shape: tuple[int, ...]) -> Tensor:
             lambda index: tuple([ZERO if p is None else index[p] for _, p in found]),
             [strides[back[p]] if p in back else 0 for p in range(len(shape))],
         )  # fmt: skip
+    if x.buffer is None and (x.layout is not None or x.order is not None):
+        parts = groups(x.shape, shape)
+        if all(len(old) == 1 for old, _ in parts):  # axes are divided, whatever their strides
+            return _divided(b.kept(x), shape, parts)
     x = b.stored(x)
     source = x.buffer
     assert source is not None
@@ -403,6 +454,22 @@ def reshaped(b: Lowering, x: Tensor, shape: tuple[int, ...]) -> Tensor:
         return load(source, _unravelled(index, shape, source.shape))
 
     return Tensor(shape, x.dtype, at, layout=(source, 0, row_strides(shape)))
+
+
+def _divided(x: Tensor, shape: tuple[int, ...], parts: Sequence[tuple[Any, Any]]) -> Tensor:
+    """An array whose axes are divided into those of a shape, wherever its elements lie."""
+    steps = [0] * len(shape)
+    for (axis,), own in parts:
+        for k, step in zip(own, row_strides([shape[k] for k in own]), strict=True):
+            steps[k] = strides_of(x)[axis] * step
+
+    def move(index: Index) -> Index:
+        return tuple([
+            _unravelled(tuple([index[k] for k in own]), [shape[k] for k in own], [x.shape[axis]])[0]
+            for (axis,), own in parts
+        ])  # fmt: skip
+
+    return view(x, shape, move, steps)
 
 
 def _unravelled(index: Index, shape: Any, wanted: Any) -> Index:

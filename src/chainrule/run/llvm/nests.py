@@ -290,6 +290,9 @@ _LOOK_BACK = 4
 DEAR = 20.0
 # Loops inside of others with more turns are not written out for several turns of the outer one.
 _SHORT = 16
+# So few numbers are added up in a register for each of so many elements that lie side by side.
+_FEW = 8
+_SIDE_BY_SIDE = 8
 # Arrays of up to so many elements stay near, so that another loop over them costs little.
 _NEAR = 1 << 15
 
@@ -418,6 +421,13 @@ def _order_loops(s: Statement) -> None:
         _count_strides(read.data, read.index, s.vars, cost)
     _count_strides(s.target, s.index, s.vars, cost)
     order = sorted(range(len(s.vars)), key=lambda k: -cost[k])
+    along = order[-1]
+    if not s.reduced[along] and s.vars[along].extent >= _SIDE_BY_SIDE:
+        # Sums of a few numbers stay in registers: their loops are inside that along the memory.
+        first = len(order) - 1
+        while first and s.reduced[order[first - 1]] and s.vars[order[first - 1]].extent <= _FEW:
+            first -= 1
+        order.insert(first, order.pop())
     s.reorder(order)
 
 

@@ -81,7 +81,8 @@ def contraction(
     m, n, k = (math.prod(sizes[c] for c in part) for part in (rows, columns, summed))
     shared = [c for c in out if c in left and c in right]
     floats = value.dtype.kind == "f"
-    written_out = floats and 1 < k <= _WRITTEN_OUT and max(m, n) >= _LONG
+    last = out[b.orders.get(value.number, (-1,))[-1]] if out else ""
+    written_out = floats and 1 < k <= _WRITTEN_OUT and max(m, n) >= _LONG and last not in shared
     rare = _mostly_zero(x, y, rows, columns, sizes) if floats and k >= _LONG else None
     loops = written_out or rare is not None
     if b.blas and floats and not loops and _worth_a_call(m, n, k, len(shared)):
@@ -91,7 +92,7 @@ def contraction(
     x = b.for_many(x, work / max(x.size, 1))
     y = b.for_many(y, work / max(y.size, 1))
     if written_out:
-        x, y = _side_by_side(b, x, left, out[-1]), _side_by_side(b, y, right, out[-1])
+        x, y = _side_by_side(b, x, left, last), _side_by_side(b, y, right, last)
     order = [*out, *summed]
     shape = tuple(sizes[c] for c in order)
 

@@ -240,7 +240,7 @@ def _index(b: Lowering, value: Value, x: Tensor, *arrays: Tensor) -> Tensor:
         raise Unsupported("an index out of bounds")
     x = b.for_many(x, value.size / max(x.size, 1))
     shape, find = picked(b, value, x.shape, arrays)
-    weight = x.weight + 2 + sum(t.weight for t in arrays)
+    weight = x.weight + 2 * len(arrays) + sum(t.weight for t in arrays)
     depth = 1 + max(x.depth, *[t.depth for t in arrays])
     return Tensor(shape, x.dtype, lambda index: x.at(find(index)), weight, depth)
 
@@ -350,16 +350,17 @@ def _concatenate(b: Lowering, value: Value, *pieces: Tensor) -> Tensor:
 
 def joined(b: Lowering, value: Value, axis: int, pieces: Sequence[Tensor]) -> Tensor:
     """Pieces one behind the other along an axis."""
-    target = b.nests.buffer("t", value.shape, value.dtype)
+    room = b.room("t", value.shape, value.dtype, b.orders.get(value.number))
     start = 0
     for piece in pieces:
 
         def find(index: Index, start: int = start) -> Index:
-            return (*index[:axis], index[axis].shifted(start), *index[axis + 1 :])
+            moved = (*index[:axis], index[axis].shifted(start), *index[axis + 1 :])
+            return room.index(moved)
 
-        written(b, target, piece.shape, find, converted(b, piece, value.dtype), None)
+        written(b, room.buffer, piece.shape, find, converted(b, piece, value.dtype), None)
         start += piece.shape[axis]
-    return of_buffer(target)
+    return room.tensor
 
 
 @rule("flip")

@@ -1,0 +1,141 @@
+"""In which order the axes of an array lie in memory: that in which what is made of it is written.
+
+A function may compute with its axes in one order and return them in another: a forward Jacobian has
+its columns first while it is computed, and last when it is done. Arrays on the way to such a result
+are stored as it lies. The loops that make them, and those that read them, then run alike, and all
+go along what is side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from chainrule.rules.reductions import reduced_axes
+from chainrule.run.llvm.program import Value
+
+Order = tuple[int, ...]
+_CONTRACTIONS = frozenset(("einsum", "matmul", "vecdot"))
+
+
+def orders(values: Sequence[Value], results: Sequence[Value]) -> dict[int, Order]:
+    """The axes of values from the outermost in memory, where all who use them want them so.
+
+    What is not listed lies in the order of its axes: nobody asks for another one.
+    """
+    asked: dict[int, Order] = {v.number: _natural(v) for v in results}
+    for value in reversed(values):
+        order = asked.get(value.number)
+        if order is None or value.op is None:
+            continue
+        wanted = dict(_asked_of(value, order))
+        for arg in value.args:
+            own = wanted.get(arg)
+            if own is None and value.op.name in _CONTRACTIONS:
+                continue  # matrices are read in either order
+            own = own or _natural(arg)
+            if asked.setdefault(arg.number, own) != own:
+                asked[arg.number] = _natural(arg)
+    return {
+        v.number: asked[v.number]
+        for v in values
+        if v.number in asked and _differs(v, asked[v.number])
+    }
+
+
+def _differs(value: Value, order: Order) -> bool:
+    """Whether an order is another one in memory: axes of length one lie anywhere."""
+    wide = [k for k in order if value.shape[k] != 1]
+    return wide != sorted(wide)
+
+
+def _natural(value: Value) -> Order:
+    return tuple(range(len(value.shape)))
+
+
+def _asked_of(value: Value, order: Order) -> Iterator[tuple[Value, Order]]:
+    """How arguments of an operation should lie for its result to be written in another order."""
+    op, attrs = value.op, value.attrs
+    assert op is not None
+    if order == _natural(value) and op.name != "transpose":
+        return
+    if op.elementwise or op.name in ("broadcast_to", "concatenate", "astype", "copy"):
+        for arg in value.args:
+            extra = len(value.shape) - len(arg.shape)
+            yield arg, tuple([k - extra for k in order if k >= extra])
+    elif op.name == "transpose":
+        yield value.args[0], tuple([attrs["axes"][k] for k in order])
+    elif op.name == "stack":
+        axis = attrs["axis"] % len(value.shape)
+        own = tuple([k - (k > axis) for k in order if k != axis])
+        for arg in value.args:
+            yield arg, own
+    elif op.name == "reshape":
+        (arg,) = value.args
+        parts = groups(arg.shape, value.shape)
+        first = sorted((p for p in parts if p[1]), key=lambda p: min(map(order.index, p[1])))
+        yield arg, _with_others([a for olds, _ in first for a in olds], len(arg.shape))
+    elif op.name in ("sum", "mean", "prod", "max", "min") and not attrs.get("keepdims"):
+        (arg,) = value.args
+        gone = reduced_axes(attrs.get("axis"), len(arg.shape))
+        axes = [a for a in range(len(arg.shape)) if a not in gone]
+        yield arg, _with_others([axes[k] for k in order], len(arg.shape))
+    elif op.name == "index" and len(value.args) == 1:
+        kept_axes = _kept(attrs["index"], len(value.args[0].shape))
+        kept = [kept_axes[k] for k in order if kept_axes[k] is not None]
+        yield value.args[0], _with_others(kept, len(value.args[0].shape))
+    elif op.name == "einsum":
+        inputs, out = attrs["subscripts"].split("->")
+        wanted = [out[k] for k in order]
+        for arg, letters in zip(value.args, inputs.split(","), strict=True):
+            known = [letters.index(c) for c in wanted if c in letters]
+            yield arg, _with_others(known, len(letters), wanted[-1] in letters)
+
+
+def groups(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], list[int]]]:
+    """Which axes of one shape are which of another with as many elements, in order."""
+    found: list[tuple[list[int], list[int]]] = []
+    j = 0
+    i = 0
+    while i < len(old) or j < len(new):
+        olds, news = [], []
+        one = other = 1
+        while True:
+            if i < len(old) and (one <= other or j == len(new)):
+                one *= old[i]
+                olds.append(i)
+                i += 1
+            elif j < len(new):
+                other *= new[j]
+                news.append(j)
+                j += 1
+            if one == other or (i == len(old) and j == len(new)):
+                break
+        found.append((olds, news))
+    return found
+
+
+def _kept(template: Sequence[object], ndim: int) -> list[int | None]:
+    """For each axis of what a basic index picks, the axis that it is a part of."""
+    taken = sum(1 for part in template if part is not None and part is not Ellipsis)
+    found: list[int | None] = []
+    axis = 0
+    for part in (*template, *(() if Ellipsis in template else (Ellipsis,))):
+        if part is Ellipsis:
+            found.extend(range(axis, axis + ndim - taken))
+            axis += ndim - taken
+        elif part is None:
+            found.append(None)
+        else:
+            if isinstance(part, slice):
+                found.append(axis)
+            axis += 1
+    return found
+
+
+def _with_others(axes: Sequence[int | None], ndim: int, lanes: bool = True) -> Order:
+    """An order of some axes, completed by the others: before the last one, which stays it."""
+    known = [a for a in axes if a is not None]
+    others = [a for a in range(ndim) if a not in known]
+    if not lanes or not known:
+        return (*known, *others)
+    return (*known[:-1], *others, known[-1])
