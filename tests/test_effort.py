@@ -90,3 +90,13 @@ def test_steps_of_an_unrolled_loop_of_array_operations_share_their_code() -> Non
     assert lines(40) < 1.5 * lines(20) < 3 * lines(4)
     f = cr.jit(lambda x, w: unrolled(x, w, 40))
     np.testing.assert_allclose(f(x, w), unrolled(x, w, 40), rtol=1e-10)
+
+
+def test_what_is_inlined_into_a_loop_is_not_compiled_by_itself_too() -> None:
+    found = parts(lambda x, w: unrolled(np.cumsum(x @ w, axis=0), w, 4), *np.ones((2, 30, 30)))
+    heads = [
+        line for text, _ in found for line in text.split("\n")
+        if line.startswith("define ") and "alwaysinline" in line
+    ]  # fmt: skip
+    assert any(".0.run0(" in head for head in heads)
+    assert all(head.startswith("define internal ") for head in heads)

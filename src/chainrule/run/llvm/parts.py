@@ -88,7 +88,8 @@ def _part(
     ]  # fmt: skip
     # In the module's order, not a set's: the same program is the same text, which is found on disk.
     definitions = {s: needed[s] for s in definitions if s in needed}
-    public = _HEAD.sub(r"define void @\2(\3) \4#0 {", text)
+    # What is inlined here and called nowhere else is not compiled by itself.
+    public = _HEAD.sub(lambda m: m[0] if m[4] else f"define void @{m[2]}({m[3]}) #0 {{", text)
     return _joined(module, definitions, [*others, public])
 
 
