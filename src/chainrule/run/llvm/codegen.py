@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from chainrule.run.llvm import pool
 from chainrule.run.llvm.effort import Budget
 from chainrule.run.llvm.emit import Emitter
 from chainrule.run.llvm.expressions import Affine, Expr, Var, load, op
 from chainrule.run.llvm.instructions import Module, Writer, number, type_of
-from chainrule.run.llvm.lowering import Lowering, of_var
+from chainrule.run.llvm.lowering import Lowering, of_var, row_strides
 from chainrule.run.llvm.nests import (
     Buffer,
     Call,
@@ -80,7 +80,7 @@ class Code:
         ]
         # Where in the frame the address of each slot stands.
         self.places = {id(b): k + 2 for k, b in enumerate(self.slots)}
-        self._partials: dict[int, list[tuple[Statement, Buffer]]] = {}
+        self._partials: dict[int, list[_Partial]] = {}
         self._uses_blas = any(isinstance(g, Call) and g.kind == "gemm" for g in self.groups)
         # Of each group the loop whose turns are divided among threads.
         dear = self._uses_blas or inner  # in a loop, threads are started in every turn
@@ -125,9 +125,9 @@ class Code:
                     known[id(b)] = b
                     first.setdefault(id(b), n)
                     last[id(b)] = n
-            for _, partial in self._partials.get(n, ()):
-                known[id(partial)] = partial
-                first[id(partial)] = last[id(partial)] = n
+            for rows in {id(p.rows): p.rows for p in self._partials.get(n, ())}.values():
+                known[id(rows)] = rows
+                first[id(rows)] = last[id(rows)] = n
         starts: dict[int, list[Buffer]] = {}
         ends: dict[int, list[Buffer]] = {}
         for key, b in known.items():
@@ -227,9 +227,7 @@ class Code:
                 return None
             summed.append(s)
         parts = _parts(self.module.target.threads, summed)
-        self._partials[n] = [
-            (s, Buffer("p", (parts, *s.target.shape), s.target.dtype, "temporary")) for s in summed
-        ]
+        self._partials[n] = _side_by_side(summed, parts)
         return var
 
     def _main(self) -> None:
@@ -331,16 +329,16 @@ class _Segment(Writer):
 
     def parallel(
         self, name: str, var: Var, buffers: Sequence[Buffer],
-        partials: Sequence[tuple[Statement, Buffer]],
+        partials: Sequence[_Partial],
     ) -> None:  # fmt: skip
         """The turns of a loop divided among threads, in parts that whoever is free takes."""
         module = self.code.module
         self.calls += 1
-        parts = _parts(module.target.threads, [s for s, _ in partials])
+        parts = _parts(module.target.threads, [p.statement for p in partials])
         step = _turns_of_a_part(var, parts)
-        own = {id(self.code.root(s.target)): p for s, p in partials}
+        own = {id(self.code.root(p.statement.target)): p for p in partials}
         given = [self.status()]
-        given += [self.pointer(own.get(id(b), b)) for b in buffers]
+        given += [self.pointer(own[id(b)].rows if id(b) in own else b) for b in buffers]
         task = self.alloca(f"[{len(given)} x ptr]")
         part = [f"define internal void @{name}.part(ptr %task, i64 %part) #0 {{"]
         for k, g in enumerate(given):
@@ -351,7 +349,9 @@ class _Segment(Writer):
         names = [f"ptr %a{k}" for k in range(len(given))]
         for k, b in enumerate(buffers, 1):
             if id(b) in own:
-                part.append(f"  %o{k} = mul i64 %part, {b.size * b.itemsize}")
+                rows, offset = own[id(b)].rows, own[id(b)].offset
+                part.append(f"  %r{k} = mul i64 %part, {rows.shape[1] * b.itemsize}")
+                part.append(f"  %o{k} = add i64 %r{k}, {offset * b.itemsize}")
                 part.append(f"  %b{k} = getelementptr i8, ptr %a{k}, i64 %o{k}")
                 names[k] = f"ptr %b{k}"
         part += [
@@ -368,24 +368,20 @@ class _Segment(Writer):
         module.declare(pool.DECLARATION)
         count = -(-var.extent // step)
         self.do(f"call void @{pool.RUN}(ptr @{name}.part, ptr {task}, i64 {count})")
-        for k, (s, partial) in enumerate(partials):
-            self._merged(f"{name}.m{k}", s, partial, count)
+        numbers = Straight()
+        for k, partial in enumerate(partials):
+            group = loops_around(_merged(partial, count))
+            if isinstance(group, Loop):
+                self._merge(f"{name}.m{k}", group)
+            else:
+                numbers.body += group.body
+        if numbers.body:
+            self._merge(f"{name}.m", numbers)
 
-    def _merged(self, name: str, s: Statement, partial: Buffer, parts: int) -> None:
-        """What the threads have summed, one after another."""
-        target = s.target
-        variables = [Var(n) for n in target.shape]
-        index = tuple(of_var(v) for v in variables)
-        value: Expr = load(partial, (Affine(0), *index))
-        assert s.combine is not None
-        for n in range(1, parts):
-            value = op(s.combine, target.dtype, value, load(partial, (Affine(n), *index)))
-        merged = Statement(target, variables, index, value)
-        group: Any = loops_around(merged)
-        memory = [self.code.root(target), partial]
+    def _merge(self, name: str, group: Loop | Straight) -> None:
+        memory = self.code.memory(group)
         rare = self.code.budget.covers(work_of(group))
-        name = self.code._function(name, group, memory, None, rare)
-        self.call(name, memory)
+        self.call(self.code._function(name, group, memory, None, rare), memory)
 
     def gemm(self, call: Call) -> None:
         """A product of matrices by the BLAS, whose columns are our rows."""
@@ -453,6 +449,47 @@ class _Segment(Writer):
         rare = self.code.budget.covers(len(self.lines))
         self.code.module.add(self.whole(head), rare)
         self.code.segments.append(self.name)
+
+
+class _Partial(NamedTuple):
+    """A sum that every part of a loop makes for itself, from a place of its row on."""
+
+    statement: Statement
+    rows: Buffer
+    offset: int
+
+
+def _side_by_side(summed: Sequence[Statement], parts: int) -> list[_Partial]:
+    """Room for the sums of parts: those of one part together, apart from those of the others.
+
+    Threads that write numbers near each other would wait for each other's caches.
+    """
+    widths: dict[Any, int] = {}
+    offsets = []
+    for s in summed:
+        offsets.append(widths.get(s.target.dtype, 0))
+        widths[s.target.dtype] = offsets[-1] + s.target.size
+    rows = {
+        dtype: Buffer("p", (parts, -(-n * dtype.itemsize // _ALIGNED) * _ALIGNED // dtype.itemsize),
+                      dtype, "temporary")
+        for dtype, n in widths.items()
+    }  # fmt: skip
+    return [_Partial(s, rows[s.target.dtype], at) for s, at in zip(summed, offsets, strict=True)]
+
+
+def _merged(partial: _Partial, parts: int) -> Statement:
+    """What the threads have summed, one after another."""
+    s, rows, offset = partial
+    variables = [Var(n) for n in s.target.shape]
+    index = tuple(of_var(v) for v in variables)
+    place = Affine(offset)
+    for i, stride in zip(index, row_strides(s.target.shape), strict=True):
+        place = place.plus(i.scaled(stride))
+    value: Expr = load(rows, (Affine(0), place))
+    assert s.combine is not None
+    for n in range(1, parts):
+        value = op(s.combine, s.target.dtype, value, load(rows, (Affine(n), place)))
+    return Statement(s.target, variables, index, value)
 
 
 def _parts(threads: int, summed: Sequence[Statement]) -> int:
