@@ -31,7 +31,7 @@ _BLAS_FROM = 4000
 _BLAS_FROM_FOR_MANY = 30_000
 # Sums of up to so many products are written out for each element, in the loops that use it: a
 # matrix would take longer to be written and read again than to be computed.
-_WRITTEN_OUT = 16
+_WRITTEN_OUT = 20
 # An axis of a matrix that is too long for it to stay near.
 _LONG = 256
 # So many sums stay near.
