@@ -119,3 +119,33 @@ def test_starting_threads_leaves_the_signals_of_this_thread_alone(divided):
     compiled, x, _ = divided
     compiled(x)
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2,
+    reason="needs two cores that can be told apart",
+)
+def test_threads_leave_the_core_of_whoever_has_a_loop_and_stay_where_there_is_no_other():
+    program = """
+import os, threading, numpy as np, chainrule as cr
+from chainrule.run.llvm import codegen
+codegen._PARALLEL_FROM = 1000
+cores = sorted(os.sched_getaffinity(0))
+f = cr.jit(lambda x: np.sum(np.sin(x)))
+x = np.ones(2_000_003)
+first = f(x)
+for allowed in (cores[:1], cores, cores[1:2], cores):
+    os.sched_setaffinity(0, allowed)  # of this thread; others follow where they are asked to
+    for _ in range(20):
+        assert f(x) == first
+mine = threading.get_native_id()
+others = [int(t) for t in os.listdir("/proc/self/task") if int(t) != mine]
+assert others
+for t in others:
+    assert os.sched_getaffinity(t), "a thread may be somewhere"
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, timeout=120, check=False,
+        env={**os.environ, "CHAINRULE_NUM_THREADS": "2"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr.decode()

@@ -17,6 +17,7 @@ import functools
 import os
 import re
 import signal
+import sys
 from typing import Any
 
 from chainrule.run.llvm.instructions import Module
@@ -47,11 +48,62 @@ _PLACES = {
     "TASK": 392,  # its first argument; the second is the number of the part
     "COUNT": 400,  # of the parts
     "NUMBER": 408,  # of the last loop
+    "CORE": 416,  # which one whoever reached the loop is on
     "SLEEPERS": 512,  # how many threads sleep
     "TAKEN": 640,  # whether a loop has the pool
     "MUTEX": 768,
     "CONDITION": 896,
 }
+
+# A thread that is woken often begins on the core of whoever woke it, and is moved away only after
+# some milliseconds: by then most loops are done. So it leaves that core by itself, to any other one
+# that the process may use; where there is none, it stays.
+_CORES = """
+declare i32 @sched_getcpu()
+declare i32 @getpid()
+declare i32 @sched_getaffinity(i32, i64, ptr)
+declare i32 @sched_setaffinity(i32, i64, ptr)
+
+define internal i64 @core() #0 {
+  %own = call i32 @sched_getcpu()
+  %core = sext i32 %own to i64
+  ret i64 %core
+}
+
+define internal void @leave(i64 %core) #0 {
+entry:
+  %cores = alloca [128 x i8], align 8
+  call void @llvm.memset.p0.i64(ptr %cores, i8 0, i64 128, i1 false)
+  %process = call i32 @getpid()
+  %found = call i32 @sched_getaffinity(i32 %process, i64 128, ptr %cores)
+  %unknown = icmp slt i32 %found, 0
+  %beyond = icmp ugt i64 %core, 1023
+  %stay = or i1 %unknown, %beyond
+  br i1 %stay, label %end, label %go
+go:
+  %word = lshr i64 %core, 6
+  %place = getelementptr i64, ptr %cores, i64 %word
+  %bits = load i64, ptr %place, align 8
+  %bit = and i64 %core, 63
+  %one = shl i64 1, %bit
+  %others = xor i64 %one, -1
+  %left = and i64 %bits, %others
+  store i64 %left, ptr %place, align 8
+  call i32 @sched_setaffinity(i32 0, i64 128, ptr %cores)
+  br label %end
+end:
+  ret void
+}
+"""
+_NO_CORES = """
+define internal i64 @core() #0 {
+  ret i64 -1
+}
+
+define internal void @leave(i64 %core) #0 {
+  ret void
+}
+"""
 
 _TEXT = """
 @cr.pool = internal global [SIZE x i8] zeroinitializer, align 128
@@ -94,6 +146,8 @@ open:
   store ptr %function, ptr FUNCTION
   store ptr %task, ptr TASK
   store i64 %count, ptr COUNT
+  %core = call i64 @core()
+  store i64 %core, ptr CORE
   %before = load i64, ptr NUMBER
   %number = add i64 %before, 1
   store i64 %number, ptr NUMBER
@@ -188,6 +242,14 @@ late:
   atomicrmw sub ptr INSIDE, i64 1 seq_cst
   br label %idle
 take:
+  %theirs = load i64, ptr CORE
+  %own = call i64 @core()
+  %crowded = icmp eq i64 %own, %theirs
+  br i1 %crowded, label %move, label %begin
+move:
+  call void @leave(i64 %own)
+  br label %begin
+begin:
   %function = load ptr, ptr FUNCTION
   %task = load ptr, ptr TASK
   %count = load i64, ptr COUNT
@@ -226,7 +288,8 @@ def _text(target: Target) -> str:
     words = {"PAUSE": pause, "WAITS": str(_WAITS), "LOOKS": str(_LOOKS), "SIZE": str(_SIZE)}
     for name, offset in _PLACES.items():
         words[name] = f"getelementptr (i8, ptr @cr.pool, i64 {offset})"
-    return f"{declaration}\n{_WORD.sub(lambda m: words[m[0]], _TEXT)}"
+    cores = _CORES if sys.platform == "linux" else _NO_CORES
+    return f"{declaration}\n{cores}{_WORD.sub(lambda m: words[m[0]], _TEXT)}"
 
 
 def _start(library: Any, count: int) -> None:
