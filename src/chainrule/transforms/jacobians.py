@@ -14,7 +14,6 @@ from chainrule.graph.batch import Batched
 from chainrule.graph.operand import Operand
 from chainrule.graph.tape import Traced, dtype_of, shape_of
 from chainrule.transforms.batching import vmap
-from chainrule.transforms.columns import columns_along
 from chainrule.transforms.derivatives import (
     check_tangents,
     grad,
@@ -116,6 +115,8 @@ def _by_columns(tape: Any, out: Any, inputs: Sequence[Any]) -> list[Any]:
             found.append(push_along(tape, [x], [dtype.type(1.0)], out))
             continue
         if type(out) is Traced and out.level == tape.level and _compiled(x.value):
+            from chainrule.transforms.columns import columns_along
+
             columns = columns_along(tape.records, x, out)
             if columns is not None:
                 found.append(np.reshape(columns, (*shape_of(out.value), *shape)))
