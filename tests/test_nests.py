@@ -465,3 +465,17 @@ def test_a_sum_of_a_few_numbers_is_inside_the_loop_along_the_memory():
     code = lowered(lambda x, y: np.einsum("kv,kv->v", x, y) + 1, np.ones((3, 50)), np.ones((3, 50)))
     (statement,) = [s for loop in loops_of(code) for s in loop.statements() if s.combine]
     assert [v.extent for v in statement.vars] == [50, 3]
+
+
+def test_a_result_that_two_loops_write_is_not_copied():
+    def f(x):
+        y = x * 2
+        y[1:] += np.sin(x[:-1])
+        return y
+
+    x = np.linspace(0, 1, 5000)
+    code = lowered(f, x)
+    (result,) = code.lowering.results
+    assert result.kind == "result"
+    assert len(result.writers) == 2, "the loop of all and that of a part; no third one copies"
+    np.testing.assert_allclose(cr.jit(f)(x), f(x), rtol=1e-13)

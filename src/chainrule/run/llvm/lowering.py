@@ -25,7 +25,7 @@ from chainrule.run.llvm.expressions import (
     op,
 )
 from chainrule.run.llvm.layouts import Order, groups, orders
-from chainrule.run.llvm.nests import Buffer, Call, Nests, Statement
+from chainrule.run.llvm.nests import Buffer, Call, Nests, Statement, path_of
 from chainrule.run.llvm.program import Program, Value
 
 DTYPES = frozenset(map(np.dtype, (np.float64, np.float32, np.int64, np.int32, np.bool_)))
@@ -324,12 +324,17 @@ class Room:
 def _in_parts(b: Buffer) -> bool:
     """Whether a buffer is written piece by piece, at places that loops can share.
 
-    Then it is put together in one turn of a loop, and copied as a whole.
+    Then it is put together in one turn of a loop, and copied as a whole. Pieces that are written by
+    loops of their own are never together in one turn.
     """
-    return len(b.writers) > 1 and all(
-        isinstance(w, Statement) and not any(isinstance(i, Expr) for i in w.index)
-        for w in b.writers
-    )
+    if len(b.writers) < 2:
+        return False
+    around = set()
+    for w in b.writers:
+        if not isinstance(w, Statement) or any(isinstance(i, Expr) for i in w.index):
+            return False
+        around.add(next(map(id, path_of(w)), None))
+    return len(around) == 1
 
 
 def of_var(var: Var) -> Affine:
