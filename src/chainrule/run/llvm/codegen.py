@@ -11,7 +11,7 @@ from chainrule.run.llvm.effort import Budget
 from chainrule.run.llvm.emit import Emitter
 from chainrule.run.llvm.expressions import Affine, Expr, Var, load, op
 from chainrule.run.llvm.instructions import Module, Writer, number, type_of
-from chainrule.run.llvm.lowering import Lowering, of_var, row_strides
+from chainrule.run.llvm.lowering import Lowering, of_var, place_in
 from chainrule.run.llvm.nests import (
     Buffer,
     Call,
@@ -482,9 +482,7 @@ def _merged(partial: _Partial, parts: int) -> Statement:
     s, rows, offset = partial
     variables = [Var(n) for n in s.target.shape]
     index = tuple(of_var(v) for v in variables)
-    place = Affine(offset)
-    for i, stride in zip(index, row_strides(s.target.shape), strict=True):
-        place = place.plus(i.scaled(stride))
+    place = place_in(index, s.target.shape).shifted(offset)
     value: Expr = load(rows, (Affine(0), place))
     assert s.combine is not None
     for n in range(1, parts):

@@ -93,6 +93,14 @@ def row_strides(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(reversed(strides))
 
 
+def place_in(index: Sequence[Affine], shape: Sequence[int]) -> Affine:
+    """How many elements lie before the one at an index, in an array whose last axis is fastest."""
+    place = ZERO
+    for i, s in zip(index, row_strides(shape), strict=True):
+        place = place.plus(i.scaled(s))
+    return place
+
+
 class Lowering:
     """The nests of a program.
 
@@ -490,10 +498,7 @@ def _unravelled(index: Index, shape: Any, wanted: Any) -> Index:
                 "add", np.int64, flat, op("multiply", np.int64, index_value(i), const(s, np.int64))
             )
         return tuple([ZERO] * (len(wanted) - 1) + [flat])
-    place = ZERO
-    for i, s in zip(index, row_strides(shape), strict=True):
-        place = place.plus(i.scaled(s))
-    return _taken_apart(place, wanted)
+    return _taken_apart(place_in(index, shape), wanted)
 
 
 def _taken_apart(place: Affine, shape: Sequence[int]) -> Index:

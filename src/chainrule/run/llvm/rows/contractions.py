@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import string
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -38,29 +39,25 @@ _LONG = 256
 _NEAR = 1 << 16
 
 
-@rule("matmul")
-def _matmul(b: Lowering, value: Value, x: Tensor, y: Tensor) -> Tensor:
-    letters = iter("abcdefghijklmnopqrstuvwxyz")
-    if len(x.shape) == 1 and len(y.shape) == 1:
-        return contraction(b, value, x, "k", y, "k", "")
-    if len(x.shape) == 1:
-        stack = "".join(next(letters) for _ in y.shape[:-2])
-        return contraction(b, value, x, "K", y, stack + "KN", stack + "N")
-    if len(y.shape) == 1:
-        stack = "".join(next(letters) for _ in x.shape[:-2])
-        return contraction(b, value, x, stack + "MK", y, "K", stack + "M")
-    depth = max(len(x.shape), len(y.shape)) - 2
-    names = "".join(next(letters) for _ in range(depth))
-    left = names[depth - (len(x.shape) - 2) :] + "MK"
-    right = names[depth - (len(y.shape) - 2) :] + "KN"
-    return contraction(b, value, x, left, y, right, names + "MN")
-
-
-@rule("einsum")
-def _einsum(b: Lowering, value: Value, x: Tensor, y: Tensor) -> Tensor:
-    inputs, out = value.attrs["subscripts"].split("->")
-    left, right = inputs.split(",")
+@rule("matmul", "einsum")
+def _product_of_two(b: Lowering, value: Value, x: Tensor, y: Tensor) -> Tensor:
+    left, right, out = labels_of(value)
     return contraction(b, value, x, left, y, right, out)
+
+
+def labels_of(product: Value) -> tuple[str, str, str]:
+    """The names of the axes of both factors and of their product."""
+    assert product.op is not None
+    if product.op.name == "einsum":
+        inputs, out = product.attrs["subscripts"].split("->")
+        left, right = inputs.split(",")
+        return left, right, out
+    first, second = (len(a.shape) for a in product.args)
+    depth = max(first, second, 2) - 2
+    stack = string.ascii_lowercase[:depth]
+    left = "K" if first == 1 else stack[depth - (first - 2) :] + "MK"
+    right = "K" if second == 1 else stack[depth - (second - 2) :] + "KN"
+    return left, right, stack + "M" * (first > 1) + "N" * (second > 1)
 
 
 def contraction(

@@ -7,7 +7,6 @@ bit may differ, and a matrix with an infinity gives what its product with the su
 
 from __future__ import annotations
 
-import string
 from collections.abc import Sequence
 
 from chainrule.graph.operand import NO_ATTRS
@@ -15,6 +14,7 @@ from chainrule.rules.arithmetic import NEGATIVE
 from chainrule.rules.contractions import EINSUM
 from chainrule.rules.reductions import SUM
 from chainrule.run.llvm.program import Program, Value
+from chainrule.run.llvm.rows.contractions import labels_of
 
 
 def sum_before_product(program: Program, x: Value, axes: Sequence[int]) -> Value | None:
@@ -26,9 +26,10 @@ def sum_before_product(program: Program, x: Value, axes: Sequence[int]) -> Value
         if inner is None:
             return None
         return program.apply(NEGATIVE, (inner,), NO_ATTRS, inner.shape, inner.dtype)
-    labels = _labels(x)
-    if labels is None or any(a.dtype != x.dtype for a in x.args):
+    matrices = x.op.name == "matmul" and all(len(a.shape) > 1 for a in x.args)
+    if not (matrices or x.op.name == "einsum") or any(a.dtype != x.dtype for a in x.args):
         return None
+    labels = labels_of(x)
     *names, out = labels
     summed = {out[a] for a in axes}
     if not summed or summed & set(names[0]) & set(names[1]):
@@ -49,20 +50,3 @@ def sum_before_product(program: Program, x: Value, axes: Sequence[int]) -> Value
     shape = tuple([n for a, n in enumerate(x.shape) if a not in axes])
     subscripts = {"subscripts": f"{left},{right}->{result}"}
     return program.apply(EINSUM, tuple(factors), subscripts, shape, x.dtype)
-
-
-def _labels(x: Value) -> tuple[str, str, str] | None:
-    """The names of the axes of both factors and of the product."""
-    assert x.op is not None
-    if x.op.name == "einsum":
-        inputs, out = x.attrs["subscripts"].split("->")
-        left, right = inputs.split(",")
-        return left, right, out
-    if x.op.name != "matmul":
-        return None
-    first, second = (len(a.shape) for a in x.args)
-    if first < 2 or second < 2:
-        return None
-    stack = string.ascii_lowercase[: max(first, second) - 2]
-    own = [stack[len(stack) - (n - 2) :] for n in (first, second)]
-    return own[0] + "MK", own[1] + "KN", stack + "MN"
