@@ -247,6 +247,21 @@ def refuse_out(name: str, out: Any) -> None:
         raise _overwrites(f"np.{name}")
 
 
+def attribute_key(attribute: Any) -> Any:
+    """An attribute as a part of a dictionary's key."""
+    if isinstance(attribute, tuple):
+        return tuple(map(attribute_key, attribute))
+    if isinstance(attribute, slice):
+        return slice, attribute.start, attribute.stop, attribute.step
+    if isinstance(attribute, float):
+        return attribute.hex()
+    try:
+        hash(attribute)
+    except TypeError:
+        return id(attribute)
+    return type(attribute), attribute
+
+
 def _overwrites(name: str) -> TraceError:
     return TraceError(
         f"{name}(..., out=...) overwrites a value that the derivative needs.\n"

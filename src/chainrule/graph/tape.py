@@ -19,7 +19,7 @@ import numpy as np
 
 from chainrule.errors import TraceError
 from chainrule.graph.fronts import fronts
-from chainrule.graph.operand import NO_ATTRS, Attrs, Operand, bind, concrete
+from chainrule.graph.operand import NO_ATTRS, Attrs, Operand, attribute_key, bind, concrete
 from chainrule.graph.places import located, place_of_call
 from chainrule.graph.primitive import Flat, Primitive
 
@@ -467,21 +467,8 @@ def written_alike(
         else:
             return None
     for name, attribute in attrs.items():
-        key += (name, _hashable(attribute))
-    try:
-        hash(tuple(key))
-    except TypeError:
-        return None
+        key += (name, attribute_key(attribute))
     return tuple(key)
-
-
-def _hashable(attribute: Any) -> Any:
-    """An attribute as a part of a key: slices have no hash of their own yet."""
-    if type(attribute) is tuple:
-        return tuple(map(_hashable, attribute))
-    if type(attribute) is slice:
-        return slice, attribute.start, attribute.stop, attribute.step
-    return attribute
 
 
 def _kept(value: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.graph.operand import NO_ATTRS, Attrs
+from chainrule.graph.operand import NO_ATTRS, Attrs, attribute_key
 from chainrule.graph.primitive import Primitive
 from chainrule.graph.tape import NUMBERS, Traced, dtype_of, shape_of
 from chainrule.transforms.own_rules import BY_AUTHOR
@@ -259,21 +259,6 @@ _WEAK = frozenset((float, int, bool))
 CHOICES = frozenset(("where", "astype"))
 # What is only ever simpler with a number that is known, or with one of these.
 _OF_KNOWN = frozenset(("add", "subtract", "multiply", "divide", "power"))
-
-
-def attribute_key(attribute: Any) -> Any:
-    """An attribute as a part of a dictionary's key."""
-    if isinstance(attribute, tuple):
-        return tuple(map(attribute_key, attribute))
-    if isinstance(attribute, slice):
-        return slice, attribute.start, attribute.stop, attribute.step
-    if isinstance(attribute, float):
-        return attribute.hex()
-    try:
-        hash(attribute)
-    except TypeError:
-        return id(attribute)
-    return type(attribute), attribute
 
 
 def _digest(array: Any) -> bytes:

@@ -17,14 +17,14 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from chainrule.graph.operand import NO_ATTRS
+from chainrule.graph.operand import NO_ATTRS, attribute_key
 from chainrule.rules.powers import POWER as _POWER
 from chainrule.run.llvm.emit import Emitter
 from chainrule.run.llvm.expressions import Affine, Expr, cast, const, load
 from chainrule.run.llvm.instructions import Module, Writer, conversion, number, type_of
 from chainrule.run.llvm.lowering import DTYPES, RULES, Lowering, Tensor, Unsupported
 from chainrule.run.llvm.nests import Buffer, Call
-from chainrule.run.llvm.program import Value, attribute_key
+from chainrule.run.llvm.program import Value
 
 # From so many operations on scalars on, they are written by what is in this file.
 _LEAST = 48

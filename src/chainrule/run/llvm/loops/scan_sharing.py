@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from chainrule.graph.operand import attribute_key
 from chainrule.run.llvm.expressions import WEIGHTS
 from chainrule.run.llvm.loops.scan_body import Stage, count_of, stage_of
 from chainrule.run.llvm.lowering import DTYPES, Lowering
-from chainrule.run.llvm.program import Value, attribute_key
+from chainrule.run.llvm.program import Value
 
 # A loop keeps for a later one what would cost that one a call of a library, or a sum, to compute
 # again, as long as all of it together is not larger than this.
