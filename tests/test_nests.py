@@ -9,6 +9,7 @@ import pytest
 import chainrule as cr
 from chainrule.run.llvm import codegen, target
 from chainrule.run.llvm.codegen import Code
+from chainrule.run.llvm.flight import in_flight
 from chainrule.run.llvm.instructions import Module
 from chainrule.run.llvm.lowering import Lowering
 from chainrule.run.llvm.nests import Call, Loop
@@ -144,7 +145,11 @@ def test_assigned_elements_inside_of_vector_loops():
 
 def three_threads(monkeypatch):
     """A machine of three cores, on which everything but the smallest loops is divided."""
-    wide = dataclasses.replace(target.host(), threads=3)
+    on_threads(3, monkeypatch)
+
+
+def on_threads(count, monkeypatch):
+    wide = dataclasses.replace(target.host(), threads=count)
     monkeypatch.setattr(codegen, "_PARALLEL_FROM", 1000)
     monkeypatch.setattr(target, "host", lambda: wide)
     monkeypatch.setattr("chainrule.run.llvm.executable.host", lambda: wide)
@@ -305,6 +310,81 @@ def test_more_sums_than_registers_are_right_in_one_loop(length, dtype):
         np.testing.assert_allclose(
             found, float(expected), rtol=4 * rounding, atol=4 * rounding * length**0.5
         )
+
+
+def fit(coefficients, t):
+    """Half the sum of the squares of a polynomial, written as NumPy's own loop."""
+    value = np.zeros_like(t)
+    for c in coefficients:
+        value = value * t + c
+    return np.sum(value**2) / 2
+
+
+COEFFICIENTS = np.random.default_rng(0).uniform(-1, 1, 80)
+
+
+def slopes_of(coefficients, t):
+    powers = np.vander(t.astype(np.longdouble), len(coefficients))
+    return (powers @ coefficients) @ powers
+
+
+@pytest.mark.parametrize("length", [47, 48, 50, 64, 95, 1000, 20_011])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_long_chain_of_operations_is_right_whatever_is_left_over(length, dtype, monkeypatch):
+    on_threads(1, monkeypatch)
+    t = np.random.default_rng(1).uniform(-1, 1, length).astype(dtype)
+    x = COEFFICIENTS.astype(dtype)
+    expected = slopes_of(x, t).astype(float)
+    found = cr.jit(cr.grad(fit))(x, t)
+    assert found.dtype == dtype
+    rounding = 40 * float(np.finfo(dtype).eps)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=rounding * np.max(np.abs(expected)))
+
+
+@pytest.mark.parametrize("length", [48, 95, 20_011])
+def test_whatever_is_combined_of_a_long_chain_of_operations(length):
+    def combined(t):
+        value = np.polyval(COEFFICIENTS, t)
+        return np.sum(value), np.max(value), np.min(value), np.any(value > 60), np.prod(value / 4)
+
+    t = np.random.default_rng(1).uniform(-1, 1, length)
+    for found, expected in zip(cr.jit(combined)(t), combined(t), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-11)
+
+
+def test_a_long_chain_of_operations_is_divided_where_its_vectors_are_full(monkeypatch):
+    three_threads(monkeypatch)
+    t = np.random.default_rng(1).uniform(-1, 1, 5003)
+    compiled = cr.jit(cr.grad(fit))
+    first = compiled(COEFFICIENTS, t)
+    assert "3 threads" in compiled.lower(COEFFICIENTS, t).nests
+    np.testing.assert_allclose(first, slopes_of(COEFFICIENTS, t).astype(float), rtol=1e-11)
+    for _ in range(20):
+        np.testing.assert_array_equal(compiled(COEFFICIENTS, t), first)
+
+
+def flights(f, *args, registers):
+    """How many vectors of each loop are to be in flight."""
+    return [in_flight(loop, registers) for loop in loops_of(lowered(f, *args))]
+
+
+def test_operations_that_wait_for_each_other_are_done_for_as_many_vectors_as_registers_hold():
+    t = np.linspace(-1, 1, 1000)
+    assert max(flights(fit, COEFFICIENTS, t, registers=16)) == 6
+    assert max(flights(fit, COEFFICIENTS, t, registers=32)) == 8
+
+
+def many_alive(t):
+    """A chain backwards that needs what each step forwards gave."""
+    value = t
+    for _ in range(80):
+        value = value * value + t
+    return value
+
+
+@pytest.mark.parametrize("f", [np.exp, cr.grad(lambda t: np.sum(many_alive(t)))])
+def test_other_loops_have_four_vectors_in_flight(f):
+    assert set(flights(f, np.linspace(-1, 1, 1000), registers=16)) == {4}
 
 
 def nearest(centroids, points):

@@ -41,7 +41,7 @@ _MOVED = 3
 # part has more than so many sums of its own, adding these up would take longer than waiting.
 _PARTS_OF_A_THREAD = 4
 _FEW_SUMS = 4096
-# A part has a multiple of so many turns, the most lanes that there are: none ends within a vector.
+# A part has a multiple of so many turns and of the lanes: none ends within a vector.
 _FULL = 16
 # Loops with fewer turns are not divided.
 _FEW_TURNS = 32
@@ -335,7 +335,7 @@ class _Segment(Writer):
         module = self.code.module
         self.calls += 1
         parts = _parts(module.target.threads, [p.statement for p in partials])
-        step = _turns_of_a_part(var, parts)
+        step = _turns_of_a_part(var, parts, module.widths[var.number])
         own = {id(self.code.root(p.statement.target)): p for p in partials}
         given = [self.status()]
         given += [self.pointer(own[id(b)].rows if id(b) in own else b) for b in buffers]
@@ -496,9 +496,10 @@ def _parts(threads: int, summed: Sequence[Statement]) -> int:
     return threads * (_PARTS_OF_A_THREAD if few else 1)
 
 
-def _turns_of_a_part(var: Var, parts: int) -> int:
+def _turns_of_a_part(var: Var, parts: int, lanes: int) -> int:
     """So many that vectors are full."""
-    return -(-var.extent // (parts * _FULL)) * _FULL
+    full = math.lcm(_FULL, lanes)
+    return -(-var.extent // (parts * full)) * full
 
 
 def _room(b: Buffer) -> int:

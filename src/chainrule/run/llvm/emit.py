@@ -16,6 +16,7 @@ import numpy as np
 from chainrule.run.llvm.elements import Elements, kept_size
 from chainrule.run.llvm.expressions import Affine, Expr, Var, const, op
 from chainrule.run.llvm.finite import NOT_FINITE, WATCHED
+from chainrule.run.llvm.flight import USUAL, in_flight
 from chainrule.run.llvm.instructions import (
     UNROLLED,
     Level,
@@ -166,7 +167,7 @@ class Emitter(Elements):
             register = self._wide(e, self.lanes)
             if self.active < self.lanes:
                 register = self._with_identity(s, (register, True))
-            folded = self._folded(s.combine, dtype, register, self.lanes, total.lanes)
+            folded = self.folded(s.combine, dtype, register, self.lanes, total.lanes)
             new = self.compute(s.combine, dtype, [dtype, dtype], [old, folded], total.lanes)
         elif (
             s.combine == "add" and e.kind == "op" and e.data == "multiply" and dtype.kind == "f"
@@ -181,21 +182,6 @@ class Emitter(Elements):
                 register = self._with_identity(s, (register, True))
             new = self.compute(s.combine, dtype, [dtype, dtype], [old, register], total.lanes)
         self.do(f"store {t} {new}, ptr {total.pointer}")
-
-    def _folded(self, how: str, dtype: Any, register: str, lanes: int, narrow: int) -> str:
-        """Lanes combined with the lanes half a vector on, until so few are left."""
-        while lanes > narrow:
-            t, half = type_of(dtype, lanes), lanes // 2
-            low, high = (
-                self.put(
-                    f"shufflevector {t} {register}, {t} poison, <{half} x i32> "
-                    f"<{', '.join(f'i32 {k}' for k in range(first, first + half))}>"
-                )
-                for first in (0, half)
-            )
-            register = self.compute(how, dtype, [dtype, dtype], [low, high], half)
-            lanes = half
-        return register
 
     def _wide(self, e: Expr, lanes: int) -> str:
         """An expression, in all lanes if there are several."""
@@ -247,7 +233,7 @@ class Emitter(Elements):
         var = loop.var.here()
         statements = loop.statements()
         lanes = self._lanes(loop)
-        self.module.widths[id(loop)] = lanes
+        self.module.widths[var.number] = lanes
         divided = var is self.divided
         if lanes == 1 and not divided and self._may_unroll(loop):
             self._begin(loop, statements, 1)
@@ -278,6 +264,8 @@ class Emitter(Elements):
                 self._some_turns(loop, low, high, limit, lanes)
         if left:
             self.active = left
+            if lanes & lanes - 1:  # a long turn: fewer vectors are less code
+                self.lanes = min(lanes, max(lanes & -lanes, 1 << (left - 1).bit_length()))
             if high.startswith("%"):
                 last = self.put(f"icmp eq i64 {high}, {var.high}")
                 self._if([lambda: last], lambda: self._turn(loop, var.low + whole))
@@ -329,10 +317,11 @@ class Emitter(Elements):
             self._again(var, low, high, step, lambda: self._body(loop))
             return
         start = Var(var.high)
+        length = _BLOCK // step * step
 
         def block() -> None:
             first = str(self.known[start.number])
-            further = self.put(f"add nuw nsw i64 {first}, {_BLOCK}")
+            further = self.put(f"add nuw nsw i64 {first}, {length}")
             inside = self.put(f"icmp ult i64 {further}, {high}")
             end = self.put(f"select i1 {inside}, i64 {further}, i64 {high}")
             self._again(var, first, end, step, lambda: self._body(loop))
@@ -347,7 +336,7 @@ class Emitter(Elements):
                 text = splat(nothing, dtype, total.lanes)
                 self.do(f"store {t} {text}, ptr {total.pointer}")
 
-        self._again(start, low, high, _BLOCK, block)
+        self._again(start, low, high, length, block)
 
     def _again(self, var: Var, low: str, high: str, step: int, turn: Callable[[], None]) -> None:
         """Code that is run for each number from ``low`` up to ``high - 1``."""
@@ -474,11 +463,18 @@ class Emitter(Elements):
         if extent < width:
             dear = any(s.weight >= DEAR for s in statements)
             return width if extent > 2 or dear else 1
-        # Several vectors at once: while one waits for its last result, the others go on.
-        several = 4
+        if extent > 2 * USUAL * width and not self._has_rooms(loop):
+            several = in_flight(loop, self.module.target.registers)
+            if several > USUAL and extent >= 2 * several * width:
+                return several * width
+        several = USUAL
         while several > 1 and (extent < 2 * several * width or several * width > 16):
             several //= 2
         return several * width
+
+    def _has_rooms(self, loop: Loop) -> bool:
+        """Whether something is kept in memory for one turn of a loop, and so for each lane."""
+        return any(s.target.home is loop and id(s.target) not in self.silent for s in loop.body)
 
     def _lanes_outside(self, loop: Loop, statements: Sequence[Statement], width: int) -> int:
         """The lanes of a loop with loops inside that are not written out.
@@ -579,8 +575,10 @@ class Emitter(Elements):
             if here == inside:
                 if lanes == 1:
                     width = self.lanes if self.vector is not None else self._becomes_vector(loop, s)
-                elif len(sums) > _SUMS_IN_REGISTERS and s.combine == "add":
-                    width = min(lanes, max(1, self.module.target.bytes // s.target.itemsize))
+                elif lanes & lanes - 1 or (len(sums) > _SUMS_IN_REGISTERS and s.combine == "add"):
+                    # In a long turn with many vectors, these have all the registers.
+                    width = max(1, self.module.target.bytes // s.target.itemsize)
+                    width = min(width, lanes & -lanes)
                 else:
                     width = lanes
                 self._start_sum(s, width)

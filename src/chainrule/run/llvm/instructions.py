@@ -60,7 +60,7 @@ class Module:
         self.definitions: dict[str, str] = {}
         self.externals: dict[str, int] = {}
         self.sources: dict[str, str] = {}
-        # How many turns of a loop are done at once, by the identity of the loop: for listings.
+        # How many turns of a loop are done at once, by the number of its variable.
         self.widths: dict[int, int] = {}
 
     def add(self, function: str, rare: bool = False) -> None:
@@ -308,23 +308,30 @@ class Instructions(Writer):
             lost = self.put(f"fcmp uno {t} {r[0]}, {r[0]}", level)
         return self.put(f"select {c} {lost}, {t} {r[0]}, {t} {chosen}", level)
 
+    def folded(self, how: str, dtype: Any, register: str, lanes: int, narrow: int) -> str:
+        """Vectors of fewer lanes, combined by halves until one is left."""
+        t = type_of(dtype, lanes)
+        parts = []
+        for first in range(0, lanes, narrow):
+            if narrow == 1:
+                parts.append(self.put(f"extractelement {t} {register}, i64 {first}"))
+                continue
+            picked = ", ".join(f"i32 {k}" for k in range(first, first + narrow))
+            parts.append(
+                self.put(f"shufflevector {t} {register}, {t} poison, <{narrow} x i32> <{picked}>")
+            )
+        while len(parts) > 1:
+            half = -(-len(parts) // 2)
+            both = zip(parts, parts[half:], strict=False)
+            found = [self.compute(how, dtype, [dtype, dtype], pair, narrow) for pair in both]
+            parts = found + parts[len(found) : half]
+        return parts[0]
+
     def horizontal(self, how: str, dtype: Any, register: str, lanes: int) -> str:
         """All lanes combined, by halves."""
-        t = type_of(dtype)
         while lanes > 1:
-            half = lanes // 2
-            wide = f"<{lanes} x {t}>"
-            parts = []
-            for start in (0, half):
-                if half == 1:
-                    parts.append(self.put(f"extractelement {wide} {register}, i64 {start}"))
-                else:
-                    picked = ", ".join(f"i32 {start + k}" for k in range(half))
-                    lanes_of_half = f"<{half} x i32> <{picked}>"
-                    parts.append(
-                        self.put(f"shufflevector {wide} {register}, {wide} poison, {lanes_of_half}")
-                    )
-            register = self.compute(how, dtype, [dtype, dtype], parts, half)
+            half = lanes // 2 if lanes & lanes - 1 == 0 else lanes & -lanes
+            register = self.folded(how, dtype, register, lanes, half)
             lanes = half
         return register
 

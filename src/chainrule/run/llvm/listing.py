@@ -168,7 +168,7 @@ class _Nests:
     def _loop(self, loop: Loop, places: Any, indent: str, divided: Var | None) -> None:
         var = loop.var.here()
         notes = []
-        lanes = self.executable.module.widths.get(id(loop), 1)
+        lanes = self.executable.module.widths.get(var.number, 1)
         if lanes > 1:
             notes.append(f"{lanes} at once")
         if var is divided:

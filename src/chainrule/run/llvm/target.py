@@ -15,6 +15,7 @@ class Target:
     Attributes:
         triple, cpu, features: As LLVM names them.
         bytes: Size of a vector register.
+        registers: How many of these there are.
         threads: How many cores large loops run on.
     """
 
@@ -22,6 +23,7 @@ class Target:
     cpu: str
     features: str
     bytes: int
+    registers: int
     threads: int
 
 
@@ -36,9 +38,9 @@ def host() -> Target:
         size = 32
     if features.get("avx512f") and features.get("avx512dq") and features.get("avx512vl"):
         size = 64
-    return Target(
-        llvm.get_process_triple(), llvm.get_host_cpu_name(), features.flatten(), size, cores()
-    )
+    triple = llvm.get_process_triple()
+    registers = 16 if triple.startswith("x86_64") and size < 64 else 32
+    return Target(triple, llvm.get_host_cpu_name(), features.flatten(), size, registers, cores())
 
 
 def cores() -> int:
