@@ -13,17 +13,20 @@ from chainrule.run.llvm.expressions import Affine, Expr, Var, load, op
 from chainrule.run.llvm.instructions import Module, Writer, number, type_of
 from chainrule.run.llvm.lowering import Lowering, of_var, place_in
 from chainrule.run.llvm.nests import (
+    FULL,
     Buffer,
     Call,
     Group,
     Loop,
     Statement,
     Straight,
+    Sweep,
     contract,
     loops_around,
     path_of,
     work_of,
 )
+from chainrule.run.llvm.sweeps import swept
 
 # Statements in one function: LLVM takes longer than linear time for long ones.
 _CHUNK = 160
@@ -41,8 +44,6 @@ _MOVED = 3
 # part has more than so many sums of its own, adding these up would take longer than waiting.
 _PARTS_OF_A_THREAD = 4
 _FEW_SUMS = 4096
-# A part has a multiple of so many turns and of the lanes: none ends within a vector.
-_FULL = 16
 # Loops with fewer turns are not divided.
 _FEW_TURNS = 32
 # Results of so many numbers are looked at while they are written: fewer are soon read again.
@@ -70,8 +71,8 @@ class Code:
         self.prefix = prefix
         self.nests = lowering.nests
         self.segments: list[Any] = []
-        self.groups = _chunked(self.nests.groups)
         contract(self.nests, lambda size: size <= _ON_STACK)
+        self.groups = swept(_chunked(self.nests.groups))
         self.silent = _silent(self.nests.buffers)
         # Results that the loops look at while they write them: are they finite?
         self.watched = {id(b) for b in lowering.results if not inner and _written_once(b)}
@@ -186,7 +187,7 @@ class Code:
 
     # ------------------------------------------------------------------------------------ functions
 
-    def _cost(self, group: Loop) -> float:
+    def _cost(self, group: Loop | Sweep) -> float:
         """How long a group takes, in additions: it computes while it reads and writes."""
         statements = group.statements()
         turns = max([math.prod(v.extent for v in s.vars) for s in statements], default=0)
@@ -197,12 +198,16 @@ class Code:
         """The loop whose turns are divided among threads, if that pays and may be done.
 
         It is the outermost, or one further in where those around it are short and hold nothing
-        else.
+        else; of a sweep the first.
         """
-        if not isinstance(group, Loop) or self.module.target.threads < 2:
+        if not isinstance(group, Loop | Sweep) or self.module.target.threads < 2:
             return None
         if self._cost(group) < least:
             return None
+        if isinstance(group, Sweep):
+            self._partials[n] = []
+            part = _turns_of_a_part(group.extent, _parts(self.module.target.threads, ()), FULL)
+            return group.turns[0].loop.var.here() if part > group.reach else None
         around: list[Var] = []
         loop = group
         while loop.var.extent < _FEW_TURNS:
@@ -247,9 +252,13 @@ class Code:
             name = f"{self.prefix}.g{n}"
             buffers = self.memory(group)
             divided = self.divided[n]
-            name = self._function(name, group, buffers, divided, n in self.rare)
-            if divided is not None:
-                segment.parallel(name, divided, buffers, self._partials[n])
+            own, name = name, self._function(name, group, buffers, divided, n in self.rare)
+            if isinstance(group, Sweep):
+                segment.sweep(f"{own}.blocks", name, group, buffers, divided is not None)
+            elif divided is not None:
+                ends = divided.low, divided.high
+                full = math.lcm(FULL, self.module.widths[divided.number])
+                segment.parallel(name, ends, full, buffers, self._partials[n])
             else:
                 segment.call(name, buffers)
         segment.end()
@@ -270,10 +279,14 @@ class Code:
             if root in names:
                 emitter.pointers[id(b)] = names[root]
         parameters = ["ptr %status", *(f"ptr noalias %b{k}" for k in range(len(buffers)))]
-        if divided is not None:
+        if isinstance(group, Sweep):
+            parameters += ["i64 %low", "i64 %high", "i1 %begins", "i1 %closes"]
+        elif divided is not None:
             parameters += ["i64 %low", "i64 %high"]
-            emitter.divided = divided
-        if isinstance(group, Loop):
+            emitter.bounds[divided] = "%low", "%high"
+        if isinstance(group, Sweep):
+            emitter.sweep(group)
+        elif isinstance(group, Loop):
             emitter.loop(group)
         else:
             for s in group.statements():
@@ -322,20 +335,45 @@ class _Segment(Writer):
             self.pointers["status"] = self.put(f"load ptr, ptr {place}")
         return self.pointers["status"]
 
-    def call(self, name: str, buffers: Sequence[Buffer]) -> None:
-        given = ", ".join(f"ptr {p}" for p in (self.status(), *map(self.pointer, buffers)))
-        self.do(f"call void @{name}({given})")
+    def call(self, name: str, buffers: Sequence[Buffer], *more: str) -> None:
+        pointers = [f"ptr {p}" for p in (self.status(), *map(self.pointer, buffers))]
+        self.do(f"call void @{name}({', '.join([*pointers, *more])})")
         self.calls += 1
 
+    def sweep(
+        self, blocks: str, name: str, sweep: Sweep, buffers: Sequence[Buffer], divided: bool
+    ) -> None:
+        """The blocks of a sweep, or of its parts, and then what these have left between them."""
+        module = self.code.module
+        text = _blocks(name, sweep, len(buffers) + 1)
+        found = blocks if divided else module.alike.setdefault((False, text), blocks)
+        if found == blocks:
+            module.functions.append(f"define internal void @{blocks}{text}")
+        ends = sweep.start, sweep.end
+        if not divided:
+            self.call(found, buffers, *(f"i64 {e}" for e in ends))
+            return
+        step = self.parallel(blocks, ends, FULL, buffers, ())
+        for border in range(sweep.start + step, sweep.end, step):
+            place = f"i64 {border}"
+            self.call(name, buffers, place, place, "i1 false", "i1 true")
+
     def parallel(
-        self, name: str, var: Var, buffers: Sequence[Buffer],
+        self, name: str, ends: tuple[int, int], full: int, buffers: Sequence[Buffer],
         partials: Sequence[_Partial],
-    ) -> None:  # fmt: skip
-        """The turns of a loop divided among threads, in parts that whoever is free takes."""
+    ) -> int:  # fmt: skip
+        """The turns of a loop divided among threads, in parts that whoever is free takes.
+
+        A part has a multiple of ``full`` turns, so that none ends within a vector.
+
+        Returns:
+            How many turns a part has.
+        """
+        low, high = ends
         module = self.code.module
         self.calls += 1
         parts = _parts(module.target.threads, [p.statement for p in partials])
-        step = _turns_of_a_part(var, parts, module.widths[var.number])
+        step = _turns_of_a_part(high - low, parts, full)
         own = {id(self.code.root(p.statement.target)): p for p in partials}
         given = [self.status()]
         given += [self.pointer(own[id(b)].rows if id(b) in own else b) for b in buffers]
@@ -356,17 +394,17 @@ class _Segment(Writer):
                 names[k] = f"ptr %b{k}"
         part += [
             f"  %from = mul i64 %part, {step}",
-            f"  %low = add i64 %from, {var.low}",
+            f"  %low = add i64 %from, {low}",
             f"  %to = add i64 %low, {step}",
-            f"  %less = icmp slt i64 %to, {var.high}",
-            f"  %high = select i1 %less, i64 %to, i64 {var.high}",
+            f"  %less = icmp slt i64 %to, {high}",
+            f"  %high = select i1 %less, i64 %to, i64 {high}",
             f"  call void @{name}({', '.join(names)}, i64 %low, i64 %high)",
             "  ret void",
             "}",
         ]
         module.functions.append("\n".join(part))
         module.declare(pool.DECLARATION)
-        count = -(-var.extent // step)
+        count = -(-(high - low) // step)
         self.do(f"call void @{pool.RUN}(ptr @{name}.part, ptr {task}, i64 {count})")
         numbers = Straight()
         for k, partial in enumerate(partials):
@@ -377,6 +415,7 @@ class _Segment(Writer):
                 numbers.body += group.body
         if numbers.body:
             self._merge(f"{name}.m", numbers)
+        return step
 
     def _merge(self, name: str, group: Loop | Straight) -> None:
         memory = self.code.memory(group)
@@ -451,6 +490,27 @@ class _Segment(Writer):
         self.code.segments.append(self.name)
 
 
+def _blocks(name: str, sweep: Sweep, pointers: int) -> str:
+    """A function that makes a part of a sweep block by block, from its arguments on."""
+    text = Writer()
+    names = ", ".join(f"ptr %b{k}" for k in range(pointers))
+    inside = text.put(f"icmp ne i64 %low, {sweep.start}")
+    text.do("br label %block")
+    text.start("block")
+    text.do("%at = phi i64 [ %low, %entry ], [ %to, %block ]")
+    text.do(f"%begins = phi i1 [ {inside}, %entry ], [ false, %block ]")
+    # The first block of a part is past where the loops begin.
+    first = max(sweep.block, -(-sweep.reach // FULL) * FULL)
+    turns = text.put(f"select i1 %begins, i64 {first}, i64 {sweep.block}")
+    further = text.put(f"add nsw i64 %at, {turns}")
+    less = text.put(f"icmp slt i64 {further}, %high")
+    text.do(f"%to = select i1 {less}, i64 {further}, i64 %high")
+    text.do(f"call void @{name}({names}, i64 %at, i64 %to, i1 %begins, i1 false)")
+    text.do(f"br i1 {less}, label %block, label %end")
+    text.start("end")
+    return text.whole(f"({names}, i64 %low, i64 %high) #0")
+
+
 class _Partial(NamedTuple):
     """A sum that every part of a loop makes for itself, from a place of its row on."""
 
@@ -496,10 +556,9 @@ def _parts(threads: int, summed: Sequence[Statement]) -> int:
     return threads * (_PARTS_OF_A_THREAD if few else 1)
 
 
-def _turns_of_a_part(var: Var, parts: int, lanes: int) -> int:
+def _turns_of_a_part(extent: int, parts: int, full: int) -> int:
     """So many that vectors are full."""
-    full = math.lcm(_FULL, lanes)
-    return -(-var.extent // (parts * full)) * full
+    return -(-extent // (parts * full)) * full
 
 
 def _room(b: Buffer) -> int:
@@ -547,7 +606,7 @@ def _in_place(groups: Sequence[Group], may: Callable[[Buffer], bool]) -> dict[in
     over: dict[int, Buffer] = {}
     taken: set[int] = set()
     for group in groups:
-        if not isinstance(group, Loop):
+        if not isinstance(group, Loop | Sweep):
             continue
         statements = group.statements()
         order = {id(s): k for k, s in enumerate(statements)}

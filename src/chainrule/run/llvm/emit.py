@@ -26,7 +26,7 @@ from chainrule.run.llvm.instructions import (
     type_of,
     zeros,
 )
-from chainrule.run.llvm.nests import DEAR, Buffer, Loop, Statement, loops_around
+from chainrule.run.llvm.nests import DEAR, Buffer, Loop, Statement, Sweep, loops_around
 from chainrule.run.llvm.skipping import Needed, is_infinite, needed
 
 # Statements to be repeated in a vector loop, at most, so that the code stays short.
@@ -73,8 +73,10 @@ class Emitter(Elements):
         # A vector loop with loops inside that are not written out, and the rooms for what it packs.
         self.rolled = False
         self.packs: dict[int, str] = {}
-        # The loop of which each thread makes a part of the turns.
-        self.divided: Var | None = None
+        # Loops of which a call makes a part of the turns: registers with its first and its end.
+        self.bounds: dict[Var, tuple[str, str]] = {}
+        # Whether these are in blocks of so many turns that only usual vectors are full in each.
+        self.in_blocks = False
         # Buffers that are never in memory.
         self.silent: set[int] = set()
         # Results that are looked at while they are written, and the register that says whether to.
@@ -229,19 +231,19 @@ class Emitter(Elements):
             self.write_one(s.target, at, new, dtype)
 
     def loop(self, loop: Loop) -> None:
-        """A loop with everything in it; of the divided one, turns from ``%low`` to ``%high``."""
+        """A loop with everything in it, or the turns of it that a call makes."""
         var = loop.var.here()
         statements = loop.statements()
         lanes = self._lanes(loop)
         self.module.widths[var.number] = lanes
-        divided = var is self.divided
-        if lanes == 1 and not divided and self._may_unroll(loop):
+        bounds = self.bounds.get(var)
+        if lanes == 1 and bounds is None and self._may_unroll(loop):
             self._begin(loop, statements, 1)
             for k in range(var.low, var.high):
                 self._turn(loop, k)
             self._end(loop, statements, 1)
             return
-        low, high = ("%low", "%high") if divided else (str(var.low), str(var.high))
+        low, high = bounds or (str(var.low), str(var.high))
         rolled = self.rolled
         self._begin(loop, statements, lanes)
         self.rolled = rolled
@@ -250,6 +252,28 @@ class Emitter(Elements):
         else:
             self._vector_turns(loop, low, high, lanes)
         self._end(loop, statements, lanes)
+
+    def sweep(self, sweep: Sweep) -> None:
+        """Every loop of a sweep from ``%low`` to ``%high``, less its delay.
+
+        Where a part begins, and where what is left at its border ends, it is the loop's lead more.
+        """
+        self.in_blocks = True
+        for loop, delay, lead in sweep.turns:
+            var = loop.var.here()
+            ends = []
+            for place, leads in (("%low", "%begins"), ("%high", "%closes")):
+                by = self.put(f"select i1 {leads}, i64 {lead}, i64 {-delay}")
+                ends.append(self.put(f"add nsw i64 {place}, {by}"))
+            low = self._bounded(ends[0], "sgt", var.low)
+            high = self._bounded(ends[1], "slt", var.high)
+            some = self.put(f"icmp slt i64 {low}, {high}")
+            self.bounds[var] = low, high
+            self._if([functools.partial(str, some)], functools.partial(self.loop, loop))
+
+    def _bounded(self, register: str, how: str, bound: int) -> str:
+        inside = self.put(f"icmp {how} i64 {register}, {bound}")
+        return self.put(f"select i1 {inside}, i64 {register}, i64 {bound}")
 
     def _vector_turns(self, loop: Loop, low: str, high: str, lanes: int) -> None:
         var = loop.var.here()
@@ -463,7 +487,7 @@ class Emitter(Elements):
         if extent < width:
             dear = any(s.weight >= DEAR for s in statements)
             return width if extent > 2 or dear else 1
-        if extent > 2 * USUAL * width and not self._has_rooms(loop):
+        if extent > 2 * USUAL * width and not self.in_blocks and not self._has_rooms(loop):
             several = in_flight(loop, self.module.target.registers)
             if several > USUAL and extent >= 2 * several * width:
                 return several * width

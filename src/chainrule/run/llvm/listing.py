@@ -13,7 +13,7 @@ from chainrule.run.llvm.codegen import Code
 from chainrule.run.llvm.executable import Executable
 from chainrule.run.llvm.expressions import Affine, Expr, Var
 from chainrule.run.llvm.lowering import Lowering
-from chainrule.run.llvm.nests import Call, Loop, Statement
+from chainrule.run.llvm.nests import Call, Loop, Statement, Sweep
 from chainrule.run.llvm.program import Value
 
 _INDENT = "    "
@@ -161,6 +161,11 @@ class _Nests:
                 self._call(group, reasons, indent)
             elif isinstance(group, Loop):
                 self._loop(group, places, indent, divided)
+            elif isinstance(group, Sweep):
+                notes = f"{code.module.target.threads} threads" if divided else ""
+                self.put(f"{indent}in blocks of {group.block}:", notes)
+                for turns in group.turns:
+                    self._loop(turns.loop, places, indent + _INDENT, None)
             else:
                 for s in group.body:
                     self._statement(s, indent, _named(places, [s]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -164,12 +164,51 @@ class Straight:
         return self.body
 
 
-def work_of(nest: Loop | Straight) -> float:
+class Turns(NamedTuple):
+    """A loop of a sweep, and how many turns it stays back: on its way, and where a part begins."""
+
+    loop: Loop
+    delay: int
+    lead: int
+
+
+class Sweep:
+    """Loops that go through an axis together.
+
+    At a place ``p`` of the axis the loops have made all turns before ``p`` less their delays.
+
+    Attributes:
+        turns: The loops, in the order in which they take their turns in a block.
+        start, end: Places before the first turns and behind the last.
+        block: How far the loops go at a time.
+        reach: A part of the axis that is done by itself is longer than this.
+    """
+
+    __slots__ = ("block", "end", "reach", "start", "turns")
+
+    def __init__(self, turns: Sequence[Turns], block: int, reach: int) -> None:
+        self.turns = list(turns)
+        self.start = min(t.loop.var.here().low + t.delay for t in turns)
+        self.end = max(t.loop.var.here().high + t.delay for t in turns)
+        self.block = block
+        self.reach = reach
+
+    @property
+    def extent(self) -> int:
+        """The length of the axis, delays included."""
+        return self.end - self.start
+
+    def statements(self) -> list[Statement]:
+        """All statements of the loops."""
+        return [s for t in self.turns for s in t.loop.statements()]
+
+
+def work_of(nest: Loop | Straight | Sweep) -> float:
     """How much there is to do, in additions, roughly."""
     return sum(s.weight * math.prod(v.extent for v in s.vars) for s in nest.statements())
 
 
-Group = Loop | Straight | Call
+Group = Loop | Straight | Sweep | Call
 
 
 class Nests:
@@ -282,6 +321,9 @@ class Nests:
         return len(inside) < 32 and s.vars[0].extent * len(s.vars) < 4096
 
 
+# Parts of a loop have a multiple of so many turns, and of the lanes where these are more: none ends
+# within a vector.
+FULL = 16
 # Statements of one group: more take longer than linear time, here and in LLVM.
 _MOST = 240
 # How many groups further back a loop may be put off.
