@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.run.llvm import rerolling
-from chainrule.run.llvm.rerolling import Run, Section, runs_of
+from chainrule.run.llvm.rerolling import kernels
+from chainrule.run.llvm.rerolling.runs import Run, runs_of
+from chainrule.run.llvm.rerolling.sections import Section
 
 
 def sections(f: Callable[..., Any], *args: Any) -> list[Section]:
@@ -194,7 +195,7 @@ def test_random_programs_give_the_same_bits(seed: int, monkeypatch: pytest.Monke
     slopes = cr.grad(f, argnums=tuple(range(count)))
     np.testing.assert_allclose(cr.jit(slopes)(*start), slopes(*start), rtol=1e-11, atol=1e-13)
     rolled = cr.jit(slopes)(*start)
-    monkeypatch.setattr(rerolling, "_LEAST", 1 << 40)
+    monkeypatch.setattr(kernels, "LEAST", 1 << 40)
     np.testing.assert_array_equal(rolled, cr.jit(slopes)(*start))
 
 
@@ -335,7 +336,7 @@ def test_runs_repeat_and_are_apart(seed: int) -> None:
             places += (first + t * step).tolist()
         if random.uniform() < 0.5 and len(places) > 3:
             places[int(random.integers(len(places)))] += 1
-    runs = runs_of(np.array(tokens), [np.array(places)])
+    runs = runs_of(np.array(tokens), [np.array(places)], 24)
     end = 0
     for run in runs:
         assert run.start >= end
@@ -346,7 +347,7 @@ def test_runs_repeat_and_are_apart(seed: int) -> None:
 
 def test_a_period_is_found_behind_an_irregular_start() -> None:
     tokens = [9, 8, 7, 6, *([0, 1, 0, 2, 1] * 50), 5, 5]
-    (run,) = runs_of(np.array(tokens), [np.zeros(len(tokens), int)])
+    (run,) = runs_of(np.array(tokens), [np.zeros(len(tokens), int)], 24)
     assert run.period == 5
     assert run.turns >= 49
     assert run.start <= 6

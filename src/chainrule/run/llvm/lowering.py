@@ -112,7 +112,8 @@ class Lowering:
     """
 
     def __init__(self, program: Program, blas: bool = True) -> None:
-        from chainrule.run.llvm.rerolling import Section, arranged
+        from chainrule.run.llvm.rerolling.kernels import arranged
+        from chainrule.run.llvm.rerolling.sections import Section
 
         self.program = program
         self.nests = Nests()
