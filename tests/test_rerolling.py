@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.run.llvm.rerolling import kernels
+from chainrule.run.llvm.rerolling import kernels, loops
 from chainrule.run.llvm.rerolling.runs import Run, runs_of
 from chainrule.run.llvm.rerolling.sections import Section
+from chainrule.tree import flatten
 
 
 def sections(f: Callable[..., Any], *args: Any) -> list[Section]:
@@ -351,3 +352,349 @@ def test_a_period_is_found_behind_an_irregular_start() -> None:
     assert run.period == 5
     assert run.turns >= 49
     assert run.start <= 6
+
+
+# ------------------------------------------------------------------------------- loops over arrays
+
+
+def compiled(f: Callable[..., Any], *args: Any) -> tuple[list[Any], list[int]]:
+    """The leaves of what a compiled function gives, and how many turns its loops have."""
+    jitted = cr.jit(f)
+    found = flatten(jitted(*args))[0]
+    ((trace, *_),) = jitted._traces.values()
+    nests = trace.executable.lowering.nests
+    turns = [g.data.count for g in nests.groups if getattr(g, "kind", "") == "loop"]
+    return found, turns
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loops over arrays are found that leave out few operations."""
+    monkeypatch.setattr(loops, "_SAVED", 12)
+
+
+def same_bits(f: Callable[..., Any], *args: Any, sums: bool = False) -> list[int]:
+    """Results are the same bit for bit without loops, and Python's; the loops' turns.
+
+    Where ``sums`` are taken, these may be added up in another order.
+    """
+    found, turns = compiled(f, *args)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loops, "_SAVED", 1 << 40)
+        straight, _ = compiled(f, *args)
+    for a, b, c in zip(found, straight, flatten(f(*args))[0], strict=True):
+        a, b, c = np.asarray(a), np.asarray(b), np.asarray(c)
+        assert a.dtype == b.dtype == c.dtype
+        assert sums or a.tobytes() == b.tobytes()
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(a, c, rtol=1e-10, atol=1e-13)
+    return turns
+
+
+def cell(w: Any, h: Any, x: Any) -> Any:
+    return np.tanh(w * h + x) * 0.9 + 0.1 * h
+
+
+W, H = np.array([0.5, -0.4, 1.1, 0.3, -0.7]), np.array([0.1, 0.2, -0.3, 0.4, 0.5])
+XS = np.random.default_rng(0).normal(size=(20, 5))
+
+
+def recurrent(w: Any, h: Any, xs: Any) -> Any:
+    total = 0.0
+    for x in xs:
+        h = cell(w, h, x)
+        total = total + np.sum(h * x)
+    return total
+
+
+@pytest.mark.usefixtures("soon")
+def test_a_loop_over_arrays_is_one_loop_there_and_one_back() -> None:
+    assert same_bits(recurrent, W, H, XS) == [19]
+    gradient = cr.grad(recurrent, argnums=(0, 1, 2))
+    turns = same_bits(gradient, W, H, XS)
+    assert len(turns) == 2
+    assert min(turns) >= 17
+
+
+def test_the_code_of_a_longer_loop_over_arrays_is_not_longer() -> None:
+    gradient = cr.value_and_grad(recurrent, argnums=(0, 1))
+    lengths = []
+    for n in (120, 960):
+        xs = np.random.default_rng(0).normal(size=(n, 5))
+        lengths.append(cr.jit(gradient).lower(W, H, xs).llvm_ir.count("\n"))
+        assert same_bits(gradient, W, H, xs) != []
+    assert abs(lengths[0] - lengths[1]) <= 8
+
+
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize("odd", [0, 1, 10, 18, 19])
+def test_a_step_that_is_another_one_interrupts_the_loop(odd: int) -> None:
+    def f(w: Any, h: Any, xs: Any) -> Any:
+        for t, x in enumerate(xs):
+            h = cell(w, h, x)
+            if t == odd:
+                h = np.sin(h) * 2.0
+        return np.sum(h * w)
+
+    assert same_bits(f, W, H, XS) != []
+    assert same_bits(cr.grad(f, argnums=(0, 1, 2)), W, H, XS) != []
+
+
+@pytest.mark.usefixtures("soon")
+def test_what_comes_before_and_after_stays_straight() -> None:
+    def f(w: Any, h: Any, xs: Any) -> Any:
+        h = np.cos(h) + w[::-1]
+        for x in xs:
+            h = cell(w, h, x)
+        return h[1:] * h[:-1], np.max(h)
+
+    assert same_bits(f, W, H, XS) == [20]
+
+
+@pytest.mark.usefixtures("soon")
+def test_several_arrays_are_carried_some_of_them_over_more_than_one_turn() -> None:
+    def f(w: Any, h: Any, xs: Any) -> Any:
+        older, old, cold = h * 0.5, h + 1.0, w
+        for x in xs:
+            h, old, older = cell(w, h, x) - older * 0.25, h, old
+            cold = cold * 0.5 + h
+            h, cold = cold, h
+        return h, cold, old, older
+
+    assert same_bits(f, W, H, XS) != []
+    loss = lambda *args: sum(np.sum(part * (k + 1.0)) for k, part in enumerate(f(*args)))
+    assert same_bits(cr.grad(loss, argnums=(0, 1, 2)), W, H, XS) != []
+
+
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_what_the_turns_give_is_stacked_in_rows(axis: int) -> None:
+    def f(w: Any, h: Any, xs: Any) -> Any:
+        found = []
+        for x in xs:
+            h = cell(w, h, x)
+            found.append(h)
+        return np.stack(found, axis), np.concatenate(found[::-1]), found[3], found[-2]
+
+    assert same_bits(f, W, H, XS) == [19]
+
+    def loss(w: Any, h: Any, xs: Any) -> Any:
+        a, b, c, d = f(w, h, xs)
+        return np.sum(np.sin(a)) + np.sum(b[::2] ** 2) + np.sum(c * d)
+
+    assert len(same_bits(cr.grad(loss, argnums=(0, 1, 2)), W, H, XS)) >= 2
+
+
+@pytest.mark.usefixtures("soon")
+def test_matrices_that_are_stacked_in_turns_lie_as_numpy_puts_them() -> None:
+    def f(w: Any, a: Any) -> Any:
+        found = []
+        for k in range(12):
+            a = np.tanh(w @ a) * 0.5 + a * (0.1 * k)
+            found.append(a)
+        return (
+            np.concatenate(found, axis=0), np.concatenate(found, axis=1),
+            np.stack(found, axis=2), np.concatenate([a * 2.0, *found, found[0]], axis=1),
+        )  # fmt: skip
+
+    random = np.random.default_rng(1)
+    w, a = random.normal(size=(3, 3)), random.normal(size=(3, 4))
+    assert same_bits(f, w, a, sums=True) != []
+
+
+@pytest.mark.usefixtures("soon")
+def test_sequences_are_walked_along_any_axis_in_either_direction() -> None:
+    def f(h: Any, xs: Any) -> Any:
+        n = xs.shape[1]
+        for t in range(1, n):
+            h = np.sin(h) * xs[:, t] + xs[1:, n - 1 - t, None][:2, 0].sum() - xs[:, t - 1]
+        return h
+
+    xs = np.random.default_rng(2).normal(size=(4, 30))
+    assert same_bits(f, xs[:, 0] * 0.1, xs) != []
+    loss = lambda h, xs: np.sum(f(h, xs) ** 2)
+    assert same_bits(cr.grad(loss, argnums=(0, 1)), xs[:, 0] * 0.1, xs) != []
+
+
+@pytest.mark.usefixtures("soon")
+def test_indices_that_move_along_in_what_is_carried_stay_in_it() -> None:
+    def f(h: Any, xs: Any) -> Any:
+        out = np.zeros((20, 5), like=xs)
+        for t in range(20):
+            h = np.sin(h + xs[t, :5]) * 0.5
+            out[t] = h
+            h = h + out[t, ::-1] * 0.25 + xs[t, 19 - t]
+        return out
+
+    xs = np.random.default_rng(5).normal(size=(20, 20))
+    assert same_bits(f, H, xs) != []
+    assert same_bits(cr.grad(lambda *args: np.sum(f(*args) ** 2), argnums=(0, 1)), H, xs) != []
+
+
+@pytest.mark.usefixtures("soon")
+def test_each_step_has_weights_of_its_own() -> None:
+    random = np.random.default_rng(3)
+    layers = [(random.normal(size=(4, 4)), random.normal(size=4)) for _ in range(16)]
+
+    def f(layers: Any, x: Any) -> Any:
+        for w, b in layers:
+            x = np.tanh(x @ w + b) + x * 0.5
+        return np.sum(x**2)
+
+    x = random.normal(size=(3, 4))
+    assert same_bits(f, layers, x, sums=True) != []
+    assert same_bits(cr.grad(f), layers, x, sums=True) != []
+
+
+@pytest.mark.usefixtures("soon")
+def test_constants_may_be_others_in_each_turn() -> None:
+    random = np.random.default_rng(4)
+    masks, rates = random.uniform(size=(20, 5)) < 0.5, 0.9 ** np.arange(20)
+    picks = [random.integers(0, 5, 3) for _ in range(20)]
+
+    def f(w: Any, h: Any) -> Any:
+        for mask, rate, pick in zip(masks, rates.tolist(), picks, strict=True):
+            h = np.where(mask, h * w, np.sin(h)) * rate + 1.0 / (1.0 - 0.5 * rate)
+            h = h - np.sum(h[pick]) * 0.1
+        return h
+
+    assert same_bits(f, W, H, sums=True) != []
+    gradient = cr.grad(lambda *args: np.sum(f(*args)), argnums=(0, 1))
+    assert same_bits(gradient, W, H, sums=True) != []
+
+
+@pytest.mark.usefixtures("soon")
+def test_powers_with_other_exponents_are_other_operations() -> None:
+    def f(h: Any) -> Any:
+        for k in range(24):
+            h = np.abs(h * 0.5 + 0.3) ** (k % 6 - 2 or 0.5) / 3.0
+        return h
+
+    same_bits(f, H)
+
+
+@pytest.mark.usefixtures("soon")
+def test_branches_on_arrays_turn_out_as_they_did() -> None:
+    def f(w: Any, h: Any, xs: Any) -> Any:
+        for x in xs:
+            h = cell(w, h, x) if np.sum(x) > 0 else np.cos(h) * w - x
+        return np.sum(h)
+
+    for xs in (XS, -XS, np.abs(XS)):
+        same_bits(f, W, H, xs)
+        same_bits(cr.grad(f, argnums=(0, 1)), W, H, xs)
+
+
+@pytest.mark.usefixtures("soon")
+def test_a_loop_over_arrays_may_be_the_body_of_another() -> None:
+    def f(w: Any, h: Any, xs: Any) -> Any:
+        def step(h: Any, x: Any) -> Any:
+            for k in range(10):
+                h = cell(w, h, x * (0.1 * k))
+            return h, np.sum(h)
+
+        h, sums = cr.scan(step, h, xs)
+        return np.sum(h) + np.sum(sums)
+
+    same_bits(f, W, H, XS)
+    same_bits(cr.grad(f, argnums=(0, 1, 2)), W, H, XS)
+
+
+@pytest.mark.usefixtures("soon")
+def test_what_numpy_performs_is_not_taken_into_a_loop() -> None:
+    def f(w: Any, h: Any) -> Any:
+        for _ in range(12):
+            h = np.sort(np.sin(h) * w) + h * 0.5 - w * 0.25
+        return h
+
+    assert same_bits(f, W, H) == []
+
+
+@pytest.mark.usefixtures("soon")
+def test_nothing_is_computed_for_turns_that_nobody_needs() -> None:
+    def f(h: Any) -> Any:
+        found = []
+        for _ in range(20):
+            h = np.sin(h) * 1.5 - 0.25 * h
+            found.append(np.exp(h) + h)
+        return found[4] * found[5]
+
+    same_bits(f, H)
+
+
+@pytest.mark.usefixtures("soon")
+def test_zeros_keep_their_signs_and_numbers_that_are_none_stay_so() -> None:
+    def f(h: Any, xs: Any) -> Any:
+        for x in xs:
+            h = h * x - h / x + np.minimum(h, x) * -0.0
+        return h, np.copysign(1.0, h * 0.0)
+
+    xs = np.where(XS > 1.0, np.inf, np.where(XS < -1.0, -0.0, 1.0))
+    with np.errstate(all="ignore"):
+        same_bits(f, H, xs)
+        same_bits(lambda h, xs: f(h, xs), -H * 0.0, xs * 0.0)
+
+
+def arrays_program(seed: int, sums: bool) -> Callable[..., Any]:
+    """Random loops over arrays, with other operations between their turns."""
+    random = np.random.default_rng(seed)
+    count = int(random.integers(1, 4))
+
+    def step() -> tuple[Any, ...]:
+        names = ["add", "mix", "times", "row", "rowback", "where", "lag", "part"]
+        names += ["sum", "product"] * sums
+        return (str(random.choice(names)), *random.integers(0, count, 3).tolist())
+
+    bodies = [[step() for _ in range(int(random.integers(1, 6)))] for _ in range(2)]
+    turns = [int(random.integers(3, 16)) for _ in bodies]
+    odd = int(random.integers(4, 20))
+    shown = bool(random.integers(2))
+
+    def f(w: Any, h: Any, xs: Any) -> Any:
+        state = [h * (k + 1.0) for k in range(count)]
+        out: list[Any] = []
+        for body, n in zip(bodies, turns, strict=True):
+            before = list(state)
+            for t in range(n):
+                start = list(state)
+                for name, a, b, c in body:
+                    x, y = state[a], state[b]
+                    if name == "add":
+                        z = x + y * 0.5
+                    elif name == "mix":
+                        z = np.sin(x) * w - y
+                    elif name == "times":
+                        z = x * (y + 0.01 * t)
+                    elif name == "row":
+                        z = x + xs[t]
+                    elif name == "rowback":
+                        z = x * xs[19 - t]
+                    elif name == "sum":
+                        z = x - np.sum(y) * 0.1
+                    elif name == "where":
+                        z = np.where(x > y, x, y * 0.25)
+                    elif name == "lag":
+                        z = x + before[b] * 0.5
+                    elif name == "part":
+                        z = np.concatenate([x[2:], y[:2]])
+                    else:
+                        z = np.outer(x, w) @ y
+                    state[c] = z / (1.0 + z * z)
+                before = start
+                out.append(state[0])
+                if t % odd == odd - 1:
+                    state[0] = state[0] * 0.5
+        total = sum(np.sum(s * (k + 1.0)) for k, s in enumerate(state))
+        total = total + np.sum(w * h) + np.sum(xs * 0.25)
+        return total + (np.sum(np.stack(out) ** 2) if shown else np.sum(out[2]))
+
+    return f
+
+
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize("sums", [False, True])
+@pytest.mark.parametrize("seed", range(12))
+def test_random_loops_over_arrays_give_the_same_bits(seed: int, sums: bool) -> None:
+    f = arrays_program(seed, sums)
+    same_bits(f, W, H, XS, sums=True)
+    same_bits(cr.grad(f, argnums=(0, 1, 2)), W, H, XS, sums=sums)

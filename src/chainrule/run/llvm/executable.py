@@ -61,8 +61,8 @@ class Executable:
         for value in program.needed():
             if value.parts is None and value.dtype.hasobject:
                 raise Unfit(f"a value of {value.dtype} objects")
-        self.program = program
         self.lowering = Lowering(program, blas=bool(blas()))
+        self.program = program = self.lowering.program
         self.module = Module(host())
         self.code = Code(self.lowering, self.module)
         self.library = Library(self.module)

@@ -113,9 +113,10 @@ class Lowering:
 
     def __init__(self, program: Program, blas: bool = True) -> None:
         from chainrule.run.llvm.rerolling.kernels import arranged
+        from chainrule.run.llvm.rerolling.loops import rolled
         from chainrule.run.llvm.rerolling.sections import Section
 
-        self.program = program
+        self.program = program = rolled(program)
         self.nests = Nests()
         self.tensors: dict[int, Tensor] = {}
         self.blas = blas

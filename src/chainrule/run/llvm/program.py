@@ -135,6 +135,12 @@ class Program:
             self._by_identity[id(given)] = given, value  # kept, so that nothing else gets its id
         return value
 
+    def adopted(self, other: Value) -> Value:
+        """A constant of another program."""
+        value = self._new(None, (), NO_ATTRS, other.shape, other.dtype)
+        value.constant, value.uniform, value.weak = other.constant, other.uniform, other.weak
+        return value
+
     def apply(
         self, op: Primitive, args: Sequence[Value], attrs: Attrs,
         shape: tuple[int, ...], dtype: np.dtype[Any], place: tuple[str, int] | None = None,
@@ -236,7 +242,7 @@ class Program:
             result = record.value
             several = isinstance(result, tuple)
             shape: tuple[int, ...] = ()
-            dtype: np.dtype[Any] = _BUNDLE if several else _FLOAT64
+            dtype: np.dtype[Any] = BUNDLE if several else _FLOAT64
             if not several and type(result) is not np.float64:
                 shape, dtype = shape_of(result), dtype_of(result)
             if constant and not several:
@@ -251,7 +257,7 @@ class Program:
 
 
 # Several results at once have no dtype of their own; each item has.
-_BUNDLE = np.dtype(object)
+BUNDLE = np.dtype(object)
 _FLOAT64 = np.dtype(np.float64)
 # Python's own numbers, which take on the dtype of their company.
 _WEAK = frozenset((float, int, bool))

@@ -11,11 +11,14 @@ from chainrule.graph.operand import Operand
 from chainrule.graph.tape import Traced
 from chainrule.run.llvm.lowering import DTYPES, Lowering, Unsupported
 from chainrule.run.llvm.program import Program, Value
+from chainrule.run.llvm.rerolling.body import Body
 from chainrule.transforms.staging import Staged, identity
 
 
-def recorded(program: Program, staged: Staged, arguments: Sequence[Value]) -> list[Value]:
+def recorded(program: Program, staged: Staged | Body, arguments: Sequence[Value]) -> list[Value]:
     """The results of a staged function of values of a program, as values of it."""
+    if isinstance(staged, Body):
+        return staged.recorded(program, arguments)
     known = dict(zip(staged.inputs, arguments[len(staged.outside) :], strict=True))
 
     def outside(operand: Any) -> Value:

@@ -11,6 +11,7 @@ from chainrule.rules.arithmetic import ADD, MULTIPLY
 from chainrule.run.llvm.loops.bodies import Inputs, equal, items_used, recorded
 from chainrule.run.llvm.lowering import Lowering, Tensor
 from chainrule.run.llvm.program import Program, Value
+from chainrule.run.llvm.rerolling.body import Body
 from chainrule.transforms.staging import Staged
 
 
@@ -36,7 +37,7 @@ class Stage:
     """The body of a scan as a program, for those of its results that are needed."""
 
     def __init__(self, value: Value, used: set[int]) -> None:
-        staged: Staged = value.attrs["body"]
+        staged: Staged | Body = value.attrs["body"]
         self.staged = staged
         carried, args = value.attrs["carried"], value.args
         outer = len(staged.outside)
