@@ -371,6 +371,7 @@ def compiled(f: Callable[..., Any], *args: Any) -> tuple[list[Any], list[int]]:
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Loops over arrays are found that leave out few operations."""
     monkeypatch.setattr(loops, "_SAVED", 12)
+    monkeypatch.setattr(loops, "_COPIED", 0)
 
 
 def same_bits(f: Callable[..., Any], *args: Any, sums: bool = False) -> list[int]:
@@ -561,6 +562,26 @@ def test_constants_may_be_others_in_each_turn() -> None:
     assert same_bits(f, W, H, sums=True) != []
     gradient = cr.grad(lambda *args: np.sum(f(*args)), argnums=(0, 1))
     assert same_bits(gradient, W, H, sums=True) != []
+
+
+def test_turns_that_are_better_fused_stay_as_they_are() -> None:
+    def light(z: Any, turns: int) -> Any:
+        c = z
+        for _ in range(turns):
+            z = z * z + c
+        return z
+
+    def dear(z: Any, turns: int) -> Any:
+        c = z
+        for _ in range(turns // 3):
+            z = np.exp(-z) / (1.0 + c)
+        return z
+
+    small, large = np.linspace(-0.5, 0.2, 20), np.linspace(-0.5, 0.2, 2000)
+    loops_of = lambda f, *args: len(compiled(lambda z: f(z, args[1]), args[0])[1])
+    assert [loops_of(light, z, 400) for z in (small, large)] == [1, 0]
+    assert [loops_of(dear, z, 900) for z in (small, large)] == [1, 1]
+    assert loops_of(dear, np.linspace(-0.5, 0.2, 5000), 900) == 0
 
 
 @pytest.mark.usefixtures("soon")

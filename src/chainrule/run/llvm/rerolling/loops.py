@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 
 from chainrule.graph.operand import NO_ATTRS
+from chainrule.rules.arithmetic import ADD
 from chainrule.rules.batching import ARRAY
 from chainrule.rules.joining import CONCATENATE, STACK
-from chainrule.rules.shapes import INDEX, RESHAPE, TRANSPOSE
+from chainrule.rules.shapes import INDEX, RESHAPE, SCATTER, TRANSPOSE
+from chainrule.run.llvm.expressions import WEIGHTS
 from chainrule.run.llvm.program import BUNDLE, Program, Value
 from chainrule.run.llvm.rerolling.body import Body, like
 from chainrule.run.llvm.rerolling.runs import TURNS, Run, runs_of
@@ -26,7 +28,17 @@ from chainrule.transforms.loops import SCAN
 from chainrule.transforms.staging import ITEM
 
 # A loop leaves out at least so many operations: fewer are compiled as they are, one after another.
-_SAVED = 1000
+_SAVED = 600
+# Turns that stand one after another are fused with each other: each array is then read once for
+# several turns. Where that counts, so many are left out: where arrays are larger than the nearest
+# caches, or next to nothing is done with each element in a turn.
+_SAVED_OF_FUSED = 10_000
+_NEAR = 4096
+_FEW = 64
+_LIGHT = 20.0
+# An array that lies by itself in each turn, as an argument or a result, has to be copied: that
+# stays straight code, and is as long as so many operations.
+_COPIED = 8
 # What is used so many turns after it was made is carried along; from further back it cannot come.
 _MOST_TURNS_BACK = 4
 # So many turns at the start of a run are left out where an argument is not there in them.
@@ -216,15 +228,49 @@ def _loop_of(table: Table, run: Run) -> Loop | None:
     for _ in range(_LEFT_OUT + 1):
         if run.turns < TURNS or (run.turns - 1) * run.period < _SAVED:
             return None
-        if all(v.shape == () for v in table.ops[run.start : run.start + run.period]):
+        ops = table.ops[run.start : run.start + run.period]
+        if all(v.shape == () for v in ops):
             return None  # operations on scalars are written in another way
         try:
             loop = Loop(table, run)
         except _Unfit:
             run = Run(run.start + run.period, run.period, run.turns - 1)
             continue
-        return loop if len(loop.picked) < run.period else None
+        saved = (run.turns - 1) * run.period - _COPIED * _copied(table, loop)
+        return loop if saved >= (_SAVED_OF_FUSED if _is_better_fused(ops) else _SAVED) else None
     return None
+
+
+def _is_better_fused(ops: Sequence[Value]) -> bool:
+    """Whether turns one after another are faster than a loop that goes through memory in each."""
+    size = max(map(_touched, ops))
+    if size > _NEAR:
+        return True
+    weight = 0.0
+    for v in ops:
+        assert v.op is not None
+        if not v.op.elementwise:
+            return False
+        weight += WEIGHTS.get(v.op.name, _LIGHT)
+    return size > _FEW and weight < _LIGHT
+
+
+def _touched(v: Value) -> int:
+    """How many elements an operation goes through: where it takes a part of an array, the part."""
+    assert v.op is not None
+    if v.op.name in PICKS:
+        return v.size if v.op is INDEX else v.args[PICKS[v.op.name] - 1].size
+    parts = [a for a in v.args if a.op is SCATTER]
+    if v.op is ADD and parts:  # it is done in place
+        return max(map(_touched, parts))
+    return max(x.size for x in (v, *v.args))
+
+
+def _copied(table: Table, loop: Loop) -> int:
+    """How many arrays that lie by themselves are copied for the turns of a loop, or after them."""
+    series = [s for s in loop.series if isinstance(s, Places) and s.first < 0]
+    places = [table.place[v.number] for v in table.results]
+    return len(series) * loop.turns + sum(loop.start <= place < loop.end for place in places)
 
 
 # --------------------------------------------------------------------------------- the new program

@@ -32,7 +32,7 @@ class Table:
     """
 
     def __init__(self, program: Program) -> None:
-        self.inputs = program.inputs
+        self.inputs, self.results = program.inputs, program.results
         needed = program.needed()
         self.ops = [v for v in needed if v.op is not None]
         self.place = [0] * len(program.values)
