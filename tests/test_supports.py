@@ -13,6 +13,7 @@ import chainrule as cr
 from chainrule.graph.operand import bind
 from chainrule.graph.primitive import Flat
 from chainrule.rules import BOOK
+from chainrule.transforms.staging import stage
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
@@ -430,3 +431,13 @@ def test_a_jacobian_has_zeros_beside_an_infinite_slope(mode):
 def test_a_hessian_has_zeros_beside_an_infinite_curvature():
     found = cr.hessian(lambda w: np.sum(w**1.5))(np.array([1.0, 0.0]))
     np.testing.assert_array_equal(found, np.diag([0.75, np.inf]))
+
+
+@pytest.mark.parametrize(("factor", "selects"), [(0.5, False), (-0.5, True), (INF, True)])
+def test_zeros_times_a_positive_number_are_zeros_without_being_selected(factor, selects):
+    gradient, x = cr.grad(lambda x: np.sum((x * factor)[1:] ** 2)), np.arange(3.0)
+    names = {record.op.name for record in stage(gradient, (x,)).records if record.op is not None}
+    assert ("where" in names) is selects
+    found = gradient(x)
+    np.testing.assert_array_equal(found, [0.0, 2 * factor**2, 4 * factor**2])
+    assert not np.signbit(found[0])

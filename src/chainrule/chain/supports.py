@@ -8,6 +8,7 @@ gradient through ``np.where`` never meets the NaN of the branch not taken. A pro
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -57,8 +58,8 @@ def plain_products(wanted: bool = True) -> Iterator[None]:
 
 def times(value: Any, factor: Any, support: Support) -> Any:
     """``value·factor`` inside the support and 0 outside, whatever the factor is there."""
-    if support is None:
-        return value * factor
+    if support is None or (isinstance(factor, float) and 0.0 < factor < math.inf):
+        return value * factor  # outside, it is 0 times a number
     return select(support, value * factor)
 
 
