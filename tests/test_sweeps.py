@@ -103,6 +103,37 @@ def test_what_needs_the_other_end_or_the_largest_of_all_waits_until_it_is_done(
     run_alike(f, x)
 
 
+@pytest.mark.usefixtures("short_blocks")
+@pytest.mark.parametrize("threads", [False, True])
+def test_numbers_between_two_loops_do_not_part_them(threads, monkeypatch):
+    if threads:
+        three_threads(monkeypatch)
+
+    def f(x):
+        y = smoothed(x, x)
+        few = np.stack([y[5] * 2 + y[7], x[3] - 1.0, y[-1]])
+        z = smoothed(y, few[1])
+        return few, z, np.concatenate([z[:1] * few[0], z[1:]])
+
+    x = np.random.default_rng(0).normal(size=LENGTH)
+    (sweep,) = sweeps_of(f, x)
+    assert len(sweep.turns) > 4
+    same(cr.jit(f)(x), f(x))
+
+
+@pytest.mark.usefixtures("short_blocks")
+def test_numbers_of_a_loop_are_there_before_a_loop_that_needs_them():
+    def f(x):
+        y = smoothed(x, x)
+        first = (y[-1] * 0.5 + y[0]) * 0.25 - y[7]
+        then = (first * 0.5 + 0.25) * first - 0.125
+        return smoothed(y, then, first), np.stack([then, first])
+
+    x = np.random.default_rng(0).normal(size=LENGTH)
+    assert len(sweeps_of(f, x)) == 2
+    same(cr.jit(f)(x), f(x))
+
+
 def smoothed(y, *weights):
     for w in weights:
         y = moved(y, 1) * w + moved(y, -1) * 0.25 + y * 0.125

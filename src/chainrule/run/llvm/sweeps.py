@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from chainrule.run.llvm.expressions import Affine, Expr, Var
-from chainrule.run.llvm.nests import FULL, Buffer, Group, Loop, Straight, Sweep, Turns
+from chainrule.run.llvm.nests import FULL, Buffer, Group, Loop, Statement, Straight, Sweep, Turns
 
 # What one block of all arrays may take: it stays in the nearest cache, with some room beside it.
 _NEAREST = 12 << 10
@@ -27,6 +27,8 @@ _LEAST = 64
 _FURTHEST = 512
 # A sweep takes at most so many statements: LLVM takes longer than linear time for long functions.
 _MOST = 64
+# So many numbers between two loops are made before or after both; more take longer to look at.
+_FEW = 16
 
 
 def swept(groups: Sequence[Group]) -> list[Group]:
@@ -49,6 +51,7 @@ class _Run:
     def __init__(self) -> None:
         self.groups: list[Group] = []  # as they were
         self.before: list[Loop | Straight] = []
+        self.after: list[Straight] = []
         self.turns: list[Turns] = []
         self.rooms: dict[int, Buffer] = {}
         self.longest = 0
@@ -57,7 +60,9 @@ class _Run:
 
     def takes(self, group: Group) -> bool:
         """Add a group, if it may be one of them; if not, the run is over."""
-        if isinstance(group, Loop | Straight) and self._comes_before(group):
+        if isinstance(group, Straight) and self.turns and len(group.body) <= _FEW:
+            self._put_aside(group)
+        elif isinstance(group, Loop) and self._comes_before(group):
             self.before.append(group)
         elif isinstance(group, Loop) and (turns := self._turns(group)) is not None:
             self.turns.append(turns)
@@ -66,15 +71,30 @@ class _Run:
         self.groups.append(group)
         return True
 
-    def _comes_before(self, group: Loop | Straight) -> bool:
-        """Whether a few numbers are as well made before all loops, which have no part in them."""
-        if not self.turns or (isinstance(group, Loop) and group.var.here().extent >= _LEAST):
-            return False
-        return not any(any(_collisions(group, t.loop)) for t in self.turns)
+    def _put_aside(self, group: Straight) -> None:
+        """Numbers that no loop so far has to do with are as well made before all of them.
+
+        The others are made after: no loop with which they have to do joins from here on.
+        """
+        early, late = Straight(), Straight()
+        for s in group.body:
+            free = self._is_free(_alone(s)) and not any(_collisions(_alone(s), late))
+            (early if free else late).body.append(s)
+        self.before += [early] if early.body else []
+        self.after += [late] if late.body else []
+
+    def _comes_before(self, loop: Loop) -> bool:
+        """Whether a short loop is as well run before all others, which have no part in it."""
+        return bool(self.turns) and loop.var.here().extent < _LEAST and self._is_free(loop)
+
+    def _is_free(self, group: Loop | Straight) -> bool:
+        """Whether nothing so far has to do with a group."""
+        others: list[Loop | Straight] = [*(t.loop for t in self.turns), *self.after]
+        return not any(any(_collisions(group, other)) for other in others)
 
     def _turns(self, loop: Loop) -> Turns | None:
         var = loop.var.here()
-        if not _in_order(loop):
+        if not _in_order(loop) or any(any(_collisions(loop, a)) for a in self.after):
             return None
         found = [(t, _offsets(t.loop, loop)) for t in self.turns]
         if found and not any(offsets for _, offsets in found):
@@ -104,7 +124,11 @@ class _Run:
         if len(self.turns) < 2 or 2 * block > self.longest:
             return self.groups
         reach = self.furthest + max(t.delay for t in self.turns) + max(t.lead for t in self.turns)
-        return [*self.before, Sweep(self.turns, block, reach)]
+        for group in (*self.before, *self.after):
+            if isinstance(group, Straight):
+                for s in group.body:
+                    s.parent = group
+        return [*self.before, Sweep(self.turns, block, reach), *self.after]
 
 
 def _block(extent: int, rooms: Mapping[int, Buffer]) -> int:
@@ -122,6 +146,12 @@ def _in_order(loop: Loop) -> bool:
         if any(r and v.here() is var for v, r in zip(s.vars, s.reduced, strict=True)):
             return False
     return True
+
+
+def _alone(s: Statement) -> Straight:
+    alone = Straight()
+    alone.body.append(s)
+    return alone
 
 
 def _rooms(loop: Loop) -> Iterator[Buffer]:
