@@ -47,6 +47,19 @@ def test_a_loop_in_parts_gives_what_it_gives_as_a_whole_each_time_the_same_bits(
         np.testing.assert_array_equal(again[1], first[1])
 
 
+@pytest.mark.parametrize("turns", [1, 47, 48, 1024, 8196])
+@pytest.mark.parametrize("parts", [1, 3, 8])
+def test_parts_have_whole_vectors_and_none_has_much_more_to_do_than_another(turns, parts):
+    low, full = 5, 48
+    ends = codegen._ends(low, low + turns, full, parts)
+    assert (ends[0], ends[-1]) == (low, low + turns)
+    assert len(ends) - 1 <= parts
+    lengths = np.diff(ends)
+    assert not np.any(lengths[:-1] % full)
+    assert np.min(lengths) > 0
+    assert np.max(lengths) - np.min(lengths[:-1], initial=np.max(lengths)) <= full
+
+
 def test_threads_of_python_that_come_at_once_all_get_their_own_result(divided):
     compiled, x, _ = divided
     barrier, wrong = threading.Barrier(4), []

@@ -206,8 +206,8 @@ class Code:
             return None
         if isinstance(group, Sweep):
             self._partials[n] = []
-            part = _turns_of_a_part(group.extent, _parts(self.module.target.threads, ()), FULL)
-            return group.turns[0].loop.var.here() if part > group.reach else None
+            ends = _ends(0, group.extent, FULL, _parts(self.module.target.threads, ()))
+            return group.turns[0].loop.var.here() if ends[1] > group.reach else None
         around: list[Var] = []
         loop = group
         while loop.var.extent < _FEW_TURNS:
@@ -353,27 +353,31 @@ class _Segment(Writer):
         if not divided:
             self.call(found, buffers, *(f"i64 {e}" for e in ends))
             return
-        step = self.parallel(blocks, ends, FULL, buffers, ())
-        for border in range(sweep.start + step, sweep.end, step):
+        for border in self.parallel(blocks, ends, FULL, buffers, ()):
             place = f"i64 {border}"
             self.call(name, buffers, place, place, "i1 false", "i1 true")
 
     def parallel(
         self, name: str, ends: tuple[int, int], full: int, buffers: Sequence[Buffer],
         partials: Sequence[_Partial],
-    ) -> int:  # fmt: skip
+    ) -> list[int]:  # fmt: skip
         """The turns of a loop divided among threads, in parts that whoever is free takes.
 
-        A part has a multiple of ``full`` turns, so that none ends within a vector.
+        A part has a multiple of ``full`` turns, so that none ends within a vector, and none has
+        more than so many more than another.
 
         Returns:
-            How many turns a part has.
+            Where one part ends and the next begins.
         """
         low, high = ends
         module = self.code.module
         self.calls += 1
         parts = _parts(module.target.threads, [p.statement for p in partials])
-        step = _turns_of_a_part(high - low, parts, full)
+        table = _ends(low, high, full, parts)
+        count = len(table) - 1
+        written = ", ".join(f"i64 {end}" for end in table)
+        kind = f"[{len(table)} x i64]"
+        module.declare(f"@{name}.ends = private unnamed_addr constant {kind} [{written}]")
         own = {id(self.code.root(p.statement.target)): p for p in partials}
         given = [self.status()]
         given += [self.pointer(own[id(b)].rows if id(b) in own else b) for b in buffers]
@@ -393,18 +397,16 @@ class _Segment(Writer):
                 part.append(f"  %b{k} = getelementptr i8, ptr %a{k}, i64 %o{k}")
                 names[k] = f"ptr %b{k}"
         part += [
-            f"  %from = mul i64 %part, {step}",
-            f"  %low = add i64 %from, {low}",
-            f"  %to = add i64 %low, {step}",
-            f"  %less = icmp slt i64 %to, {high}",
-            f"  %high = select i1 %less, i64 %to, i64 {high}",
+            f"  %from = getelementptr i64, ptr @{name}.ends, i64 %part",
+            "  %to = getelementptr i64, ptr %from, i64 1",
+            "  %low = load i64, ptr %from",
+            "  %high = load i64, ptr %to",
             f"  call void @{name}({', '.join(names)}, i64 %low, i64 %high)",
             "  ret void",
             "}",
         ]
         module.functions.append("\n".join(part))
         module.declare(pool.DECLARATION)
-        count = -(-(high - low) // step)
         self.do(f"call void @{pool.RUN}(ptr @{name}.part, ptr {task}, i64 {count})")
         numbers = Straight()
         for k, partial in enumerate(partials):
@@ -415,7 +417,7 @@ class _Segment(Writer):
                 numbers.body += group.body
         if numbers.body:
             self._merge(f"{name}.m", numbers)
-        return step
+        return table[1:-1]
 
     def _merge(self, name: str, group: Loop | Straight) -> None:
         memory = self.code.memory(group)
@@ -556,9 +558,11 @@ def _parts(threads: int, summed: Sequence[Statement]) -> int:
     return threads * (_PARTS_OF_A_THREAD if few else 1)
 
 
-def _turns_of_a_part(extent: int, parts: int, full: int) -> int:
-    """So many that vectors are full."""
-    return -(-extent // (parts * full)) * full
+def _ends(low: int, high: int, full: int, parts: int) -> list[int]:
+    """Where parts begin, and where the last one ends: whole vectors, shared out evenly."""
+    shares = -(-(high - low) // full)
+    parts = min(parts, shares)
+    return [*(low + shares * n // parts * full for n in range(parts)), high]
 
 
 def _room(b: Buffer) -> int:
