@@ -559,3 +559,13 @@ def test_a_result_that_two_loops_write_is_not_copied():
     assert result.kind == "result"
     assert len(result.writers) == 2, "the loop of all and that of a part; no third one copies"
     np.testing.assert_allclose(cr.jit(f)(x), f(x), rtol=1e-13)
+
+
+@pytest.mark.parametrize(("products", "waits"), [(3, 2), (8, 3), (16, 3), (20, 4)])
+def test_products_of_a_written_out_sum_wait_for_few_others(products, waits):
+    def after(e):
+        return (e.data == "multiply_add") + max(map(after, e.args), default=0)
+
+    x, y = np.ones((1000, products)), np.ones((products, 30))
+    sums = [after(s.value) for s in loops_of(lowered(np.matmul, x, y))[-1].statements()]
+    assert max(sums) == waits

@@ -33,6 +33,9 @@ _BLAS_FROM_FOR_MANY = 30_000
 # Sums of up to so many products are written out for each element, in the loops that use it: a
 # matrix would take longer to be written and read again than to be computed.
 _WRITTEN_OUT = 20
+# Each product of a written-out sum waits for the one before, in chains of about so many products;
+# but each chain takes a register.
+_LINKS, _CHAINS = 4, 4
 # An axis of a matrix that is too long for it to stay near.
 _LONG = 256
 # So many sums stay near.
@@ -112,16 +115,25 @@ def contraction(
             first = [order.index(c) for c in (*summed, *rare)]
         return b.reduce(product, range(len(out), len(order)), "add", 0, first)
 
+    turns = list(itertools.product(*[range(sizes[c]) for c in summed]))
+    chains = min(_CHAINS, -(-k // _LINKS))
+
     def at(index: Index) -> Expr:
-        """The sum of all products, one after another."""
-        total: Expr | None = None
-        for turn in itertools.product(*[range(sizes[c]) for c in summed]):
-            place = (*index, *map(ZERO.shifted, turn))
-            if total is None:
-                total = product.at(place)
-            else:
-                total = op("multiply_add", value.dtype, at_x(place), at_y(place), total)
-        assert total is not None
+        """The sum of all products, in chains that need not wait for each other."""
+        sums = [
+            chain([(*index, *map(ZERO.shifted, t)) for t in turns[n::chains]])
+            for n in range(chains)
+        ]
+        while len(sums) > 1:
+            half = len(sums) // 2
+            pairs = zip(sums[:half], sums[half : 2 * half], strict=True)
+            sums = [*(op("add", value.dtype, *pair) for pair in pairs), *sums[2 * half :]]
+        return sums[0]
+
+    def chain(places: Sequence[Index]) -> Expr:
+        total = product.at(places[0])
+        for place in places[1:]:
+            total = op("multiply_add", value.dtype, at_x(place), at_y(place), total)
         return total
 
     return Tensor(
