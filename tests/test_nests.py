@@ -569,3 +569,33 @@ def test_products_of_a_written_out_sum_wait_for_few_others(products, waits):
     x, y = np.ones((1000, products)), np.ones((products, 30))
     sums = [after(s.value) for s in loops_of(lowered(np.matmul, x, y))[-1].statements()]
     assert max(sums) == waits
+
+
+def gathered(x):
+    """Sums of a few rows each, of columns that lie behind each other in the result."""
+    places, factors = np.arange(60).reshape(20, 3) % 7, np.linspace(-1, 1, 60).reshape(20, 3)
+    return np.einsum("lvk,vk->vl", np.exp(x)[:, places], factors)
+
+
+def test_an_array_that_is_looked_up_in_lies_as_the_result_and_is_read_in_vectors():
+    x = np.random.default_rng(6).normal(size=(4, 7))
+    code = lowered(gathered, x)
+    assert (7, 4) in shapes_of(code)
+    assert (4, 7) not in shapes_of(code)
+    widths = target.host().bytes // 8
+    text = "\n".join([*code.module.functions, *code.module.rare])
+    assert f"load <{min(widths, 4)} x double>" in text
+    np.testing.assert_allclose(cr.jit(gathered)(x), gathered(x), rtol=1e-13)
+
+
+@pytest.mark.parametrize("f", [
+    lambda x, y: np.einsum("nij,njk->nik", x, y),
+    lambda x, y: np.einsum("nij,njk,nkl->nil", x, y, x),
+    lambda x, y: np.sum(np.einsum("nij,nkj->nik", x, y) * x, 1),
+    lambda x, y: np.einsum("nij,njk->nk", np.exp(x), y),
+])  # fmt: skip
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5])
+def test_small_matrices_in_a_long_loop_are_multiplied_right(f, n):
+    rng = np.random.default_rng(n)
+    x, y = rng.normal(size=(2, 50, n, n))
+    np.testing.assert_allclose(cr.jit(f)(x, y), f(x, y), rtol=1e-12, atol=1e-13)

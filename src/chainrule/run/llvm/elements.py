@@ -123,6 +123,9 @@ class Elements(Instructions):
         for n, c in sorted(terms.items(), key=lambda item: self.depth[item[0]]):
             at = self.known[n]
             own = self.depth[n]
+            if at.isdigit():
+                known += c * int(at)
+                continue
             if c != 1:
                 memo = self.levels[own].memo
                 scaled = memo.get(("mul", at, c))
@@ -230,7 +233,10 @@ class Elements(Instructions):
         step += private
         if not dynamic and (not step or self.lanes == 1):
             return self.read_one(b, first, dtype, level), False
-        if not dynamic and step == 1:
+        if step == 1 and not any(self.value(i)[1] for i, _ in dynamic):
+            if dynamic:
+                parts = [(*self.value(i), stride) for i, stride in dynamic]
+                first = self.lane_place(first, 0, parts, 0, level)
             if self.active == 1:
                 return self.spread(self.read_one(b, first, dtype, level), dtype, level), True
             memory = type_of(dtype, memory=True)

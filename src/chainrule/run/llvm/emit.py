@@ -33,6 +33,11 @@ from chainrule.run.llvm.skipping import Needed, is_infinite, needed
 _UNROLLED = 400
 # Small loops inside of a vector loop are written out up to this many statements.
 _WRITTEN_OUT = 24
+# Loops with loops inside that are done in vectors are written out up to this many: what they make
+# then stays in registers.
+_SMALL = 64
+# Sums of up to so many numbers stay with the lanes of a loop outside of theirs.
+_FEW = 8
 # Where a loop has more sums, they are in memory: the vectors of a turn are then added up before.
 _SUMS_IN_REGISTERS = 8
 # Turns of a long loop whose sums are added up by themselves.
@@ -282,7 +287,9 @@ class Emitter(Elements):
         self.vector, self.lanes, self.active = var, lanes, lanes
         if whole:
             limit = str(var.low + whole)
-            if not high.startswith("%"):
+            if not high.startswith("%") and whole == lanes and len(self.levels) > 1:
+                self._turn(loop, var.low)
+            elif not high.startswith("%"):
                 self._turns(loop, low, limit, lanes)
             else:
                 self._some_turns(loop, low, high, limit, lanes)
@@ -468,7 +475,21 @@ class Emitter(Elements):
     def _may_unroll(self, loop: Loop) -> bool:
         if self.vector is not None:
             return loop.var.extent * _unrolled(loop) <= _WRITTEN_OUT or not self.rolled
-        return not _inside(loop) and loop.var.extent <= 4
+        if not _inside(loop):
+            return loop.var.extent <= 4
+        # The outermost are not: straight code takes long to compile.
+        return len(self.levels) > 1 and loop.var.extent * self._count(loop) <= _SMALL
+
+    def _count(self, loop: Loop) -> int:
+        """How many statements one turn comes to, with vectors in the loops inside."""
+        total = 0
+        for item in loop.body:
+            if isinstance(item, Loop):
+                lanes = self._lanes(item)
+                total += -(-item.var.extent // lanes) * self._count(item)
+            else:
+                total += 1
+        return total
 
     def _lanes(self, loop: Loop) -> int:
         """How many turns are done at once."""
@@ -481,12 +502,16 @@ class Emitter(Elements):
             return 1
         self.rolled = False
         if _inside(loop):
-            if extent >= width and _unrolled(loop) <= _UNROLLED and _mostly_short(loop, width):
-                return width
+            along = extent < width and _lies_along(loop, statements)
+            short = _unrolled(loop) <= _UNROLLED and _mostly_short(loop, width)
+            if short and (extent >= width or along):
+                return width if extent > 2 else 2
             return self._lanes_outside(loop, statements, width)
         if extent < width:
             dear = any(s.weight >= DEAR for s in statements)
-            return width if extent > 2 or dear else 1
+            if extent > 2 or dear:
+                return width
+            return 2 if _lies_along(loop, statements) else 1
         if extent > 2 * USUAL * width and not self.in_blocks and not self._has_rooms(loop):
             several = in_flight(loop, self.module.target.registers)
             if several > USUAL and extent >= 2 * several * width:
@@ -512,6 +537,11 @@ class Emitter(Elements):
         if any(isinstance(i, Expr) for s in statements for i in s.index):
             return 1
         var = loop.var.here()
+        if any(
+            isinstance(i, Expr) and var.number in self.variables(i)
+            for s in statements for r in s.reads for i in r.index
+        ):  # fmt: skip
+            return 1  # each lane would look it up at a place of its own
         apart = sum(b.size // b.shape[axis] for b, axis in self._apart(loop))
         for s in statements:
             if s.target.home is None and s.combine is None and _axis_of(s.index, var) is not None:
@@ -768,13 +798,33 @@ def _unrolled(loop: Loop) -> int:
 
 
 def _mostly_short(loop: Loop, width: int) -> bool:
-    """Whether most of what one turn comes to is in loops shorter than a vector."""
+    """Whether most of what one turn comes to is in loops shorter than a vector.
+
+    Sums of a few numbers count as short where their results lie side by side along this loop: each
+    lane then has its own. They count as long where a loop inside is the one along which these lie.
+    """
     long = 0
     for s in loop.statements():
-        inside = [v.extent for v in s.vars[_place_of(loop, s) + 1 :]]
-        if inside and inside[-1] >= width:
-            long += math.prod(inside)
+        here = _place_of(loop, s) + 1
+        inside, turns = s.vars[here:], math.prod(v.extent for v in s.vars[here:])
+        few = all(s.reduced[here:]) and turns <= _FEW and _side_by_side(s, [loop.var])
+        if inside and not few and max(inside[-1].extent, _side_by_side(s, inside)) >= width:
+            long += turns
     return 3 * long < _unrolled(loop)
+
+
+def _lies_along(loop: Loop, statements: Sequence[Statement]) -> bool:
+    """Whether what some statements make in each turn of another loop lies along this one."""
+    return loop.parent is not None and all(_side_by_side(s, [loop.var]) for s in statements)
+
+
+def _side_by_side(s: Statement, variables: Sequence[Var]) -> int:
+    """The extent of the one of some loops along which what a statement makes lies in memory."""
+    last = s.index[-1] if s.index else None
+    if not isinstance(last, Affine):
+        return 0
+    own = [v.here() for v, c in last.terms if c == 1]
+    return max([v.extent for v in variables if v.here() in own], default=0)
 
 
 def _innermost(loop: Loop) -> int:

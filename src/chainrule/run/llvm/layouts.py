@@ -8,12 +8,19 @@ go along what is side by side.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from types import NoneType
 
+import numpy as np
+
+from chainrule.rules.batching import ARRAY
 from chainrule.rules.reductions import reduced_axes
 from chainrule.run.llvm.program import Value
 
 Order = tuple[int, ...]
+# Sums of more products may be the BLAS's, which reads matrices in either order.
+_FEW = 20
 _CONTRACTIONS = frozenset(("einsum", "matmul", "vecdot"))
 
 
@@ -30,8 +37,8 @@ def orders(values: Sequence[Value], results: Sequence[Value]) -> dict[int, Order
         wanted = dict(_asked_of(value, order))
         for arg in value.args:
             own = wanted.get(arg)
-            if own is None and value.op.name in _CONTRACTIONS:
-                continue  # matrices are read in either order
+            if own is None and (value.op.name in _CONTRACTIONS or not value.shape):
+                continue  # read in any order
             own = own or _natural(arg)
             if asked.setdefault(arg.number, own) != own:
                 asked[arg.number] = _natural(arg)
@@ -56,7 +63,7 @@ def _asked_of(value: Value, order: Order) -> Iterator[tuple[Value, Order]]:
     """How arguments of an operation should lie for its result to be written in another order."""
     op, attrs = value.op, value.attrs
     assert op is not None
-    if order == _natural(value) and op.name != "transpose":
+    if order == _natural(value) and op.name != "transpose" and not _sums_few(value):
         return
     if op.elementwise or op.name in ("broadcast_to", "concatenate", "astype", "copy"):
         for arg in value.args:
@@ -79,16 +86,34 @@ def _asked_of(value: Value, order: Order) -> Iterator[tuple[Value, Order]]:
         gone = reduced_axes(attrs.get("axis"), len(arg.shape))
         axes = [a for a in range(len(arg.shape)) if a not in gone]
         yield arg, _with_others([axes[k] for k in order], len(arg.shape))
-    elif op.name == "index" and len(value.args) == 1:
-        kept_axes = _kept(attrs["index"], len(value.args[0].shape))
-        kept = [kept_axes[k] for k in order if kept_axes[k] is not None]
-        yield value.args[0], _with_others(kept, len(value.args[0].shape))
+    elif op.name == "index":
+        (arg, *arrays) = value.args
+        if any(a.dtype == np.bool_ for a in arrays):
+            return
+        among = np.broadcast_shapes(*[a.shape for a in arrays])
+        kept_axes = _kept(attrs["index"], len(arg.shape), len(among))
+        kept = list(dict.fromkeys(a for k in order for a in kept_axes[k]))
+        yield arg, _with_others(kept, len(arg.shape))
+        for array in arrays:
+            yield array, _natural(array)
     elif op.name == "einsum":
         inputs, out = attrs["subscripts"].split("->")
         wanted = [out[k] for k in order]
         for arg, letters in zip(value.args, inputs.split(","), strict=True):
             known = [letters.index(c) for c in wanted if c in letters]
             yield arg, _with_others(known, len(letters), wanted[-1] in letters)
+
+
+def _sums_few(value: Value) -> bool:
+    """Whether a contraction is a sum of few products, which loops make along its last axis."""
+    if value.op is None or value.op.name != "einsum" or not value.shape:
+        return False
+    inputs, out = value.attrs["subscripts"].split("->")
+    sizes = {
+        c: n for arg, letters in zip(value.args, inputs.split(","), strict=True)
+        for c, n in zip(letters, arg.shape, strict=True) if c not in out
+    }  # fmt: skip
+    return math.prod(sizes.values()) <= _FEW
 
 
 def groups(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], list[int]]]:
@@ -114,21 +139,36 @@ def groups(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], list
     return found
 
 
-def _kept(template: Sequence[object], ndim: int) -> list[int | None]:
-    """For each axis of what a basic index picks, the axis that it is a part of."""
+def _kept(template: Sequence[object], ndim: int, picked: int) -> list[tuple[int, ...]]:
+    """For each axis of what an index picks, the axes that it goes through.
+
+    Args:
+        template: The index.
+        ndim: How many axes the array has.
+        picked: How many axes the arrays of the index have together.
+    """
     taken = sum(1 for part in template if part is not None and part is not Ellipsis)
-    found: list[int | None] = []
-    axis = 0
+    whole: list[object] = []
     for part in (*template, *(() if Ellipsis in template else (Ellipsis,))):
-        if part is Ellipsis:
-            found.extend(range(axis, axis + ndim - taken))
-            axis += ndim - taken
-        elif part is None:
-            found.append(None)
+        whole += [slice(None)] * (ndim - taken) if part is Ellipsis else [part]
+    advanced = [k for k, part in enumerate(whole) if not isinstance(part, slice | NoneType)]
+    together = bool(advanced) and advanced[-1] - advanced[0] == len(advanced) - 1
+    found: list[tuple[int, ...]] = []
+    through: list[int] = []
+    axis = first = 0
+    for k, part in enumerate(whole):
+        if part is None:
+            found.append(())
+            continue
+        if isinstance(part, slice):
+            found.append((axis,))
         else:
-            if isinstance(part, slice):
-                found.append(axis)
-            axis += 1
+            if together and k == advanced[0]:
+                first = len(found)
+            if part is ARRAY:
+                through.append(axis)
+        axis += 1
+    found[first:first] = [tuple(through)] * picked
     return found
 
 
