@@ -160,10 +160,21 @@ class Program:
             first = len(self.values)
             simpler = rule(self, args, attrs, shape, dtype)
             if simpler is not None and simpler.shape == shape and simpler.dtype == dtype:
-                for made in self.values[first:]:
-                    made.place = place
-                return simpler
+                return self._placed(simpler, first, place)
+        for a in args:
+            if a.op is not None and a.op.name in JOINED:
+                first = len(self.values)
+                by_pieces = SIMPLER[OF_PIECES](self, op, args, attrs, shape, dtype)
+                if by_pieces is not None:
+                    return self._placed(by_pieces, first, place)
+                break
         return self.plain(op, args, attrs, shape, dtype, place)
+
+    def _placed(self, value: Value, first: int, place: tuple[str, int] | None) -> Value:
+        """A value, all of which since a first one was made where an operation was written."""
+        for made in self.values[first:]:
+            made.place = place
+        return value
 
     def plain(
         self, op: Primitive, args: tuple[Value, ...], attrs: Attrs, shape: tuple[int, ...],
@@ -263,6 +274,9 @@ _FLOAT64 = np.dtype(np.float64)
 _WEAK = frozenset((float, int, bool))
 # What may be a choice between few numbers, with which operations are simple too.
 CHOICES = frozenset(("where", "astype"))
+# What is put together of arrays, and the rule for what is done to each of them.
+JOINED = frozenset(("concatenate", "stack"))
+OF_PIECES = "of pieces"
 # What is only ever simpler with a number that is known, or with one of these.
 _OF_KNOWN = frozenset(("add", "subtract", "multiply", "divide", "power"))
 

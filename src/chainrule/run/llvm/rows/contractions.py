@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
+from chainrule.graph.operand import Attrs
 from chainrule.run.llvm.expressions import ZERO, Expr, op
 from chainrule.run.llvm.lowering import (
     Index,
@@ -51,11 +52,16 @@ def _product_of_two(b: Lowering, value: Value, x: Tensor, y: Tensor) -> Tensor:
 def labels_of(product: Value) -> tuple[str, str, str]:
     """The names of the axes of both factors and of their product."""
     assert product.op is not None
-    if product.op.name == "einsum":
-        inputs, out = product.attrs["subscripts"].split("->")
+    return letters_of(product.op.name, product.args, product.attrs)
+
+
+def letters_of(name: str, args: Sequence[Value], attrs: Attrs) -> tuple[str, str, str]:
+    """The same for a product of some factors that is not there yet."""
+    if name == "einsum":
+        inputs, out = attrs["subscripts"].split("->")
         left, right = inputs.split(",")
         return left, right, out
-    first, second = (len(a.shape) for a in product.args)
+    first, second = (len(a.shape) for a in args)
     depth = max(first, second, 2) - 2
     stack = string.ascii_lowercase[:depth]
     left = "K" if first == 1 else stack[depth - (first - 2) :] + "MK"

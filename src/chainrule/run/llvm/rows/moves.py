@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from chainrule.run.llvm.lowering import (
     view,
 )
 from chainrule.run.llvm.nests import Buffer, Statement
-from chainrule.run.llvm.program import Value
+from chainrule.run.llvm.program import JOINED, Value
 from chainrule.run.llvm.rows import elementwise  # noqa: F401 - the rule for `add` stands there
 
 
@@ -340,12 +340,37 @@ def _replace(b: Lowering, value: Value, x: Tensor, new: Tensor, *arrays: Tensor)
 
 
 @rule("concatenate", "stack")
-def _concatenate(b: Lowering, value: Value, *pieces: Tensor) -> Tensor:
+def _concatenate(b: Lowering, value: Value, *_: Tensor) -> Tensor | None:
+    consumer = b.consumer.get(value.number)
+    if (
+        b.uses(value) == 1 and consumer is not None and consumer.op is not None
+        and consumer.op.name in JOINED and consumer.dtype == value.dtype
+    ):  # fmt: skip
+        b.deferred.add(value.number)  # its pieces are pieces of what it is a piece of
+        return None
+    room = b.room("t", value.shape, value.dtype, b.orders.get(value.number))
+    _lay(b, value, room.buffer, room.index)
+    return room.tensor
+
+
+def _lay(b: Lowering, value: Value, target: Buffer, find: Callable[[Index], Index]) -> None:
+    """Write the pieces of an array, whose elements ``find`` finds their places in a buffer."""
     assert value.op is not None
     axis = value.attrs["axis"] % len(value.shape)
-    if value.op.name == "stack":
-        pieces = tuple([reshaped(b, p, (*p.shape[:axis], 1, *p.shape[axis:])) for p in pieces])
-    return joined(b, value, axis, pieces)
+    layers = value.op.name == "stack"
+    start = 0
+    for piece in value.args:
+
+        def inside(index: Index, start: int = start) -> Index:
+            own = Affine(start) if layers else index[axis].shifted(start)
+            return find((*index[:axis], own, *index[axis + (not layers) :]))
+
+        if piece.number in b.deferred:
+            _lay(b, piece, target, inside)
+        else:
+            x = converted(b, b.tensors[piece.number], value.dtype)
+            written(b, target, piece.shape, inside, x, None)
+        start += 1 if layers else piece.shape[axis]
 
 
 def joined(b: Lowering, value: Value, axis: int, pieces: Sequence[Tensor]) -> Tensor:
@@ -358,7 +383,7 @@ def joined(b: Lowering, value: Value, axis: int, pieces: Sequence[Tensor]) -> Te
             moved = (*index[:axis], index[axis].shifted(start), *index[axis + 1 :])
             return room.index(moved)
 
-        written(b, room.buffer, piece.shape, find, converted(b, piece, value.dtype), None)
+        written(b, room.buffer, piece.shape, find, piece, None)
         start += piece.shape[axis]
     return room.tensor
 
