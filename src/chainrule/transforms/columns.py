@@ -25,6 +25,10 @@ from chainrule.graph.primitive import Bilinear, Flat, Linear
 from chainrule.graph.tape import Traced, dtype_of, shape_of
 from chainrule.transforms.batching import vmap
 from chainrule.transforms.reach import Groups, product_of_few, reached
+from chainrule.transforms.sparse import sparse_product
+
+# Rows that are picked in more pieces are picked one by one.
+_MOST_SLICES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +97,18 @@ def _laid(stack: Any, layers: Sequence[Sequence[tuple[int, Any]]]) -> Any:
 
 
 def _picked(stack: Any, places: Sequence[int]) -> Any:
-    """Rows by their numbers: a slice where they follow each other."""
-    first, count = places[0], len(places)
-    if list(places) == list(range(first, first + count)):
-        return stack if count == shape_of(stack)[0] else stack[first : first + count]
-    return stack[np.array(places)]
+    """Rows by their numbers: slices where they follow each other."""
+    runs: list[list[int]] = []
+    for place in places:
+        if runs and runs[-1][1] == place:
+            runs[-1][1] += 1
+        else:
+            runs.append([place, place + 1])
+    if len(runs) > _MOST_SLICES:
+        return stack[np.array(places)]
+    if runs == [[0, shape_of(stack)[0]]]:
+        return stack
+    return _joined([stack[first:end] for first, end in runs])
 
 
 def columns_along(records: Sequence[Traced], x: Traced, out: Traced) -> Any:
@@ -156,6 +167,10 @@ def _across(record: Traced, here: Mapping[int, Columns]) -> Columns | None:
         return total
     if all(isinstance(op.edge(p), Flat) for p in here):
         return None
+    if len(here) == 1:
+        found = _by_sparse(record, *next(iter(here.items())))
+        if found is not None:
+            return found
     args, out, attrs = values_of(record), record.value, record.attrs
     reach = reached(op, args, out, attrs, {p: columns.reach for p, columns in here.items()})
     groups = _groups_behind(reach, list(here.values()))
@@ -218,12 +233,40 @@ def _apart(columns: Iterable[int], reach: Any, homes: Sequence[Mapping[int, int]
     return tuple([tuple(members) for members, _, _ in found])
 
 
+def _by_sparse(record: Traced, position: int, columns: Columns) -> Columns | None:
+    """The tangents behind a product with a matrix that is mostly zeros; ``None`` if it is none."""
+    op, args, attrs = record.op, values_of(record), record.attrs
+    assert op is not None
+    if not isinstance(op.edge(position), Bilinear):
+        return None
+    if columns.support is not None or columns.reach is None:
+        return None
+    sparse = sparse_product(op, position, args, attrs)
+    if sparse is None:
+        return None
+    before = {position: columns.reach}
+    reach = reached(op, args, record.value, attrs, before, sparse.pattern(args, position))
+    groups = _groups_behind(reach, [columns])
+    if not groups:
+        return None
+    rows = sparse.product(columns.rows, *_origins(columns, groups))
+    return None if rows is None else Columns(groups, rows, None, reach)
+
+
 def _restricted(
     record: Traced, args: tuple[Any, ...], position: int, columns: Columns, groups: Groups
 ) -> Any:
     """The rows behind a contraction, each multiplied only where it is not zero."""
     if columns.support is not None or columns.reach is None:
         return None
+    assert record.op is not None
+    return product_of_few(
+        record.op, position, args, record.attrs, columns.rows, *_origins(columns, groups)
+    )
+
+
+def _origins(columns: Columns, groups: Groups) -> tuple[list[int], Any, Any]:
+    """For each group, of which row it is a part, and where it and the others of the row reach."""
     home = columns.home
     sources = [home[group[0]] for group in groups]
     own = np.stack([columns.reach[list(group)].any(0) for group in groups])
@@ -231,10 +274,7 @@ def _restricted(
         columns.reach[[c for c in columns.groups[source] if c not in group]].any(0)
         for group, source in zip(groups, sources, strict=True)
     ])  # fmt: skip
-    assert record.op is not None
-    return product_of_few(
-        record.op, position, args, record.attrs, columns.rows, sources, own, others
-    )
+    return sources, own, others
 
 
 def _added(a: Columns, b: Columns) -> Columns:
@@ -271,8 +311,7 @@ def _one_by_one(columns: Columns, count: int) -> Any:
     def lies(column: int) -> Any:
         """What is the same for columns that lie side by side."""
         row = home.get(column)
-        alone = row is not None and len(columns.groups[row]) == 1
-        return row is None, row - column if alone and row is not None else None
+        return None if row is None else (row - column, len(columns.groups[row]) == 1)
 
     pieces = []
     for _, run in groupby(range(count), lies):

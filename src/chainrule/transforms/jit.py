@@ -24,6 +24,7 @@ from chainrule.graph.operand import Operand
 from chainrule.graph.places import depth_of_call, place_of_call
 from chainrule.graph.tape import Tape, Traced, running
 from chainrule.graph.versions import refreshed
+from chainrule.transforms.sparse import assumed_finite, thinly_multiplied
 from chainrule.transforms.staging import sketching
 from chainrule.transforms.watching import all_finite, look, watcher
 from chainrule.tree import flatten, map_leaves, structure
@@ -116,8 +117,8 @@ class _Records(list[Traced]):
 
 def _recorded(
     f: Callable[..., Any], given: _Given, placed: bool, shortly: bool
-) -> tuple[Tape, list[Traced], Any]:
-    """The tape of a function, its inputs, and the tree of its results.
+) -> tuple[Tape, list[Traced], Any, set[int]]:
+    """The tape of a function, its inputs, the tree of its results, and what has to be finite.
 
     First loops make one turn only (``shortly``), as what they are made of is all that is needed. If
     the function then asks for a value, or fails, it is recorded anew with all their turns.
@@ -132,13 +133,15 @@ def _recorded(
     try:
         with running(tape), sketch if shortly else nullcontext(), np.errstate(all="ignore"):
             tree = map_leaves(refreshed, given.called(f, [x.alias() for x in inputs]))
+            thin = {x.index: x for x in thinly_multiplied(tape.records)}
+            finite = {index for index, x in thin.items() if assumed_finite(x)}
     except Exception:
         if not sketch.shortened:
             raise
         return _recorded(f, given, placed, shortly=False)
     if sketch.shortened and tape.assumed:
         return _recorded(f, given, placed, shortly=False)
-    return tape, inputs, tree
+    return tape, inputs, tree, finite
 
 
 class _Recording:
@@ -156,7 +159,7 @@ class _Recording:
     def __init__(self, f: Callable[..., Any], given: _Given, placed: bool = False) -> None:
         from chainrule.run.llvm.program import Program, Value
 
-        tape, inputs, tree = _recorded(f, given, placed, shortly=True)
+        tape, inputs, tree, finite = _recorded(f, given, placed, shortly=True)
         places = tape.records.places if isinstance(tape.records, _Records) else None
         assert tape.assumed is not None
         found, rebuild = flatten(tree)
@@ -170,7 +173,7 @@ class _Recording:
         for x in inputs:
             array = np.asarray(x.value)
             known[x.index] = program.input(array.shape, array.dtype, type(x.value) in _WEAK)
-        program.record(tape.records, tape.level, known, _outside, places)
+        program.record(tape.records, tape.level, known, _outside, places, finite)
         self.leaves: list[Any] = []
         for leaf in found:
             own = type(leaf) is Traced and leaf.level == tape.level

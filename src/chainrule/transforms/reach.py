@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.graph.operand import Attrs, Operand, bind
-from chainrule.graph.primitive import ELEMENTWISE, Bilinear, Linear, Primitive
+from chainrule.graph.primitive import ELEMENTWISE, Bilinear, Custom, Linear, Primitive
 from chainrule.graph.tape import dtype_of, shape_of
 from chainrule.rules.contractions import EINSUM
 from chainrule.rules.reductions import summed
@@ -27,9 +27,13 @@ _MOST_PLACES = 1 << 20
 
 
 def reached(
-    op: Primitive, args: tuple[Any, ...], out: Any, attrs: Attrs, before: Mapping[int, Any]
-) -> Any:
-    """The reach behind a primitive, from those of the arguments at some positions."""
+    op: Primitive, args: tuple[Any, ...], out: Any, attrs: Attrs, before: Mapping[int, Any],
+    pattern: Any = None,
+) -> Any:  # fmt: skip
+    """The reach behind a primitive, from those of the arguments at some positions.
+
+    Of a product, ``pattern`` says where the other factor is not zero; everywhere if left out.
+    """
     if any(reach is None for reach in before.values()):
         return None
     shape = shape_of(out)
@@ -45,8 +49,10 @@ def reached(
     if isinstance(edge, ELEMENTWISE):
         return _moved(lambda t: summed(t, **attrs), reach)
     if isinstance(edge, Bilinear):
-        ones = np.ones(shape_of(args[1 - position]))
-        return _moved(lambda t: bind(op, (t, ones) if position == 0 else (ones, t), attrs), reach)
+        other = np.ones(shape_of(args[1 - position])) if pattern is None else pattern
+        return _moved(lambda t: bind(op, (t, other) if position == 0 else (other, t), attrs), reach)
+    if isinstance(edge, Custom) and op.stacked is not None:
+        return _item_by_item(op.stacked, position, args, shape, reach)
     if not isinstance(edge, Linear):
         return None
     fixed = [
@@ -60,6 +66,19 @@ def reached(
         return bind(op, tuple([given.get(k, a) for k, a in enumerate(fixed)]), attrs)
 
     return _moved(moved, *before.values())
+
+
+def _item_by_item(
+    stacked: Sequence[int], position: int, args: tuple[Any, ...], shape: tuple[int, ...], reach: Any
+) -> Any:
+    """The reach behind what is done to each item of a stack: within an item, everything mixes."""
+    cores = [stacked[min(k, len(stacked) - 1)] for k in range(len(args))]
+    depth = max(len(shape_of(a)) - core for a, core in zip(args, cores, strict=True))
+    own = reach.ndim - 1 - cores[position]
+    items = reach.any(tuple(range(1 + own, reach.ndim)))
+    items = items.reshape(len(reach), *(1,) * (depth - own), *items.shape[1:])
+    found = items.reshape(*items.shape, *(1,) * (len(shape) - depth))
+    return np.broadcast_to(found, (len(reach), *shape))
 
 
 def _moved(move: Any, *reaches: Any) -> Any:
@@ -86,7 +105,7 @@ def product_of_few(
         own: For each row of the result, where its tangent may be non-zero.
         others: For each, where that which it is made of belongs to other rows.
     """
-    letters = _letters(op.name, args, attrs)
+    letters = letters_of(op.name, args, attrs)
     if letters is None:
         return None
     left, right, out = letters[position], letters[1 - position], letters[2]
@@ -114,7 +133,7 @@ def product_of_few(
     return bind(EINSUM, (few, factor), {"subscripts": subscripts})
 
 
-def _letters(name: str, args: tuple[Any, ...], attrs: Attrs) -> tuple[str, str, str] | None:
+def letters_of(name: str, args: tuple[Any, ...], attrs: Attrs) -> tuple[str, str, str] | None:
     """The axes of a contraction's arguments and of its result; ``None`` if it has no letters."""
     if name == "einsum":
         inputs, out = attrs["subscripts"].split("->")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -82,6 +82,7 @@ class Program:
         inputs: The values that are given.
         captured: Constants too large for the code, by reference: inputs as well.
         results: The values that are wanted.
+        finite: The numbers of values that have no NaN and no infinity whenever it is run.
     """
 
     def __init__(self) -> None:
@@ -90,6 +91,7 @@ class Program:
         self.values: list[Value] = []
         self.inputs: list[Value] = []
         self.results: list[Value] = []
+        self.finite: set[int] = set()
         self._known: dict[Any, Value] = {}
         self._by_identity: dict[int, tuple[Any, Value]] = {}
 
@@ -218,6 +220,7 @@ class Program:
     def record(
         self, records: Iterable[Traced], level: int, known: dict[int, Value],
         outside: Callable[[Any], Value], places: Mapping[int, tuple[str, int]] | None = None,
+        finite: Container[int] = (),
     ) -> None:  # fmt: skip
         """Add what a tape recorded.
 
@@ -228,6 +231,7 @@ class Program:
                 others are added.
             outside: Gives the value for an operand of another computation.
             places: Where the operations were written, by index.
+            finite: Those that the recording counts on being finite, by index.
         """
         for record in records:
             index = record.index
@@ -262,6 +266,8 @@ class Program:
             value = known[index] = self.apply(
                 record.op, args, record.attrs, shape, dtype, places.get(index) if places else None
             )
+            if index in finite:
+                self.finite.add(value.number)
             value.weak = type(result) in _WEAK
             if several and value.parts is None:
                 value.parts = [(shape_of(part), dtype_of(part)) for part in result]

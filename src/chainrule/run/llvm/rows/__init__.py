@@ -9,6 +9,7 @@ from chainrule.run.llvm.rows import (
     reductions,
     selections,
     simplifications,
+    thin_products,
 )
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "reductions",
     "selections",
     "simplifications",
+    "thin_products",
 ]
