@@ -52,19 +52,23 @@ def rows() -> list[Row]:
     found = [
         _compared(f"gradient of {n:,} scalar operations", _chains(n), n) for n in (1_000, 10_000)
     ]
-    found.append(
-        _compared("gradient of an MLP step (8-8-6-4, batch 5)", _mlps(), MLP_OPERATIONS, 400)
-    )
+    step, works = "gradient of an MLP step (8-8-6-4, batch 5)", _mlps()
+    found += [
+        _compared(f"{step}, 20 calls in a row", works, MLP_OPERATIONS, 150, 20),
+        _compared(f"{step}, one call between the others'", works, MLP_OPERATIONS, 400),
+    ]
     found.append(_second_order())
     found.append(_million())
     return found
 
 
-def _compared(what: str, works: dict[str, Work], operations: int, runs: int = 25) -> Row:
+def _compared(
+    what: str, works: dict[str, Work], operations: int, runs: int = 25, batch: int = 1
+) -> Row:
     results = {name: np.ravel(np.asarray(work())) for name, work in works.items()}
     for name, result in results.items():
         np.testing.assert_allclose(result, results["ours"], rtol=1e-9, err_msg=name)
-    times = dict(zip(works, alternating(list(works.values()), runs), strict=True))
+    times = dict(zip(works, alternating(list(works.values()), runs, batch), strict=True))
     ours = times.pop("ours")
     per = lambda seconds: f"{1e6 * seconds / operations:.2f} µs"
     beside = ", ".join(f"{name} {per(t)}" for name, t in times.items())

@@ -25,16 +25,21 @@ class Row:
     bar: str = ""
 
 
-def alternating(works: Sequence[Callable[[], object]], runs: int) -> list[float]:
-    """The median seconds of each piece of work, run in turns so that noise meets all alike."""
+def alternating(works: Sequence[Callable[[], object]], runs: int, batch: int = 1) -> list[float]:
+    """The median seconds of each piece of work, run in turns so that noise meets all alike.
+
+    A turn is ``batch`` calls in a row. Of a call that takes microseconds, a turn of one would
+    measure how long the processor takes to have another library's code at hand again.
+    """
     times: list[list[float]] = [[] for _ in works]
     for work in works:
         work()
     for _ in range(runs):
         for work, taken in zip(works, times, strict=True):
             start = time.perf_counter()
-            work()
-            taken.append(time.perf_counter() - start)
+            for _ in range(batch):
+                work()
+            taken.append((time.perf_counter() - start) / batch)
     return [statistics.median(taken) for taken in times]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from chainrule.chain.edges import Carried, pull, push, push_together
 from chainrule.chain.quiet import quietly
+from chainrule.chain.rehearsed import rehearsed
 from chainrule.chain.supports import Support, plainly, unite
 from chainrule.graph.operand import Operand
 from chainrule.graph.places import is_ours
@@ -35,6 +36,10 @@ def reverse(
         Cotangent and support by record index. A record that nothing reaches is absent, which is
         not the same as a cotangent of zero.
     """
+    if not keep:
+        rehearsal = rehearsed(records, seeds)
+        if rehearsal is not None:
+            return rehearsal
     last = max(seeds, default=-1)
     if plainly():
         found: _Found = _FoundEverywhere(

@@ -135,12 +135,11 @@ def value_and_grad(
         tape, result, inputs, rebuild = trace(f, args, nums, kwargs)
         out, aux = parted(f, result, has_aux)
         value, found = _scalar_gradient(f, tape, out)
-        leaves_found = _gradients_of(inputs, found)
+        leaves_found, absent = _gradients_of(inputs, found)
         gradients = rebuild(leaves_found)
-        if _begun.derivatives == before + 1:  # inside another one, an absent gradient is no news
-            for place, leaf in enumerate(inputs):
-                if leaf.index not in found:
-                    warn_of_absent(f, _leaf_name(f, args, nums, place), leaf, tape)
+        if absent and _begun.derivatives == before + 1:  # inside another one it is no news
+            for place in absent:
+                warn_of_absent(f, _leaf_name(f, args, nums, place), inputs[place], tape)
         tape.records.clear()  # tape and records hold each other: large arrays would wait for gc
         if unusual.asked:
             look((value, *leaves_found), "grad", f, args, kwargs, nums, has_aux)
@@ -260,7 +259,7 @@ def pull_from(
 
     walk(seed, out, cotangent)
     found = reverse(tape.records, seeds)
-    return _gradients_of(inputs, found)
+    return _gradients_of(inputs, found)[0]
 
 
 def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -384,12 +383,18 @@ def _scalar_gradient(f: Callable[..., Any], tape: Tape, out: Any) -> tuple[Any, 
     return value, reverse(tape.records, seeds)
 
 
-def _gradients_of(inputs: Sequence[Traced], found: dict[int, Any]) -> list[Any]:
-    """The gradient of each: the caller's own array, never a view of a constant or of another."""
-    gradients = []
-    for leaf in inputs:
+def _gradients_of(
+    inputs: Sequence[Traced], found: dict[int, Any]
+) -> tuple[list[Any], list[int]]:
+    """The gradient of each, and the places of those that nothing reached.
+
+    Each is the caller's own array, never a view of a constant or of another.
+    """
+    gradients, absent = [], []
+    for place, leaf in enumerate(inputs):
         arrived = found.get(leaf.index)
         if arrived is None:
+            absent.append(place)
             gradient = np.zeros(shape_of(leaf.value), dtype_of(leaf.value))[()]
         else:
             gradient, holders = _held(arrived)
@@ -400,7 +405,7 @@ def _gradients_of(inputs: Sequence[Traced], found: dict[int, Any]) -> list[Any]:
             elif isinstance(gradient, ARRAY):
                 gradient = np.array(gradient)
         gradients.append(gradient)
-    return gradients
+    return gradients, absent
 
 
 def _held(arrived: tuple[Any, Any]) -> tuple[Any, int]:
