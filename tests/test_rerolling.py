@@ -632,6 +632,22 @@ def test_what_numpy_performs_is_not_taken_into_a_loop() -> None:
 
 
 @pytest.mark.usefixtures("soon")
+def test_a_way_back_reads_what_lies_together() -> None:
+    def f(h: Any, xs: Any) -> Any:
+        for x in xs:
+            part = (h * 0.5 + x)[1:]
+            h = h + np.concatenate([part * part, part[:1] * h[:1]]) * 0.25
+        return np.sum(h)
+
+    gradient = cr.grad(f, argnums=(0, 1))
+    assert len(same_bits(gradient, H, XS)) == 2
+    program = cr.jit(gradient).lower(H, XS)._executable.program
+    there, back = [v for v in program.needed() if v.op is not None and v.op.name == "scan"]
+    assert not any(v.op is not None and v.op.name == "concatenate" for v in back.args)
+    assert back.attrs["count"] < there.attrs["count"]
+
+
+@pytest.mark.usefixtures("soon")
 def test_nothing_is_computed_for_turns_that_nobody_needs() -> None:
     def f(h: Any) -> Any:
         found = []

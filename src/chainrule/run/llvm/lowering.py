@@ -113,7 +113,7 @@ class Lowering:
 
     def __init__(self, program: Program, blas: bool = True) -> None:
         from chainrule.run.llvm.rerolling.kernels import arranged
-        from chainrule.run.llvm.rerolling.loops import rolled
+        from chainrule.run.llvm.rerolling.rolling import rolled
         from chainrule.run.llvm.rerolling.sections import Section
 
         self.program = program = rolled(program)
