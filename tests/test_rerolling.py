@@ -628,7 +628,13 @@ def test_what_numpy_performs_is_not_taken_into_a_loop() -> None:
             h = np.sort(np.sin(h) * w) + h * 0.5 - w * 0.25
         return h
 
+    def whole(n: Any, m: Any) -> Any:
+        for _ in range(12):
+            n = (n**m) % 7 + m * 2 - n // 3
+        return n
+
     assert same_bits(f, W, H) == []
+    assert same_bits(whole, np.arange(1, 5), np.arange(4)) == []
 
 
 @pytest.mark.usefixtures("soon")

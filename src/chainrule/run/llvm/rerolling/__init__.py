@@ -5,7 +5,9 @@ a stretch of operations that repeats with a period, in which every argument move
 number of places from turn to turn, or stays where it is.
 
 A run of operations on arrays becomes a ``scan`` of the program, before anything else is done with
-it: ``table`` has the operations as numbers, ``loops`` builds the program, and ``body`` is one turn.
+it. ``table`` has the operations as numbers, ``loops`` says which runs become a loop and where its
+turns find what they need (``sources``), ``parts`` what of it other operations use, ``rolling``
+builds the new program, and ``body`` is one turn.
 
 A run of operations on scalars becomes one loop over a *frame* in memory that has one place for
 every operation (``sections``), so that code is made for one turn only. Expressions, statements and

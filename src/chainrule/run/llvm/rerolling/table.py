@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 
 from chainrule.graph.operand import attribute_key
-from chainrule.run.llvm.lowering import DTYPES, RULES
+from chainrule.run.llvm.lowering import Lowering
 from chainrule.run.llvm.program import Program, Value
+from chainrule.run.llvm.rerolling.body import like
+from chainrule.run.llvm.rerolling.runs import TURNS
 from chainrule.run.llvm.rows.moves import written_out
+from chainrule.transforms.staging import ITEM
 
 # An operation of more arguments is like no other.
 _MOST_ARGUMENTS = 6
@@ -63,21 +66,20 @@ class Table:
         columns = [[0] * count for _ in range(width)]
         tokens = [0] * count
         known: dict[Any, int] = {}
+        examples: list[Value] = []
         kinds, place = self._kinds, self.place
         most = 0
         for k, v in enumerate(self.ops):
             op, args = v.op, v.args
             assert op is not None
-            if not _is_known(v):
-                tokens[k] = len(known)
-                known[v.number] = len(known)
+            tokens[k] = -1 - k  # like no other
+            if len(args) > _MOST_ARGUMENTS or v.parts is not None:
                 continue
             key: list[Any] = [op, kinds[v.number]]
-            varies = _may_vary(v)
             for slot, a in enumerate(args):
                 n = a.number
                 if a.constant is not None:
-                    key.append(kinds[n] if varies else ("constant", n))
+                    key.append(kinds[n] if _may_vary(v) else ("constant", n))
                 else:
                     columns[slot][k] = place[n]
                     key.append(kinds[n])
@@ -94,8 +96,14 @@ class Table:
             token = known.get(whole)
             if token is None:
                 token = known[whole] = len(known)
+                examples.append(v)
             tokens[k] = token
         self.tokens = np.array(tokens)
+        often = np.bincount(self.tokens[self.tokens >= 0], minlength=len(known)) >= TURNS
+        for n in np.flatnonzero(often).tolist():
+            if not _has_loops(examples[n]):
+                (others,) = np.nonzero(self.tokens == n)
+                self.tokens[others] = -1 - others
         used = [*range(most), *range(_MOST_ARGUMENTS, width)]
         self.columns = {j: np.array(columns[j]) for j in used}
 
@@ -128,14 +136,17 @@ class Table:
         return self.columns[_MOST_ARGUMENTS + j]
 
 
-def _is_known(v: Value) -> bool:
-    """Whether an operation may be a part of a loop: it is one result, with loops of its own."""
-    op = v.op
-    assert op is not None
-    return (
-        v.parts is None and op.name != "item" and 0 < len(v.args) <= _MOST_ARGUMENTS
-        and op.name in RULES and v.dtype in DTYPES and all(a.dtype in DTYPES for a in v.args)
-    )  # fmt: skip
+def _has_loops(v: Value) -> bool:
+    """Whether an operation gives an array by loops of its own, whoever its arguments are."""
+    if not v.args or v.op is ITEM:
+        return False
+    program = Program()
+    args = [
+        program.input(a.shape, a.dtype, a.weak) if a.constant is None else program.adopted(a)
+        for a in v.args
+    ]
+    program.results = [like(program, v, tuple(args), v.attrs)]
+    return not Lowering(program).numpy
 
 
 def _may_vary(v: Value) -> bool:
