@@ -585,6 +585,21 @@ def test_turns_that_are_better_fused_stay_as_they_are() -> None:
 
 
 @pytest.mark.usefixtures("soon")
+def test_arrays_keep_their_dtypes_in_a_loop() -> None:
+    def f(w: Any, h: Any, n: Any) -> Any:
+        above = h > 10.0
+        for k in range(20):
+            h = h * w + 0.3 - 0.01 * k * h
+            above = np.logical_or(above, h > 0.5)
+            n = n + above * np.int32(k)
+        return h, above, n
+
+    single = [a.astype(np.float32) for a in (W, H)]
+    assert same_bits(f, *single, np.arange(5, dtype=np.int32)) != []
+    assert same_bits(cr.grad(lambda w, h: np.sum(f(w, h, 0)[0])), *single) != []
+
+
+@pytest.mark.usefixtures("soon")
 def test_powers_with_other_exponents_are_other_operations() -> None:
     def f(h: Any) -> Any:
         for k in range(24):
