@@ -31,17 +31,36 @@ def reshape(x: Any, shape: Any) -> Any:
             return x
         found = x.reshape(shape)
         return found if found.ndim else found[()]
-    if type(shape) is tuple and shape == shape_of(x):
-        return x
-    several = isinstance(shape, tuple | list) or np.ndim(shape) > 0
-    sizes = tuple([int(n) for n in shape]) if several else (int(shape),)
+    before = shape_of(x)
+    if type(shape) is tuple:
+        if shape == before:
+            return x
+        known = _INTEGERS.issuperset(map(type, shape))
+        sizes = _known_sizes(shape, before) if known else _sizes(shape, before)
+    else:
+        several = isinstance(shape, list) or np.ndim(shape) > 0
+        sizes = _sizes(shape if several else (shape,), before)
+    if isinstance(x, Operand):  # what ``bind`` does
+        return x.apply(RESHAPE, (x,), {"shape": sizes})
+    return RESHAPE.evaluate(x, shape=sizes)
+
+
+_INTEGERS = frozenset((int,))
+
+
+def _sizes(shape: Any, before: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that is asked for, its −1 worked out."""
+    sizes = tuple([int(n) for n in shape])
     if -1 in sizes:
         if sizes.count(-1) > 1:
             raise ValueError("can only specify one unknown dimension")
         known = -math.prod(sizes)
-        rest = math.prod(shape_of(x)) // known if known else 0
+        rest = math.prod(before) // known if known else 0
         sizes = tuple([rest if n == -1 else n for n in sizes])
-    return bind(RESHAPE, (x,), {"shape": sizes})
+    return sizes
+
+
+_known_sizes = functools.lru_cache(maxsize=4096)(_sizes)
 
 
 def ravel(x: Any) -> Any:
