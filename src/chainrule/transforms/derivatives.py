@@ -383,9 +383,7 @@ def _scalar_gradient(f: Callable[..., Any], tape: Tape, out: Any) -> tuple[Any, 
     return value, reverse(tape.records, seeds)
 
 
-def _gradients_of(
-    inputs: Sequence[Traced], found: dict[int, Any]
-) -> tuple[list[Any], list[int]]:
+def _gradients_of(inputs: Sequence[Traced], found: dict[int, Any]) -> tuple[list[Any], list[int]]:
     """The gradient of each, and the places of those that nothing reached.
 
     Each is the caller's own array, never a view of a constant or of another.
