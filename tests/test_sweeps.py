@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.run.llvm import sweeps
+from chainrule.run.llvm import codegen, sweeps
 from chainrule.run.llvm.nests import Sweep
 from tests.test_nests import lowered, three_threads
 
@@ -20,6 +20,12 @@ def short_blocks(monkeypatch):
     """Arrays of a few thousand numbers are long, and go through many blocks."""
     monkeypatch.setattr(sweeps, "_NEAREST", 1 << 12)
     monkeypatch.setattr(sweeps, "_LEAST", 16)
+
+
+def divided(monkeypatch):
+    """Three threads have parts of every sweep, and none has windows."""
+    three_threads(monkeypatch)
+    monkeypatch.setattr(codegen, "windows", lambda sweep: [])
 
 
 def sweeps_of(f, *args):
@@ -66,7 +72,7 @@ def run_alike(f, *args):
 )
 def test_shifted_loops_in_blocks_give_the_same_bits(shifts, threads, monkeypatch):
     if threads:
-        three_threads(monkeypatch)
+        divided(monkeypatch)
     f, x = stepped(*shifts), np.random.default_rng(0).normal(size=LENGTH)
     assert sweeps_of(f, x)
     run_alike(f, x)
@@ -77,7 +83,7 @@ def test_shifted_loops_in_blocks_give_the_same_bits(shifts, threads, monkeypatch
 @pytest.mark.parametrize("by", [1, -1, 7])
 def test_rows_that_read_their_neighbours_go_in_blocks(by, threads, monkeypatch):
     if threads:
-        three_threads(monkeypatch)
+        divided(monkeypatch)
     f, x = stepped(by, -by, by), np.random.default_rng(0).normal(size=(701, 3))
     assert sweeps_of(f, x)
     run_alike(f, x)
@@ -89,7 +95,7 @@ def test_what_needs_the_other_end_or_the_largest_of_all_waits_until_it_is_done(
     threads, monkeypatch
 ):
     if threads:
-        three_threads(monkeypatch)
+        divided(monkeypatch)
 
     def f(x):
         y = stepped(1, 2)(x)
@@ -107,7 +113,7 @@ def test_what_needs_the_other_end_or_the_largest_of_all_waits_until_it_is_done(
 @pytest.mark.parametrize("threads", [False, True])
 def test_numbers_between_two_loops_do_not_part_them(threads, monkeypatch):
     if threads:
-        three_threads(monkeypatch)
+        divided(monkeypatch)
 
     def f(x):
         y = smoothed(x, x)
@@ -127,11 +133,29 @@ def test_numbers_of_a_loop_are_there_before_a_loop_that_needs_them():
         y = smoothed(x, x)
         first = (y[-1] * 0.5 + y[0]) * 0.25 - y[7]
         then = (first * 0.5 + 0.25) * first - 0.125
-        return smoothed(y, then, first), np.stack([then, first])
+        early = (x[3] * 0.5 + x[9]) * 0.25 - x[4]
+        last = (then * 0.5 + first * early) * 0.25 - then * first + early
+        return smoothed(y, then, first), np.stack([then, (last + first) * last - last])
 
     x = np.random.default_rng(0).normal(size=LENGTH)
     assert len(sweeps_of(f, x)) == 2
     same(cr.jit(f)(x), f(x))
+
+
+@pytest.mark.usefixtures("short_blocks")
+@pytest.mark.parametrize("at", [111, 112, 113, 127, 128, 129])
+def test_a_number_at_the_border_of_a_part_is_made_in_time(at, monkeypatch):
+    divided(monkeypatch)
+
+    def f(x):
+        y = moved(x, 1) * x + moved(x, -1) * 0.25 + x * 0.125
+        y[at] = y[at - 1] * 0.5
+        return smoothed(y, x)
+
+    x = np.random.default_rng(0).normal(size=LENGTH)
+    code = lowered(f, x)
+    assert any(d for g, d in zip(code.groups, code.divided, strict=True) if isinstance(g, Sweep))
+    run_alike(f, x)
 
 
 def smoothed(y, *weights):
@@ -140,12 +164,28 @@ def smoothed(y, *weights):
     return y
 
 
+def test_what_only_a_sweep_uses_takes_the_room_of_a_block():
+    x = np.random.default_rng(0).normal(size=30_000)
+    assert lowered(lambda x: smoothed(x, 0.5, 0.5), x).workspace < x.nbytes / 4
+    run_alike(lambda x: smoothed(x, 0.5, 0.5), x)
+
+
+def test_a_listing_shows_the_blocks_and_who_makes_them(monkeypatch):
+    x = np.zeros(30_000)
+    shown = cr.jit(lambda x: smoothed(x, 0.5)).lower(x).nests
+    assert "in blocks of" in shown
+    divided(monkeypatch)
+    shown = cr.jit(lambda x: smoothed(x, 0.5)).lower(x).nests
+    (line,) = [line for line in shown.splitlines() if "in blocks of" in line]
+    assert "3 threads" in line
+
+
 @pytest.mark.usefixtures("short_blocks")
 def test_sweeps_that_are_alike_share_their_code():
     f, x = lambda x: smoothed(x, *[0.5] * 40), np.random.default_rng(0).normal(size=LENGTH)
     code = lowered(f, x)
-    assert len([group for group in code.groups if isinstance(group, Sweep)]) > 1
-    assert len([text for text in code.module.functions if ".blocks(" in text]) == 1
+    assert len([group for group in code.groups if isinstance(group, Sweep)]) > 3
+    assert len([text for text in code.module.functions if ".blocks(" in text]) < 3
     run_alike(f, x)
 
 
@@ -210,7 +250,7 @@ def random_program(seed):
 @pytest.mark.parametrize("threads", [False, True])
 def test_random_stages_in_blocks_give_the_same_bits(seed, threads, monkeypatch):
     if threads:
-        three_threads(monkeypatch)
+        divided(monkeypatch)
     f, x = random_program(seed), np.random.default_rng(seed).uniform(-1, 1, LENGTH)
     assert sweeps_of(f, x)
     compiled, expected = cr.jit(f), f(x)
@@ -222,7 +262,7 @@ def test_random_stages_in_blocks_give_the_same_bits(seed, threads, monkeypatch):
 @pytest.mark.parametrize("threads", [False, True])
 def test_a_gradient_goes_back_in_blocks(threads, monkeypatch):
     if threads:
-        three_threads(monkeypatch)
+        divided(monkeypatch)
 
     def f(x):
         step = lambda y, _: (stepped(1, -2, 3)(y) * 0.3 + x, None)

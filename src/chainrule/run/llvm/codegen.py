@@ -26,7 +26,7 @@ from chainrule.run.llvm.nests import (
     path_of,
     work_of,
 )
-from chainrule.run.llvm.sweeps import swept
+from chainrule.run.llvm.sweeps import Window, swept, windows
 
 # Statements in one function: LLVM takes longer than linear time for long ones.
 _CHUNK = 160
@@ -49,6 +49,7 @@ _FEW_TURNS = 32
 # Results of so many numbers are looked at while they are written: fewer are soon read again.
 _LARGE = 2048
 _ALIGNED = 64
+_COPY = "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"
 _BITS = {"double": "d", "float": "s"}
 
 
@@ -91,6 +92,11 @@ class Code:
             for n, group in enumerate(self.groups):
                 if self.divided[n] is None:
                     self.divided[n] = self._divided(n, group, _PARALLEL_AWAKE)
+        # Of what is only used in a sweep that one thread makes, so much is kept.
+        self.windows: dict[int, tuple[Window, Sweep]] = {}
+        for group, divided in zip(self.groups, self.divided, strict=True):
+            if isinstance(group, Sweep) and divided is None:
+                self.windows.update((id(w.buffer), (w, group)) for w in windows(group))
         for n, group in enumerate(self.groups):
             if isinstance(group, Call) and group.kind in ("loop", "scalars"):
                 group.data.prepare(module, f"{prefix}.{n}")
@@ -113,7 +119,7 @@ class Code:
     def _may_lie_under(self, b: Buffer) -> bool:
         """Whether something else may be where this will be: in a loop, not where the state is."""
         kinds = ("temporary",) if self.inner else ("temporary", "result")
-        return b.kind in kinds and self._in_memory(b)
+        return b.kind in kinds and self._in_memory(b) and id(b) not in self.windows
 
     def _plan(self) -> int:
         """Places in the workspace: what is no longer needed makes room. Returns its size."""
@@ -138,7 +144,7 @@ class Code:
         top = 0
         for n in range(len(self.groups)):
             for b in sorted(starts.get(n, ()), key=lambda b: -b.size):
-                need = _room(b)
+                need = self._room(b)
                 best = min(
                     (k for k, (_, size) in enumerate(free) if size >= need),
                     key=lambda k: free[k][1], default=None,
@@ -156,7 +162,7 @@ class Code:
                     else:
                         free[best] = offset + need, size - need
             for b in ends.get(n, ()):
-                free.append((b.slot, _room(b)))
+                free.append((b.slot, self._room(b)))
                 free.sort()
                 joined: list[tuple[int, int]] = []
                 for offset, size in free:
@@ -173,6 +179,14 @@ class Code:
                 else:
                     b.slot = root.slot
         return top
+
+    def _room(self, b: Buffer) -> int:
+        """How many bytes of the workspace a buffer takes."""
+        taken = b.size * b.itemsize
+        if id(b) in self.windows:
+            window, sweep = self.windows[id(b)]
+            taken = (sweep.block + window.span) * _row(b)
+        return max(_ALIGNED, -(-taken // _ALIGNED) * _ALIGNED)
 
     def root(self, b: Buffer) -> Buffer:
         """The buffer in whose memory this one lies; most lie in their own."""
@@ -206,8 +220,7 @@ class Code:
             return None
         if isinstance(group, Sweep):
             self._partials[n] = []
-            ends = _ends(0, group.extent, FULL, _parts(self.module.target.threads, ()))
-            return group.turns[0].loop.var.here() if ends[1] > group.reach else None
+            return group.turns[0].loop.var.here() if self._gains_by_threads(group) else None
         around: list[Var] = []
         loop = group
         while loop.var.extent < _FEW_TURNS:
@@ -234,6 +247,18 @@ class Code:
         parts = _parts(self.module.target.threads, summed)
         self._partials[n] = _side_by_side(summed, parts)
         return var
+
+    def _gains_by_threads(self, sweep: Sweep) -> bool:
+        """Whether a sweep in parts is faster than one with windows, which parts cannot have.
+
+        It is bound by the memory that it goes through.
+        """
+        threads = self.module.target.threads
+        if _ends(0, sweep.extent, FULL, _parts(threads, ()))[1] <= sweep.reach:
+            return False
+        whole = sum(b.size * b.itemsize for b in _used(sweep) if self._in_memory(b))
+        near = sum(w.buffer.size * w.buffer.itemsize for w in windows(sweep))
+        return whole < threads * (whole - near)
 
     def _main(self) -> None:
         segment = _Segment(self, 0)
@@ -285,6 +310,12 @@ class Code:
             parameters += ["i64 %low", "i64 %high"]
             emitter.bounds[divided] = "%low", "%high"
         if isinstance(group, Sweep):
+            for b in (b for b in buffers if id(b) in self.windows):
+                window = self.windows[id(b)][0]
+                first = emitter.put(f"add nsw i64 %low, {window.low}")
+                back = emitter.put(f"mul nsw i64 {first}, {-_row(b)}")
+                own = emitter.put(f"getelementptr i8, ptr {names[id(b)]}, i64 {back}")
+                emitter.pointers[id(b)] = own
             emitter.sweep(group)
         elif isinstance(group, Loop):
             emitter.loop(group)
@@ -345,7 +376,13 @@ class _Segment(Writer):
     ) -> None:
         """The blocks of a sweep, or of its parts, and then what these have left between them."""
         module = self.code.module
-        text = _blocks(name, sweep, len(buffers) + 1)
+        kept = {
+            k: self.code.windows[id(b)][0] for k, b in enumerate(buffers, 1)
+            if id(b) in self.code.windows
+        }  # fmt: skip
+        text = _blocks(name, sweep, len(buffers) + 1, kept)
+        if kept:
+            module.declare(_COPY)
         found = blocks if divided else module.alike.setdefault((False, text), blocks)
         if found == blocks:
             module.functions.append(f"define internal void @{blocks}{text}")
@@ -492,8 +529,16 @@ class _Segment(Writer):
         self.code.segments.append(self.name)
 
 
-def _blocks(name: str, sweep: Sweep, pointers: int) -> str:
-    """A function that makes a part of a sweep block by block, from its arguments on."""
+def _row(b: Buffer) -> int:
+    """Bytes from one index of the first axis to the next."""
+    return b.size // b.shape[0] * b.itemsize
+
+
+def _blocks(name: str, sweep: Sweep, pointers: int, kept: Mapping[int, Window]) -> str:
+    """A function that makes a part of a sweep block by block, from its arguments on.
+
+    ``kept`` are the windows of arrays, by the number of the argument.
+    """
     text = Writer()
     names = ", ".join(f"ptr %b{k}" for k in range(pointers))
     inside = text.put(f"icmp ne i64 %low, {sweep.start}")
@@ -508,6 +553,11 @@ def _blocks(name: str, sweep: Sweep, pointers: int) -> str:
     less = text.put(f"icmp slt i64 {further}, %high")
     text.do(f"%to = select i1 {less}, i64 {further}, i64 %high")
     text.do(f"call void @{name}({names}, i64 %at, i64 %to, i1 %begins, i1 false)")
+    for k, window in kept.items():
+        row = _row(window.buffer)
+        end = text.put(f"getelementptr i8, ptr %b{k}, i64 {sweep.block * row}")
+        given = f"ptr %b{k}, ptr {end}, i64 {window.span * row}, i1 false"
+        text.do(f"call void @llvm.memcpy.p0.p0.i64({given})")
     text.do(f"br i1 {less}, label %block, label %end")
     text.start("end")
     return text.whole(f"({names}, i64 %low, i64 %high) #0")
@@ -563,11 +613,6 @@ def _ends(low: int, high: int, full: int, parts: int) -> list[int]:
     shares = -(-(high - low) // full)
     parts = min(parts, shares)
     return [*(low + shares * n // parts * full for n in range(parts)), high]
-
-
-def _room(b: Buffer) -> int:
-    """How many bytes of the workspace a buffer takes."""
-    return max(_ALIGNED, -(-b.size * b.itemsize // _ALIGNED) * _ALIGNED)
 
 
 def _used(group: Any) -> list[Buffer]:

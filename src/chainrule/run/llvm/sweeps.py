@@ -6,9 +6,12 @@ other, each goes through arrays that are out of the nearest cache by the time th
 that all they need is there (loops are tiled and skewed, as it is called). Every element is computed
 as before, and so is the same bit for bit.
 
-Threads get parts of the axis. First each does what needs nothing of other parts: a trapezoid, as
-every loop stays back from the part's ends as far as it must. Then what is left around the borders,
-a few turns, is done (split tiling). No element is computed twice.
+An array that is used nowhere else shrinks to a *window*: what a block needs, and what the next one
+needs of it, which is copied to the front.
+
+Threads get parts of the axis, and no windows. First each does what needs nothing of other parts: a
+trapezoid, as every loop stays back from the part's ends as far as it must. Then what is left around
+the borders, a few turns, is done (split tiling). No element is computed twice.
 """
 
 from __future__ import annotations
@@ -31,6 +34,17 @@ _MOST = 64
 _FEW = 16
 
 
+class Window(NamedTuple):
+    """What is kept of an array: from ``low`` on, counted from where a block begins.
+
+    It has the places of a block and ``span`` more, which the next block needs as well.
+    """
+
+    buffer: Buffer
+    low: int
+    span: int
+
+
 def swept(groups: Sequence[Group]) -> list[Group]:
     """Groups in order, with loops that gain by it put into sweeps."""
     found: list[Group] = []
@@ -38,11 +52,12 @@ def swept(groups: Sequence[Group]) -> list[Group]:
     for group in groups:
         if run.takes(group):
             continue
-        found += run.closed()
+        run.close(found)
         run = _Run()
         if not run.takes(group):
             found.append(group)
-    return [*found, *run.closed()]
+    run.close(found)
+    return found
 
 
 class _Run:
@@ -118,17 +133,108 @@ class _Run:
         self.longest, self.count, self.furthest = longest, count, max(self.furthest, furthest)
         return Turns(loop, delay + -(var.low + delay) % FULL, lead + (var.low - lead) % FULL)
 
-    def closed(self) -> list[Group]:
-        """What became of the groups."""
+    def close(self, found: list[Group]) -> None:
+        """Add what became of the groups to those before."""
         block = _block(self.longest, self.rooms)
         if len(self.turns) < 2 or 2 * block > self.longest:
-            return self.groups
-        reach = self.furthest + max(t.delay for t in self.turns) + max(t.lead for t in self.turns)
-        for group in (*self.before, *self.after):
-            if isinstance(group, Straight):
-                for s in group.body:
-                    s.parent = group
-        return [*self.before, Sweep(self.turns, block, reach), *self.after]
+            found += self.groups
+            return
+        while found and isinstance(last := found[-1], Straight) and len(last.body) <= _FEW:
+            self.before.insert(0, last)
+            found.pop()
+        before, after = self._with_ends(self.before, True), self._with_ends(self.after, False)
+        delay, lead = max(t.delay for t in self.turns), max(t.lead for t in self.turns)
+        found += [*before, Sweep(self.turns, block, self.furthest + delay + lead), *after]
+
+    def _with_ends(self, aside: Sequence[Loop | Straight], first: bool) -> list[Loop | Straight]:
+        """Give numbers that were put aside turns of their own, where they are of the loops' arrays.
+
+        What the others are made in is left.
+        """
+        left: list[Loop | Straight] = []
+        items = [g for group in aside for g in _singly(group)]
+        for group in reversed(items) if first else items:
+            turns = None
+            if isinstance(group, Straight) and not any(any(_collisions(group, g)) for g in left):
+                turns = self._one_turn(group.body[0], first)
+            if turns is None:
+                left.append(group)
+            else:
+                self.turns.insert(0 if first else len(self.turns), turns)
+        return _together(left[::-1] if first else left)
+
+    def _one_turn(self, s: Statement, first: bool) -> Turns | None:
+        """A loop of one turn for a number, before all others or after them."""
+        at = s.index[0] if s.index else None
+        theirs = [b for b in _buffers(s) if b.kind == "temporary" and id(b) in self.rooms]
+        if not isinstance(at, Affine) or not theirs:
+            return None
+        loop = Loop(Var(at.const + 1, at.const))
+        loop.body.append(s)
+        delays, leads, furthest = [], [], self.furthest
+        for other in self.turns:
+            pair = (loop, other.loop) if first else (other.loop, loop)
+            offsets = _offsets(*pair)
+            if offsets is None:
+                return None
+            for offset in offsets:
+                delays.append(other.delay + (-offset if first else offset))
+                leads.append(other.lead + (offset if first else -offset))
+                furthest = max(furthest, abs(offset))
+        if furthest > _FURTHEST:
+            return None
+        self.furthest = furthest
+        s.parent, s.vars, s.reduced = loop, [loop.var], [False]
+        if first:
+            delay = min(delays, default=0)
+            return Turns(loop, delay - (at.const + delay) % FULL, min(leads, default=0))
+        delay = max(delays, default=0)
+        return Turns(loop, delay + -(at.const + delay) % FULL, max(leads, default=0))
+
+
+def windows(sweep: Sweep) -> list[Window]:
+    """The arrays of which a sweep needs only what is near, as nothing else uses them."""
+    own = {id(s) for s in sweep.statements()}
+    places: dict[int, list[int | None]] = {}
+    buffers: dict[int, Buffer] = {}
+    for loop, delay, _ in sweep.turns:
+        for use in _uses(loop):
+            beyond = _beyond(use.at[0], loop.var) if use.at else None
+            place = None if beyond is None else beyond - delay
+            places.setdefault(id(use.buffer), []).append(place)
+            buffers[id(use.buffer)] = use.buffer
+    found = []
+    for key, b in buffers.items():
+        known = [p for p in places[key] if p is not None]
+        if (
+            b.kind != "temporary" or b.home is not None or len(known) < len(places[key])
+            or any(id(user) not in own for user in (*b.writers, *b.readers))
+        ):  # fmt: skip
+            continue
+        window = Window(b, min(known), max(known) - min(known))
+        if window.span <= sweep.block and sweep.block + window.span < b.shape[0]:
+            found.append(window)
+    return found
+
+
+def _together(groups: Sequence[Loop | Straight]) -> list[Loop | Straight]:
+    """Numbers that follow each other in one group."""
+    found: list[Loop | Straight] = []
+    for group in groups:
+        last = found[-1] if found else None
+        if isinstance(group, Loop) or not isinstance(last, Straight):
+            last = group
+            found.append(group)
+        else:
+            last.body += group.body
+        if isinstance(last, Straight):
+            for s in group.statements():
+                s.parent = last
+    return found
+
+
+def _singly(group: Loop | Straight) -> list[Loop | Straight]:
+    return [group] if isinstance(group, Loop) else [_alone(s) for s in group.body]
 
 
 def _block(extent: int, rooms: Mapping[int, Buffer]) -> int:
@@ -154,10 +260,14 @@ def _alone(s: Statement) -> Straight:
     return alone
 
 
+def _buffers(s: Statement) -> list[Buffer]:
+    return [s.target, *(r.data for r in s.reads)]
+
+
 def _rooms(loop: Loop) -> Iterator[Buffer]:
     """The arrays that a loop reads or writes."""
     for s in loop.statements():
-        for b in (s.target, *(r.data for r in s.reads)):
+        for b in _buffers(s):
             if b.home is None:
                 yield b
 
@@ -217,6 +327,8 @@ def _offsets(one: Loop, other: Loop) -> set[int] | None:
 
 def _beyond(index: Affine | Expr, var: Var) -> int | None:
     """By how much an index is more than a loop's variable, if it is that and a number."""
+    if isinstance(index, Affine) and not index.terms and var.extent == 1:
+        return index.const - var.low
     if isinstance(index, Affine) and index.shifted(-index.const).is_var(var):
         return index.const
     return None
