@@ -91,9 +91,12 @@ def rehearsed(
         written = _Writer(records, last).written(cotangent)
         if written is None:
             known.left = 0
-        elif known.operations is None or known.operations == operations:
+            return None
+        walk, carried = written
+        if known.operations is None or known.operations == operations:
             known.operations = operations
-            known.walks.append(written)
+            known.walks.append(walk)
+        return carried
     return None
 
 
@@ -113,8 +116,8 @@ class _Writer:
         self.walked: list[str] = []
         self.found: dict[int, Any] = {}
 
-    def written(self, cotangent: Any) -> Walk | None:
-        """The walk, or ``None`` where it cannot be written."""
+    def written(self, cotangent: Any) -> tuple[Walk, dict[int, Any]] | None:
+        """The walk and what it comes to this time, or ``None`` where it cannot be written."""
         if not all(self._known(i, r) for i, r in enumerate(self.records)):
             return None
         self._same_value(f"c{self.last}", cotangent)
@@ -147,7 +150,7 @@ class _Writer:
         ]
         source = f"def walk(records, c{self.last}):\n" + "\n".join("    " + line for line in body)
         exec(compile(source, "<a walk written out>", "exec"), self.names)
-        return self.names["walk"]  # type: ignore[no-any-return]
+        return self.names["walk"], {index: (self.found[index], None) for index in ends}
 
     def _known(self, index: int, record: Traced) -> bool:
         """Whether the record can be walked; asks in what is written whether it is the same."""
