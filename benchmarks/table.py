@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
+import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -29,17 +30,22 @@ def alternating(works: Sequence[Callable[[], object]], runs: int, batch: int = 1
     """The median seconds of each piece of work, run in turns so that noise meets all alike.
 
     A turn is ``batch`` calls in a row. Of a call that takes microseconds, a turn of one would
-    measure how long the processor takes to have another library's code at hand again.
+    measure how long the processor takes to have another library's code at hand again; so that
+    nobody always comes after the same one, the turns are taken in random order.
     """
+    order = random.Random(0)
+    turns = list(range(len(works)))
     times: list[list[float]] = [[] for _ in works]
     for work in works:
         work()
     for _ in range(runs):
-        for work, taken in zip(works, times, strict=True):
+        order.shuffle(turns)
+        for turn in turns:
+            work = works[turn]
             start = time.perf_counter()
             for _ in range(batch):
                 work()
-            taken.append((time.perf_counter() - start) / batch)
+            times[turn].append((time.perf_counter() - start) / batch)
     return [statistics.median(taken) for taken in times]
 
 
