@@ -190,6 +190,19 @@ def test_a_compiled_jacobian_in_forward_mode_is_that_of_the_interpreter(f):
     np.testing.assert_allclose(twice, cr.jacobian(forward)(x), rtol=1e-12, atol=1e-14)
 
 
+def carried_stacks(monkeypatch):
+    """How many tangents are carried together across each edge from here on."""
+    sizes = []
+
+    def pushed(op, position, args, out, attrs, carried):
+        sizes.append(carried[0].stack.shape[0])
+        return push(op, position, args, out, attrs, carried)
+
+    push = carried_columns.push
+    monkeypatch.setattr(carried_columns, "push", pushed)
+    return sizes
+
+
 @pytest.mark.parametrize(("f", "most"), [
     (np.sin, 1),
     (lambda x: x[1:] * x[:-1], 2),
@@ -200,14 +213,7 @@ def test_a_compiled_jacobian_in_forward_mode_is_that_of_the_interpreter(f):
     (lambda x: np.sum(np.sin(x)), 20),
 ])  # fmt: skip
 def test_columns_that_do_not_meet_are_carried_as_one(monkeypatch, f, most):
-    sizes = []
-
-    def pushed(op, position, args, out, attrs, carried):
-        sizes.append(carried[0].stack.shape[0])
-        return push(op, position, args, out, attrs, carried)
-
-    push = carried_columns.push
-    monkeypatch.setattr(carried_columns, "push", pushed)
+    sizes = carried_stacks(monkeypatch)
     x = np.linspace(0.1, 2.0, 20)
     g = lambda x: np.tanh(f(x))
     found = cr.jit(cr.jacobian(g, mode="forward"))(x)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.transforms import columns as carried_columns
+from tests.test_jacobians import carried_stacks
 
 RNG = np.random.default_rng(8)
 
@@ -67,14 +67,7 @@ def blocks(x):
 
 
 def test_zeros_of_a_known_matrix_take_columns_of_a_jacobian_apart(monkeypatch):
-    rows = []
-
-    def pushed(op, position, args, out, attrs, carried):
-        rows.append(carried[0].stack.shape[0])
-        return push(op, position, args, out, attrs, carried)
-
-    push = carried_columns.push
-    monkeypatch.setattr(carried_columns, "push", pushed)
+    rows = carried_stacks(monkeypatch)
     x = np.linspace(-1.0, 1.0, 12)
     f = lambda x: np.tanh(blocks(x))
     found = cr.jit(cr.jacobian(f, mode="forward"))(x)

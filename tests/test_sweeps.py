@@ -28,6 +28,13 @@ def divided(monkeypatch):
     monkeypatch.setattr(codegen, "windows", lambda sweep: [])
 
 
+@pytest.fixture(params=[False, True], ids=["alone", "divided"])
+def threads(request, monkeypatch):
+    """Sweeps are made by one thread, and by three."""
+    if request.param:
+        divided(monkeypatch)
+
+
 def sweeps_of(f, *args):
     return [group for group in lowered(f, *args).groups if isinstance(group, Sweep)]
 
@@ -65,38 +72,26 @@ def run_alike(f, *args):
         np.testing.assert_array_equal(compiled(*args), f(*args))
 
 
-@pytest.mark.usefixtures("short_blocks")
-@pytest.mark.parametrize("threads", [False, True])
+@pytest.mark.usefixtures("short_blocks", "threads")
 @pytest.mark.parametrize(
     "shifts", [(1, 1, 1), (-1, -1, -1), (3, -2, 5, -4), (17, -33, 20), (0, 1, 0, -1)]
 )
-def test_shifted_loops_in_blocks_give_the_same_bits(shifts, threads, monkeypatch):
-    if threads:
-        divided(monkeypatch)
+def test_shifted_loops_in_blocks_give_the_same_bits(shifts):
     f, x = stepped(*shifts), np.random.default_rng(0).normal(size=LENGTH)
     assert sweeps_of(f, x)
     run_alike(f, x)
 
 
-@pytest.mark.usefixtures("short_blocks")
-@pytest.mark.parametrize("threads", [False, True])
+@pytest.mark.usefixtures("short_blocks", "threads")
 @pytest.mark.parametrize("by", [1, -1, 7])
-def test_rows_that_read_their_neighbours_go_in_blocks(by, threads, monkeypatch):
-    if threads:
-        divided(monkeypatch)
+def test_rows_that_read_their_neighbours_go_in_blocks(by):
     f, x = stepped(by, -by, by), np.random.default_rng(0).normal(size=(701, 3))
     assert sweeps_of(f, x)
     run_alike(f, x)
 
 
-@pytest.mark.usefixtures("short_blocks")
-@pytest.mark.parametrize("threads", [False, True])
-def test_what_needs_the_other_end_or_the_largest_of_all_waits_until_it_is_done(
-    threads, monkeypatch
-):
-    if threads:
-        divided(monkeypatch)
-
+@pytest.mark.usefixtures("short_blocks", "threads")
+def test_what_needs_the_other_end_or_the_largest_of_all_waits_until_it_is_done():
     def f(x):
         y = stepped(1, 2)(x)
         z = stepped(1, -1)(np.concatenate([y[-3:], y[:-3]]))
@@ -109,12 +104,8 @@ def test_what_needs_the_other_end_or_the_largest_of_all_waits_until_it_is_done(
     run_alike(f, x)
 
 
-@pytest.mark.usefixtures("short_blocks")
-@pytest.mark.parametrize("threads", [False, True])
-def test_numbers_between_two_loops_do_not_part_them(threads, monkeypatch):
-    if threads:
-        divided(monkeypatch)
-
+@pytest.mark.usefixtures("short_blocks", "threads")
+def test_numbers_between_two_loops_do_not_part_them():
     def f(x):
         y = smoothed(x, x)
         few = np.stack([y[5] * 2 + y[7], x[3] - 1.0, y[-1]])
@@ -245,12 +236,9 @@ def random_program(seed):
     return f
 
 
-@pytest.mark.usefixtures("short_blocks")
+@pytest.mark.usefixtures("short_blocks", "threads")
 @pytest.mark.parametrize("seed", range(24))
-@pytest.mark.parametrize("threads", [False, True])
-def test_random_stages_in_blocks_give_the_same_bits(seed, threads, monkeypatch):
-    if threads:
-        divided(monkeypatch)
+def test_random_stages_in_blocks_give_the_same_bits(seed):
     f, x = random_program(seed), np.random.default_rng(seed).uniform(-1, 1, LENGTH)
     assert sweeps_of(f, x)
     compiled, expected = cr.jit(f), f(x)
@@ -258,12 +246,8 @@ def test_random_stages_in_blocks_give_the_same_bits(seed, threads, monkeypatch):
         same(compiled(x), expected)
 
 
-@pytest.mark.usefixtures("short_blocks")
-@pytest.mark.parametrize("threads", [False, True])
-def test_a_gradient_goes_back_in_blocks(threads, monkeypatch):
-    if threads:
-        divided(monkeypatch)
-
+@pytest.mark.usefixtures("short_blocks", "threads")
+def test_a_gradient_goes_back_in_blocks():
     def f(x):
         step = lambda y, _: (stepped(1, -2, 3)(y) * 0.3 + x, None)
         return np.sum(cr.scan(step, x, None, length=4)[0] ** 2)

@@ -148,6 +148,11 @@ def push_together(
     return cast(pushed({i: tangent for i, (tangent, _) in carried.items()}), out), support
 
 
+def fitted(part: Any, value: Any) -> Any:
+    """A part of the cotangent of ``value`` that reaches everywhere, in its shape and dtype."""
+    return cast(sum_to(part, shape_of(value)), value)
+
+
 def _linear(move: Any, carried: Any, support: Support, selects: bool = False) -> Carried:
     """Move the carried value, and its support along with it."""
     if support is not None or selects:

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.chain.edges import Carried, pull, push, push_together
+from chainrule.chain.edges import Carried, fitted, pull, push, push_together
 from chainrule.chain.quiet import quietly
 from chainrule.chain.rehearsed import rehearsed
 from chainrule.chain.supports import Support, plainly, unite
 from chainrule.graph.operand import Operand
 from chainrule.graph.places import is_ours
 from chainrule.graph.primitive import Linear
-from chainrule.graph.tape import Traced, shape_of
-from chainrule.rules.shapes import cast, sum_to
+from chainrule.graph.tape import Traced
+from chainrule.rules.shapes import sum_to
 
 FLOAT64 = np.float64
 ARRAY = np.ndarray
@@ -249,16 +249,16 @@ def _arrive(
     kind = type(part)
     if kind is ARRAY:
         if type(value) is not ARRAY or part.dtype is not value.dtype:
-            part = cast(sum_to(part, shape_of(value)), value)
+            part = fitted(part, value)
         elif part.shape != value.shape:
             part = sum_to(part, value.shape)
     elif kind is Traced:  # scalars, which fit, or arrays of another computation
         below = part.value
         behind = value.value if type(value) is Traced else value
         if type(below) is not FLOAT64 or type(behind) is not FLOAT64:
-            part = cast(sum_to(part, shape_of(value)), value)
+            part = fitted(part, value)
     elif kind is not FLOAT64 or type(value) is not FLOAT64:
-        part = cast(sum_to(part, shape_of(value)), value)
+        part = fitted(part, value)
     before = cotangents[index]
     if before is None:
         cotangents[index] = part

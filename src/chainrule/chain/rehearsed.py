@@ -20,10 +20,11 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.chain.edges import fitted
 from chainrule.chain.quiet import quietly
 from chainrule.graph.primitive import Primitive
 from chainrule.graph.tape import Traced, dtype_of, shape_of
-from chainrule.rules.shapes import add_up, cast, sum_to
+from chainrule.rules.shapes import add_up, sum_to
 
 ARRAY = np.ndarray
 # Longer tapes have arrays that take their time, or are loops of numbers: the walk will do.
@@ -162,7 +163,7 @@ class _Writer:
             return True
         if not walkable(op, args, record.attrs):
             return False
-        given = [f"r{index}.args[0]"] if len(args) == 1 else [f"a{index}", f"b{index}"]
+        given = _arguments(index, args)
         if len(args) == 2:
             self.asked.append(f"a{index}, b{index} = r{index}.args")
         for name, a in zip(given, args, strict=True):
@@ -202,17 +203,11 @@ class _Writer:
         record = self.records[index]
         op, args, attrs = record.op, record.args, record.attrs
         assert op is not None
-        names, values = [], []
-        for position, a in enumerate(args):
-            if type(a) is Traced:
-                names.append(f"v{a.index}")
-                values.append(a.value)
-            elif len(args) == 1:
-                names.append(f"r{index}.args[0]")
-                values.append(a)
-            else:
-                names.append(f"{'ab'[position]}{index}")
-                values.append(a)
+        values = [a.value if type(a) is Traced else a for a in args]
+        names = [
+            f"v{a.index}" if type(a) is Traced else own
+            for a, own in zip(args, _arguments(index, args), strict=True)
+        ]
         cotangent, here = self.found.pop(index), f"c{index}"
         for position, a in enumerate(args):
             if type(a) is not Traced:
@@ -231,7 +226,7 @@ class _Writer:
                     part, text = cotangent * slope, f"{here} * {self._name('S', slope)}"
             else:
                 assert op.transposes is not None
-                transpose = op.transposes[min(position, len(op.transposes) - 1)]
+                transpose = op.transposes[position]
                 assert transpose is not None
                 part = transpose(cotangent, *values, **attrs)
                 given = ", ".join([here, *names])
@@ -257,6 +252,11 @@ class _Writer:
         self.walked.append(f"{name} = {text}")
 
 
+def _arguments(index: int, args: tuple[Any, ...]) -> list[str]:
+    """What the arguments of a record are called in what is written."""
+    return [f"r{index}.args[0]"] if len(args) == 1 else [f"a{index}", f"b{index}"]
+
+
 def walkable(op: Primitive, args: tuple[Any, ...], attrs: Mapping[str, Any]) -> bool:
     """Whether a cotangent goes back across all edges by a product or a transpose."""
     if len(args) not in (1, 2):
@@ -274,8 +274,3 @@ def _is_simple(attribute: Any) -> bool:
     if isinstance(attribute, tuple):
         return all(map(_is_simple, attribute))
     return attribute is None or isinstance(attribute, bool | int | str | np.dtype)
-
-
-def fitted(part: Any, value: Any) -> Any:
-    """A part of the cotangent of ``value``, in its shape and dtype."""
-    return cast(sum_to(part, shape_of(value)), value)

@@ -56,6 +56,37 @@ def _plan(subscripts: str) -> tuple[str, str, str, tuple[str, str, str, str]]:
     return left, right, out, (shared, summed, *alone)
 
 
+def letters_of(name: str, args: Sequence[Any], attrs: Attrs) -> tuple[str, str, str] | None:
+    """The names of the axes of both factors of a contraction, and of their product.
+
+    Of stacks of matrices, axes that are repeated along each other have the same name.
+
+    Returns:
+        A letter for each axis; ``None`` if the primitive of that name has no letters.
+    """
+    if name == "einsum":
+        left, right, out, _ = _plan(attrs["subscripts"])
+        return left, right, out
+    if name != "matmul":
+        return None
+    first, second = (len(shape_of(a)) for a in args)
+    depth = max(first, second, 2) - 2
+    stack = string.ascii_lowercase[:depth]
+    left = "K" if first == 1 else stack[depth - (first - 2) :] + "MK"
+    right = "K" if second == 1 else stack[depth - (second - 2) :] + "KN"
+    return left, right, stack + "M" * (first > 1) + "N" * (second > 1)
+
+
+def summed_products(args: Sequence[Any], letters: tuple[str, str, str]) -> int:
+    """How many products each element of a contraction is the sum of."""
+    *inputs, out = letters
+    sizes = {
+        c: n for x, own in zip(args, inputs, strict=True)
+        for c, n in zip(own, shape_of(x), strict=True) if n != 1 and c not in out
+    }  # fmt: skip
+    return math.prod(sizes.values())
+
+
 def _contraction(a: Any, b: Any, subscripts: str) -> Any:
     """A sum of products as one product of (stacks of) matrices, which NumPy gives to the BLAS."""
     left, right, out, (shared, summed, rows, columns) = _plan(subscripts)

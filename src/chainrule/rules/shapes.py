@@ -151,6 +151,20 @@ def split_index(index: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     return tuple(template), tuple(arrays)
 
 
+def written_out(template: tuple[Any, ...], ndim: int) -> list[Any]:
+    """An index with as many parts as it has axes (and new axes)."""
+    taken = sum(1 for part in template if part is not None and part is not Ellipsis)
+    parts: list[Any] = []
+    for part in template:
+        if part is Ellipsis:
+            parts.extend([slice(None)] * (ndim - taken))
+        else:
+            parts.append(part)
+    if Ellipsis not in template:
+        parts.extend([slice(None)] * (ndim - taken))
+    return parts
+
+
 def _index_array(part: Any) -> Any:
     if isinstance(part, Operand) and dtype_of(part) == np.bool_:
         part = known(part)

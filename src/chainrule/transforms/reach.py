@@ -16,7 +16,7 @@ import numpy as np
 from chainrule.graph.operand import Attrs, Operand, bind
 from chainrule.graph.primitive import ELEMENTWISE, Bilinear, Custom, Linear, Primitive
 from chainrule.graph.tape import dtype_of, shape_of
-from chainrule.rules.contractions import EINSUM
+from chainrule.rules.contractions import EINSUM, letters_of
 from chainrule.rules.reductions import summed
 from chainrule.transforms.batching import vmap
 
@@ -105,7 +105,7 @@ def product_of_few(
         own: For each row of the result, where its tangent may be non-zero.
         others: For each, where that which it is made of belongs to other rows.
     """
-    letters = letters_of(op.name, args, attrs)
+    letters = product_letters(op.name, args, attrs)
     if letters is None:
         return None
     left, right, out = letters[position], letters[1 - position], letters[2]
@@ -133,21 +133,14 @@ def product_of_few(
     return bind(EINSUM, (few, factor), {"subscripts": subscripts})
 
 
-def letters_of(name: str, args: tuple[Any, ...], attrs: Attrs) -> tuple[str, str, str] | None:
-    """The axes of a contraction's arguments and of its result; ``None`` if it has no letters."""
-    if name == "einsum":
-        inputs, out = attrs["subscripts"].split("->")
-        left, right = inputs.split(",")
-        return left, right, out
-    if name != "matmul":
-        return None
-    x, y = (len(shape_of(a)) for a in args)
-    if min(x, y) > 1 and shape_of(args[0])[:-2] != shape_of(args[1])[:-2]:
-        return None
-    stack = string.ascii_lowercase[: max(x, y, 2) - 2]
-    left = (stack + "M" if x > 1 else "") + "K"
-    right = (stack if y > 1 else "") + "K" + ("N" if y > 1 else "")
-    return left, right, stack + "M" * (x > 1) + "N" * (y > 1)
+def product_letters(name: str, args: tuple[Any, ...], attrs: Attrs) -> tuple[str, str, str] | None:
+    """The axes of a contraction; ``None`` if ``np.einsum`` could not be told of it by these."""
+    letters = letters_of(name, args, attrs)
+    if name == "matmul":
+        x, y = map(shape_of, args)
+        if min(len(x), len(y)) > 1 and x[:-2] != y[:-2]:
+            return None  # one is repeated along the other
+    return letters
 
 
 def _few_places(own: Any) -> tuple[Any, Any] | None:

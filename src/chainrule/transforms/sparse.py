@@ -18,7 +18,7 @@ from chainrule.graph.operand import Attrs, bind
 from chainrule.graph.primitive import Primitive
 from chainrule.graph.tape import Traced, dtype_of, known, shape_of
 from chainrule.rules.contractions import EINSUM
-from chainrule.transforms.reach import letters_of
+from chainrule.transforms.reach import product_letters
 
 # Where no columns come apart, so few terms are added up faster than a whole row.
 _FEW = 8
@@ -114,7 +114,7 @@ def sparse_product(
 
     Of each row of the matrix, no more than half is not zero.
     """
-    letters, matrix = letters_of(op.name, args, attrs), args[1 - position]
+    letters, matrix = product_letters(op.name, args, attrs), args[1 - position]
     if letters is None or not isinstance(matrix, np.ndarray) or matrix.dtype.kind != "f":
         return None
     if matrix.dtype != dtype_of(args[position]):

@@ -8,19 +8,22 @@ go along what is side by side.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from types import NoneType
 
 import numpy as np
 
 from chainrule.rules.batching import ARRAY
+from chainrule.rules.contractions import letters_of, summed_products
 from chainrule.rules.reductions import reduced_axes
+from chainrule.rules.shapes import written_out
 from chainrule.run.llvm.program import Value
 
 Order = tuple[int, ...]
-# Sums of more products may be the BLAS's, which reads matrices in either order.
-_FEW = 20
+# Sums of up to so many products are written out for each element, in the loops that use it: a
+# matrix would take longer to be written and read again than to be computed. Sums of more may be the
+# BLAS's, which is asked once for a whole matrix, and reads its factors in either order.
+FEW_PRODUCTS = 20
 _CONTRACTIONS = frozenset(("einsum", "matmul", "vecdot"))
 
 
@@ -108,12 +111,8 @@ def _sums_few(value: Value) -> bool:
     """Whether a contraction is a sum of few products, which loops make along its last axis."""
     if value.op is None or value.op.name != "einsum" or not value.shape:
         return False
-    inputs, out = value.attrs["subscripts"].split("->")
-    sizes = {
-        c: n for arg, letters in zip(value.args, inputs.split(","), strict=True)
-        for c, n in zip(letters, arg.shape, strict=True) if c not in out
-    }  # fmt: skip
-    return math.prod(sizes.values()) <= _FEW
+    letters = letters_of(value.op.name, value.args, value.attrs)
+    return letters is not None and summed_products(value.args, letters) <= FEW_PRODUCTS
 
 
 def groups(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], list[int]]]:
@@ -139,7 +138,7 @@ def groups(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], list
     return found
 
 
-def _kept(template: Sequence[object], ndim: int, picked: int) -> list[tuple[int, ...]]:
+def _kept(template: tuple[object, ...], ndim: int, picked: int) -> list[tuple[int, ...]]:
     """For each axis of what an index picks, the axes that it goes through.
 
     Args:
@@ -147,10 +146,7 @@ def _kept(template: Sequence[object], ndim: int, picked: int) -> list[tuple[int,
         ndim: How many axes the array has.
         picked: How many axes the arrays of the index have together.
     """
-    taken = sum(1 for part in template if part is not None and part is not Ellipsis)
-    whole: list[object] = []
-    for part in (*template, *(() if Ellipsis in template else (Ellipsis,))):
-        whole += [slice(None)] * (ndim - taken) if part is Ellipsis else [part]
+    whole = written_out(template, ndim)
     advanced = [k for k, part in enumerate(whole) if not isinstance(part, slice | NoneType)]
     together = bool(advanced) and advanced[-1] - advanced[0] == len(advanced) - 1
     found: list[tuple[int, ...]] = []

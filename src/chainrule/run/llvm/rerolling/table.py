@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from chainrule.graph.operand import attribute_key
+from chainrule.rules.shapes import written_out
 from chainrule.run.llvm.lowering import Lowering
 from chainrule.run.llvm.program import Program, Value
 from chainrule.run.llvm.rerolling.body import like
 from chainrule.run.llvm.rerolling.runs import TURNS
-from chainrule.run.llvm.rows.moves import written_out
 from chainrule.transforms.staging import ITEM
 
 # An operation of more arguments is like no other.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-import string
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
-from chainrule.graph.operand import Attrs
+from chainrule.rules.contractions import letters_of
 from chainrule.run.llvm.expressions import ZERO, Expr, op
+from chainrule.run.llvm.layouts import FEW_PRODUCTS
 from chainrule.run.llvm.lowering import (
     Index,
     Lowering,
@@ -31,9 +31,6 @@ from chainrule.run.llvm.skipping import mostly_zero
 # Products of matrices with fewer multiplications than this are loops: a call costs more.
 _BLAS_FROM = 4000
 _BLAS_FROM_FOR_MANY = 30_000
-# Sums of up to so many products are written out for each element, in the loops that use it: a
-# matrix would take longer to be written and read again than to be computed.
-_WRITTEN_OUT = 20
 # Each product of a written-out sum waits for the one before, in chains of about so many products;
 # but each chain takes a register.
 _LINKS, _CHAINS = 4, 4
@@ -52,21 +49,9 @@ def _product_of_two(b: Lowering, value: Value, x: Tensor, y: Tensor) -> Tensor:
 def labels_of(product: Value) -> tuple[str, str, str]:
     """The names of the axes of both factors and of their product."""
     assert product.op is not None
-    return letters_of(product.op.name, product.args, product.attrs)
-
-
-def letters_of(name: str, args: Sequence[Value], attrs: Attrs) -> tuple[str, str, str]:
-    """The same for a product of some factors that is not there yet."""
-    if name == "einsum":
-        inputs, out = attrs["subscripts"].split("->")
-        left, right = inputs.split(",")
-        return left, right, out
-    first, second = (len(a.shape) for a in args)
-    depth = max(first, second, 2) - 2
-    stack = string.ascii_lowercase[:depth]
-    left = "K" if first == 1 else stack[depth - (first - 2) :] + "MK"
-    right = "K" if second == 1 else stack[depth - (second - 2) :] + "KN"
-    return left, right, stack + "M" * (first > 1) + "N" * (second > 1)
+    letters = letters_of(product.op.name, product.args, product.attrs)
+    assert letters is not None
+    return letters
 
 
 def contraction(
@@ -88,7 +73,7 @@ def contraction(
     shared = [c for c in out if c in left and c in right]
     floats = value.dtype.kind == "f"
     last = out[b.orders.get(value.number, (-1,))[-1]] if out else ""
-    written_out = floats and 1 < k <= _WRITTEN_OUT and max(m, n) >= _LONG and last not in shared
+    written_out = floats and 1 < k <= FEW_PRODUCTS and max(m, n) >= _LONG and last not in shared
     rare = _mostly_zero(x, y, rows, columns, sizes) if floats and k >= _LONG else None
     loops = written_out or rare is not None
     if b.blas and floats and not loops and _worth_a_call(m, n, k, len(shared)):
@@ -156,7 +141,7 @@ def _mostly_zero(
     """
     m, n = (math.prod(sizes[c] for c in part) for part in (rows, columns))
     for t, own, across in ((x, rows, n), (y, columns, m)):
-        narrow = across <= _WRITTEN_OUT and m * n <= _NEAR
+        narrow = across <= FEW_PRODUCTS and m * n <= _NEAR
         if narrow and t.layout is None and mostly_zero(t.at(loops_over(t.shape)[1])):
             return own
     return None

@@ -20,10 +20,10 @@ from chainrule.graph.primitive import Primitive
 from chainrule.graph.tape import Tape, Traced, dtype_of, running, shape_of
 from chainrule.rules.assignment import REPLACE
 from chainrule.rules.book import BOOK
+from chainrule.rules.reductions import reduced_axes
 from chainrule.rules.shapes import INDEX, SCATTER, astype, split_index
 from chainrule.run.llvm.lowering import DTYPES
 from chainrule.run.llvm.program import SIMPLER, Program, Value
-from chainrule.run.llvm.rows.moves import axes_of
 from chainrule.transforms.loops import scan
 from chainrule.transforms.own_rules import BY_AUTHOR
 from chainrule.transforms.staging import sketching
@@ -263,7 +263,7 @@ expand("exp10", lambda x: np.power(10.0, x))
 def _var(x: Any, axis: Any = None, keepdims: bool = False, ddof: float = 0) -> Any:
     """The squares of the distances from the mean, as NumPy adds them."""
     dtype = np.result_type(dtype_of(x), np.float16 if dtype_of(x).kind == "f" else np.float64)
-    over = axes_of(axis, len(shape_of(x)))
+    over = reduced_axes(axis, len(shape_of(x)))
     count = math.prod(shape_of(x)[a] for a in over)
     apart = x - np.sum(x, axis=over, keepdims=True, dtype=dtype) / count
     total = np.sum(apart * apart, axis=over, keepdims=keepdims)

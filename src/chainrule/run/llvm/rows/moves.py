@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.rules.reductions import reduced_axes
+from chainrule.rules.shapes import written_out
 from chainrule.run.llvm.expressions import ZERO, Affine, Expr, cast, const, op
 from chainrule.run.llvm.lowering import (
     RULES,
@@ -104,27 +106,6 @@ def _stepped(index: Any, start: int, step: int) -> Any:
         return index.scaled(step).shifted(start)
     scaled = op("multiply", np.int64, index, const(step, np.int64))
     return op("add", np.int64, scaled, const(start, np.int64))
-
-
-def written_out(template: tuple[Any, ...], ndim: int) -> list[Any]:
-    """An index with as many parts as it has axes (and new axes)."""
-    taken = sum(1 for part in template if part is not None and part is not Ellipsis)
-    parts: list[Any] = []
-    for part in template:
-        if part is Ellipsis:
-            parts.extend([slice(None)] * (ndim - taken))
-        else:
-            parts.append(part)
-    if Ellipsis not in template:
-        parts.extend([slice(None)] * (ndim - taken))
-    return parts
-
-
-def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
-    """Axes as an attribute names them, counted from the first."""
-    if axis is None:
-        return tuple(range(ndim))
-    return tuple([a % ndim for a in (axis if isinstance(axis, tuple) else (axis,))])
 
 
 # -------------------------------------------------------------------------------- parts of a bundle
@@ -390,7 +371,7 @@ def joined(b: Lowering, value: Value, axis: int, pieces: Sequence[Tensor]) -> Te
 
 @rule("flip")
 def _flip(b: Lowering, value: Value, x: Tensor) -> Tensor:
-    axes = axes_of(value.attrs["axis"], len(x.shape))
+    axes = reduced_axes(value.attrs["axis"], len(x.shape))
     return slice_of(x, [slice(None, None, -1 if k in axes else None) for k in range(len(x.shape))])
 
 

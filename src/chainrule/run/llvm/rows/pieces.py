@@ -6,7 +6,6 @@ computed of it stays in registers, and is written once, to its place in the resu
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -16,20 +15,18 @@ import numpy as np
 from chainrule.graph.operand import NO_ATTRS, Attrs
 from chainrule.graph.primitive import Primitive
 from chainrule.rules.arithmetic import ADD
+from chainrule.rules.contractions import letters_of, summed_products
 from chainrule.rules.joining import CONCATENATE, STACK
 from chainrule.rules.reductions import SUM, reduced_axes
-from chainrule.rules.shapes import INDEX
+from chainrule.rules.shapes import INDEX, written_out
+from chainrule.run.llvm.layouts import FEW_PRODUCTS
 from chainrule.run.llvm.program import JOINED, OF_PIECES, SIMPLER, Program, Value
-from chainrule.run.llvm.rows.contractions import letters_of
-from chainrule.run.llvm.rows.moves import written_out
 
 # Each piece takes code of its own: of more, the array is put together.
 _MOST = 4
 # A piece that is more than so many times as short as another one is a border: the array is computed
 # with as a whole.
 _BORDER = 8
-# Sums of more products may be the BLAS's, which is asked once for all of them.
-_FEW = 20
 Part = slice | int
 
 
@@ -138,13 +135,10 @@ def _contracted(
     program: Program, op: Primitive, args: Sequence[Value], attrs: Attrs, shape: Any, dtype: Any
 ) -> Value | None:
     """A sum of few products of arrays of which one is put together along an axis of the result."""
-    *letters, out = letters_of(op.name, args, attrs)
-    sizes = {
-        c: n for x, own in zip(args, letters, strict=True)
-        for c, n in zip(own, x.shape, strict=True) if n != 1 and c not in out
-    }  # fmt: skip
-    if math.prod(sizes.values()) > _FEW:
+    named = letters_of(op.name, args, attrs)
+    if named is None or summed_products(args, named) > FEW_PRODUCTS:
         return None
+    *letters, out = named
     for x, own in zip(args, letters, strict=True):
         letter = own[_axis(x)] if _is_joined(x) else ""
         if not letter or letter not in out:

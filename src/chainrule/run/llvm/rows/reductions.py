@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.rules.reductions import reduced_axes
 from chainrule.run.llvm.expressions import cast, const, op
 from chainrule.run.llvm.lowering import (
     Lowering,
@@ -19,11 +20,10 @@ from chainrule.run.llvm.lowering import (
 )
 from chainrule.run.llvm.program import Value
 from chainrule.run.llvm.rows.elementwise import truth
-from chainrule.run.llvm.rows.moves import axes_of
 
 
 def _axes(value: Value) -> tuple[int, ...]:
-    return axes_of(value.attrs.get("axis"), len(value.args[0].shape))
+    return reduced_axes(value.attrs.get("axis"), len(value.args[0].shape))
 
 
 def reduction(b: Lowering, value: Value, x: Tensor, combine: str, initial: Any) -> Tensor:
