@@ -436,6 +436,41 @@ def test_zero_times_what_is_not_finite_is_nan_where_turns_that_add_nothing_are_l
     assert not any(isinstance(group, Call) for group in lowered(winners, x, y).groups)
 
 
+def test_sums_that_begin_in_a_turn_are_made_even_if_nothing_is_added():
+    def f(x, y):
+        winners = np.where(x == np.max(x, axis=1)[:, None], x, 0.0)
+        return np.sum(winners[:, :, None] * y, axis=2)
+
+    x, y = np.random.default_rng(0).normal(size=(64, 12)), np.arange(9.0)
+    compiled = cr.jit(f)
+    for _ in range(3):
+        unused = [np.full((64, 12), np.nan) for _ in range(50)]  # what new memory may be full of
+        del unused
+        np.testing.assert_allclose(compiled(x, y), f(x, y), rtol=1e-13)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("where", ["a point", "a centroid"])
+@pytest.mark.parametrize(("k", "n"), [(11, 1001), (12, 1024), (64, 1203)])
+def test_lanes_with_winners_take_turns_and_each_finds_its_own(k, n, where, bad):
+    def moves(centroids, points):
+        return cr.jvp(
+            cr.grad(lambda c: nearest(c, points)), (centroids,), (np.ones_like(centroids),)
+        )
+
+    rng = np.random.default_rng(k)
+    centroids = np.round(rng.normal(size=(k, 8)))
+    points = np.round(rng.normal(size=(n, 8)))  # many are as near to one as to another
+    (points if where == "a point" else centroids)[3, 2] = bad
+    compiled = cr.jit(moves)
+    if where == "a centroid":  # points with infinities are another program, as zeros times them are
+        assert "cttz" in compiled.lower(centroids, points).llvm_ir
+    with np.errstate(invalid="ignore"):
+        expected = moves(centroids, points)
+    for found, wanted in zip(compiled(centroids, points), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-11)
+
+
 def test_a_row_with_nan_has_its_nans_as_winners_compiled_and_not():
     x = np.random.default_rng(1).normal(size=(40, 9))
     x[3, 4] = x[3, 7] = np.nan

@@ -31,6 +31,11 @@ class Elements(Instructions):
         self.vector: Var | None = None
         # Buffers of which every lane has its own, and those that this function writes.
         self.lane_private: set[int] = set()
+        # Buffers that are never in memory.
+        self.silent: set[int] = set()
+        # Where the lanes of a vector loop take turns: the register with the lane whose turn it is,
+        # and how many there are.
+        self.lane: tuple[str, int] | None = None
         self.written: set[int] = set()
         # What a vector loop has laid side by side: by the buffer, its copy and the axis left out.
         self.packed: dict[int, tuple[Buffer, int]] = {}
@@ -205,6 +210,13 @@ class Elements(Instructions):
                 b, index = packed[0], (*index[:axis], *index[axis + 1 :])
                 return self.read(b, index, e.dtype, level)
         key, place = self.key(b, e.index)
+        if self.lane is not None and id(b) in self.silent:
+            for n in range(len(self.levels) - 1, -1, -1):
+                if key in self.levels[n].memo:
+                    register, vector = self.levels[n].memo[key]
+                    if vector:
+                        register = self._of_lane(register, e.dtype, n, level)
+                    return register, False
         if b.kind == "constant" and not any(isinstance(p, str) or len(p) > 1 for p in key[2:]):
             return number(b.array[tuple(p[0] for p in key[2:])], e.dtype), False
         if id(b) in self.written:
@@ -219,10 +231,37 @@ class Elements(Instructions):
             known = self.levels[place].memo[key] = self.read(b, e.index, e.dtype, place)
         return known
 
+    def _of_lane(self, register: str, dtype: Any, known: int, level: int) -> str:
+        """The number of the lane whose turn it is, of a vector that is known at a level."""
+        assert self.lane is not None
+        lane, lanes = self.lane
+        memo = self.levels[known].memo
+        room = memo.get(("laid", register))
+        if room is None:
+            wide = type_of(dtype, lanes, memory=True)
+            room = memo["laid", register] = self.alloca(wide)
+            laid = self.to_memory(register, dtype, lanes, known)
+            self.do(f"store {wide} {laid}, ptr {room}, align 8", known)
+        memory = type_of(dtype, memory=True)
+        at = self.put(f"getelementptr inbounds {memory}, ptr {room}, i64 {lane}", level)
+        return self.from_memory(self.put(f"load {memory}, ptr {at}", level), dtype, 1, level)
+
+    def _place_of_lane(self, b: Buffer, index: Sequence[Any], level: int) -> str:
+        """Where an element of the lane whose turn it is lies, as each lane has its own."""
+        assert self.lane is not None
+        lane, lanes = self.lane
+        place, dynamic = self.address(b, index)
+        at = self.scalar_place(*self.place(place.scaled(lanes)), level)
+        parts = [(*self.value(i), stride * lanes) for i, stride in dynamic]
+        return self.put(f"add nsw i64 {self.lane_place(at, 0, parts, 0, level)}, {lane}", level)
+
     def read(self, b: Buffer, index: Sequence[Any], dtype: Any, level: int) -> tuple[str, bool]:
         """Load an element, or one for each lane."""
-        place, dynamic = self.address(b, index)
         private = id(b) in self.lane_private
+        if private and self.lane is not None:
+            at = self._place_of_lane(b, index, level)
+            return self.read_one(b, at, dtype, level), False
+        place, dynamic = self.address(b, index)
         step = self.step(place)
         if private and not dynamic and not step:
             pointer = self._pointer(b, place, level)
@@ -318,8 +357,12 @@ class Elements(Instructions):
     def store(self, b: Buffer, index: Sequence[Any], found: tuple[str, bool], dtype: Any) -> None:
         """Write an element, or one for each lane."""
         register, vector = found
-        place, dynamic = self.address(b, index)
         private = id(b) in self.lane_private
+        if private and self.lane is not None:
+            at = self._place_of_lane(b, index, len(self.levels) - 1)
+            self.write_one(b, at, register, dtype)
+            return
+        place, dynamic = self.address(b, index)
         step = self.step(place)
         if private and not dynamic and not step:
             wide = type_of(dtype, self.lanes, memory=True)
@@ -368,13 +411,12 @@ class Elements(Instructions):
         given = self.to_memory(register, dtype, 1)
         self.do(f"store {memory} {given}, ptr {pointer}, align {b.itemsize}")
 
-    def to_memory(self, register: str, dtype: Any, lanes: int) -> str:
+    def to_memory(self, register: str, dtype: Any, lanes: int, level: int = -1) -> str:
         """What is stored of a register."""
         if np.dtype(dtype) != np.bool_:
             return register
-        return self.put(
-            f"zext {type_of(dtype, lanes)} {register} to {type_of(dtype, lanes, memory=True)}"
-        )
+        wide = type_of(dtype, lanes, memory=True)
+        return self.put(f"zext {type_of(dtype, lanes)} {register} to {wide}", level)
 
     def forget(self, b: Buffer) -> None:
         """What was known of a buffer's elements does not hold any more."""

@@ -8,31 +8,28 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from chainrule.run.llvm.elements import Elements, kept_size
-from chainrule.run.llvm.expressions import Affine, Expr, Var, const, op
+from chainrule.run.llvm.control import WRITTEN_OUT
+from chainrule.run.llvm.elements import kept_size
+from chainrule.run.llvm.expressions import Affine, Expr, Var
 from chainrule.run.llvm.finite import NOT_FINITE, WATCHED
 from chainrule.run.llvm.flight import USUAL, in_flight
 from chainrule.run.llvm.instructions import (
-    UNROLLED,
     Level,
     Module,
     number,
     splat,
     type_of,
-    zeros,
 )
 from chainrule.run.llvm.nests import DEAR, Buffer, Loop, Statement, Sweep, loops_around
-from chainrule.run.llvm.skipping import Needed, is_infinite, needed
+from chainrule.run.llvm.picking import Picking
 
 # Statements to be repeated in a vector loop, at most, so that the code stays short.
 _UNROLLED = 400
-# Small loops inside of a vector loop are written out up to this many statements.
-_WRITTEN_OUT = 24
 # Loops with loops inside that are done in vectors are written out up to this many: what they make
 # then stays in registers.
 _SMALL = 64
@@ -67,7 +64,7 @@ class _Sum:
         self.blocks = blocks
 
 
-class Emitter(Elements):
+class Emitter(Picking):
     """Writes one function: the loops of a group."""
 
     def __init__(self, module: Module) -> None:
@@ -82,15 +79,9 @@ class Emitter(Elements):
         self.bounds: dict[Var, tuple[str, str]] = {}
         # Whether these are in blocks of so many turns that only usual vectors are full in each.
         self.in_blocks = False
-        # Buffers that are never in memory.
-        self.silent: set[int] = set()
         # Results that are looked at while they are written, and the register that says whether to.
         self.watched: set[int] = set()
         self.watching = ""
-        # Of loops that have been looked at, when they add something; statements of those in which
-        # that is rare.
-        self.looked_at: dict[int, tuple[Loop, Needed | None]] = {}
-        self.rare: set[int] = set()
 
     def statement(self, s: Statement) -> None:
         """Compute and keep one element, or one for each lane."""
@@ -145,7 +136,7 @@ class Emitter(Elements):
         def tell() -> None:
             self.do(f"store i64 1, ptr {self.put(self._word(NOT_FINITE))}")
 
-        self._if([lambda: self.watching], lambda: self._if([bad], tell), _SELDOM)
+        self.when([lambda: self.watching], lambda: self.when([bad], tell), _SELDOM)
 
     def _word(self, n: int) -> str:
         return f"getelementptr i64, ptr {self.pointers['status']}, i64 {n}"
@@ -205,12 +196,7 @@ class Emitter(Elements):
         register = found[0] if found[1] else self.spread(found[0], dtype, top)
         nothing = splat(number(s.initial.data, dtype), dtype, self.lanes)
         c = type_of(np.bool_, self.lanes)
-        return self.put(f"select {c} {self._counting()}, {t} {register}, {t} {nothing}")
-
-    def _counting(self) -> str:
-        """Which lanes count, as a constant."""
-        counts = (f"i1 {'true' if k < self.active else 'false'}" for k in range(self.lanes))
-        return f"<{', '.join(counts)}>"
+        return self.put(f"select {c} {self.counting()}, {t} {register}, {t} {nothing}")
 
     def _reduces_vector(self, s: Statement) -> bool:
         return self.vector is not None and any(
@@ -252,7 +238,10 @@ class Emitter(Elements):
         rolled = self.rolled
         self._begin(loop, statements, lanes)
         self.rolled = rolled
-        if lanes == 1:
+        found = self.needed(loop)
+        if found is not None and bounds is None and self.picks(found):
+            self.picked_turns(loop, found, functools.partial(self._items, loop))
+        elif lanes == 1:
             self._turns(loop, low, high, 1)
         else:
             self._vector_turns(loop, low, high, lanes)
@@ -274,7 +263,7 @@ class Emitter(Elements):
             high = self._bounded(ends[1], "slt", var.high)
             some = self.put(f"icmp slt i64 {low}, {high}")
             self.bounds[var] = low, high
-            self._if([functools.partial(str, some)], functools.partial(self.loop, loop))
+            self.when([functools.partial(str, some)], functools.partial(self.loop, loop))
 
     def _bounded(self, register: str, how: str, bound: int) -> str:
         inside = self.put(f"icmp {how} i64 {register}, {bound}")
@@ -299,43 +288,19 @@ class Emitter(Elements):
                 self.lanes = min(lanes, max(lanes & -lanes, 1 << (left - 1).bit_length()))
             if high.startswith("%"):
                 last = self.put(f"icmp eq i64 {high}, {var.high}")
-                self._if([lambda: last], lambda: self._turn(loop, var.low + whole))
+                self.when([lambda: last], lambda: self._turn(loop, var.low + whole))
             else:
                 self._turn(loop, var.low + whole)
         self.vector, self.lanes, self.active = None, 1, 1
         self.rolled = False
         self.packed.clear()
 
-    def _at(self, label: str) -> None:
-        level = self.levels[-1]
-        level.lines.append(f"{label}:")
-        level.block = label
-
     def _some_turns(self, loop: Loop, low: str, high: str, limit: str, lanes: int) -> None:
         """The turns of one of several threads, up to where all lanes are full."""
         less = self.put(f"icmp slt i64 {high}, {limit}")
         end = self.put(f"select i1 {less}, i64 {high}, i64 {limit}")
         some = self.put(f"icmp slt i64 {low}, {end}")
-        self._if([lambda: some], lambda: self._turns(loop, low, end, lanes))
-
-    def _if(
-        self, conditions: Sequence[Callable[[], str]], then: Callable[[], None], marked: str = "",
-    ) -> None:  # fmt: skip
-        """Code that is run if one of some conditions holds; what is found out in it is forgotten.
-
-        Each is written behind the branch that the one before decides; the branches are marked.
-        """
-        inside, after = self.label("then"), self.label("after")
-        for k, condition in enumerate(conditions, 1):
-            other = after if k == len(conditions) else self.label("else")
-            self.do(f"br i1 {condition()}, label %{inside}, label %{other}{marked}")
-            self._at(other if other != after else inside)
-        known = [dict(level.memo) for level in self.levels]
-        then()
-        for level, memo in zip(self.levels, known, strict=True):
-            level.memo = memo
-        self.do(f"br label %{after}")
-        self._at(after)
+        self.when([lambda: some], lambda: self._turns(loop, low, end, lanes))
 
     def _turns(self, loop: Loop, low: str, high: str, step: int) -> None:
         """The loop itself; a long one with sums in blocks."""
@@ -345,7 +310,7 @@ class Emitter(Elements):
             if id(s) in self.sums and self.sums[id(s)].blocks is not None
         ]  # fmt: skip
         if var.extent < 4 * _BLOCK or not sums:
-            self._again(var, low, high, step, lambda: self._body(loop))
+            self.again(var, low, high, step, lambda: self._body(loop))
             return
         start = Var(var.high)
         length = _BLOCK // step * step
@@ -355,7 +320,7 @@ class Emitter(Elements):
             further = self.put(f"add nuw nsw i64 {first}, {length}")
             inside = self.put(f"icmp ult i64 {further}, {high}")
             end = self.put(f"select i1 {inside}, i64 {further}, i64 {high}")
-            self._again(var, first, end, step, lambda: self._body(loop))
+            self.again(var, first, end, step, lambda: self._body(loop))
             for s, total in sums:
                 assert s.initial is not None
                 dtype = s.target.dtype
@@ -367,36 +332,7 @@ class Emitter(Elements):
                 text = splat(nothing, dtype, total.lanes)
                 self.do(f"store {t} {text}, ptr {total.pointer}")
 
-        self._again(start, low, high, length, block)
-
-    def _again(self, var: Var, low: str, high: str, step: int, turn: Callable[[], None]) -> None:
-        """Code that is run for each number from ``low`` up to ``high - 1``."""
-        head, exit_ = self.label("head"), self.label("exit")
-        counter = f"%i{self.count}"
-        outside = self.levels[-1]
-        level = Level(head)
-        self.levels.append(level)
-        self.depth[var.number] = len(self.levels) - 1
-        self.known[var.number] = counter
-        turn()
-        self.levels.pop()
-        after = f"{counter}.next"
-        outside.lines.append(f"  br label %{head}")
-        outside.lines.append(f"{head}:")
-        outside.lines.append(
-            f"  {counter} = phi i64 [ {low}, %{outside.block} ], [ {after}, %{level.block} ]"
-        )
-        outside.lines.extend(level.lines)
-        outside.lines.append(f"  {after} = add nuw nsw i64 {counter}, {step}")
-        again = f"{counter}.again"
-        outside.lines.append(f"  {again} = icmp ult i64 {after}, {high}")
-        # Several vectors are in flight in each turn already, and a loop with loops inside has
-        # enough to do in each: more would only take time to compile.
-        enough = (step > 1 and self.vector is var) or level.block != head
-        marked = f", {UNROLLED}" if enough else ""
-        outside.lines.append(f"  br i1 {again}, label %{head}, label %{exit_}{marked}")
-        outside.lines.append(f"{exit_}:")
-        outside.block = exit_
+        self.again(start, low, high, length, block)
 
     def _turn(self, loop: Loop, k: int) -> None:
         """One turn, in line."""
@@ -414,25 +350,13 @@ class Emitter(Elements):
     def _body(self, loop: Loop) -> None:
         if self.rolled and self.vector is loop.var.here():
             self._pack(loop)
-        found = self._needed(loop)
+        found, items = self.needed(loop), functools.partial(self._items, loop)
         if found is None:
-            self._items(loop)
+            items()
+        elif self.picks(found):
+            self.pick(loop, found, items)
         else:
-            self._if(self._reasons(found), lambda: self._items(loop))
-
-    def _needed(self, loop: Loop) -> Needed | None:
-        """When the turns of a loop add something, if that is rare and can be told."""
-        known = self.looked_at.get(id(loop))
-        if known is None:
-            known = self.looked_at[id(loop)] = loop, needed(loop, self.variables)
-            if known[1] is not None:
-                self.rare.update(id(s) for s in loop.statements())
-        return known[1]
-
-    def _look_inside(self, loop: Loop) -> None:
-        for item in _inside(loop):
-            self._needed(item)
-            self._look_inside(item)
+            self.when(self.reasons(found), items)
 
     def _items(self, loop: Loop) -> None:
         for item in loop.body:
@@ -441,40 +365,11 @@ class Emitter(Elements):
             else:
                 self.statement(item)
 
-    def _reasons(self, found: Needed) -> list[Callable[[], str]]:
-        """Conditions of which one holds if a turn, or one of several at once, adds anything."""
-        rarely = [op("not_equal", np.bool_, e, const(0, e.dtype)) for e in found.nonzero]
-        rarely += [is_infinite(e) for e in found.factors]
-        reasons: list[Callable[[], str]] = []
-        for conditions in (found.conditions, rarely):  # the latter are known before the first turn
-            if conditions:
-                whole = functools.reduce(lambda a, b: op("logical_or", np.bool_, a, b), conditions)
-                reasons.append(functools.partial(self._holds, *self.value(whole)))
-        return reasons
-
-    def _holds(self, register: str, vector: bool) -> str:
-        """Whether a condition holds, in some lane that counts."""
-        if vector and self.active < self.lanes:
-            t = type_of(np.bool_, self.lanes)
-            register = self.put(f"select {t} {self._counting()}, {t} {register}, {t} {zeros(t)}")
-        return self.any_lane(register, self.lanes) if vector else register
-
-    def _each(self, variables: Sequence[Var], turn: Callable[[], None]) -> None:
-        """Code for each index of small axes: written out if they are very small."""
-        if not variables:
-            turn()
-            return
-        var, *rest = variables
-        if math.prod(v.extent for v in variables) > _WRITTEN_OUT:
-            self._again(var, str(var.low), str(var.high), 1, lambda: self._each(rest, turn))
-            return
-        for k in range(var.low, var.high):
-            self.known[var.number], self.depth[var.number] = k, len(self.levels) - 1
-            self._each(rest, turn)
-
     def _may_unroll(self, loop: Loop) -> bool:
+        if self.lane is not None:
+            return loop.var.extent * _unrolled(loop) <= WRITTEN_OUT
         if self.vector is not None:
-            return loop.var.extent * _unrolled(loop) <= _WRITTEN_OUT or not self.rolled
+            return loop.var.extent * _unrolled(loop) <= WRITTEN_OUT or not self.rolled
         if not _inside(loop):
             return loop.var.extent <= 4
         # The outermost are not: straight code takes long to compile.
@@ -493,7 +388,7 @@ class Emitter(Elements):
 
     def _lanes(self, loop: Loop) -> int:
         """How many turns are done at once."""
-        if self.vector is not None:
+        if self.vector is not None or self.lane is not None:
             return 1
         extent, statements = loop.var.extent, loop.statements()
         size = max(max([b.itemsize for s in statements for b in _buffers(s)], default=8), 4)
@@ -533,7 +428,7 @@ class Emitter(Elements):
         extent = loop.var.extent
         if extent < 4 * width or max(map(_innermost, _inside(loop))) > _LONG:
             return 1
-        self._look_inside(loop)
+        self.look_inside(loop)
         if any(isinstance(i, Expr) for s in statements for i in s.index):
             return 1
         var = loop.var.here()
@@ -611,7 +506,7 @@ class Emitter(Elements):
                 top = len(self.levels) - 1
                 self.store(own, places, self.read(b, whole, b.dtype, top), b.dtype)
 
-            self._each(variables, turn)
+            self.each(variables, turn)
             self.packed[id(b)] = own, axis
 
     def _begin(self, loop: Loop, statements: Sequence[Statement], lanes: int) -> None:
@@ -702,7 +597,7 @@ class Emitter(Elements):
             at = self.element(own, str(self.known[counter.number]), t, len(self.levels) - 1)
             self.do(f"store {t} {text}, ptr {at}, align 8")
 
-        self._each([counter], turn)
+        self.each([counter], turn)
         self.lane_private.add(id(own))
         self.redirected[id(s)] = own, tuple([Affine(-v.low, ((v, 1),)) for v in inner])
 
@@ -722,7 +617,7 @@ class Emitter(Elements):
             else:
                 self._keep(s, total)
 
-        self._each(self._kept_inside(s, loop), turn)
+        self.each(self._kept_inside(s, loop), turn)
 
     def _end(self, loop: Loop, statements: Sequence[Statement], lanes: int) -> None:
         """What has to be done after the last turn."""

@@ -145,10 +145,11 @@ WEIGHTS = {
     "add": 1.0, "subtract": 1.0, "multiply": 1.0, "negative": 1.0, "abs": 1.0, "cast": 1.0,
     "where": 1.0, "maximum": 2.0, "minimum": 2.0, "square": 1.0, "divide": 5.0, "sqrt": 6.0,
     "less": 1.0, "less_equal": 1.0, "greater": 1.0, "greater_equal": 1.0, "equal": 1.0,
-    "not_equal": 1.0, "logical_and": 0.5, "logical_or": 0.5, "logical_not": 0.5, "isnan": 0.5,
-    "logical_xor": 0.5, "isfinite": 2.0, "isinf": 2.0, "sign": 3.0, "reciprocal": 5.0,
-    "copysign": 2.0, "floor": 2.0, "ceil": 2.0, "trunc": 2.0, "round": 2.0, "signbit": 1.0,
-    "fmax": 2.0, "fmin": 2.0, "multiply_add": 1.0, "positive": 0.0, "wrap": 2.0,
+    "not_equal": 1.0, "equal_or_nan": 1.0, "logical_and": 0.5, "logical_or": 0.5,
+    "logical_not": 0.5, "isnan": 0.5, "logical_xor": 0.5, "isfinite": 2.0, "isinf": 2.0,
+    "sign": 3.0, "reciprocal": 5.0, "copysign": 2.0, "floor": 2.0, "ceil": 2.0, "trunc": 2.0,
+    "round": 2.0, "signbit": 1.0, "fmax": 2.0, "fmin": 2.0, "multiply_add": 1.0, "positive": 0.0,
+    "wrap": 2.0,
 }  # fmt: skip
 _CALL = 20.0
 

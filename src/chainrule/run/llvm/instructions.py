@@ -357,6 +357,7 @@ _COMPARISONS = {
     "less": ("olt", "slt", "ult"), "less_equal": ("ole", "sle", "ule"),
     "greater": ("ogt", "sgt", "ugt"), "greater_equal": ("oge", "sge", "uge"),
     "equal": ("oeq", "eq", "eq"), "not_equal": ("une", "ne", "ne"),
+    "equal_or_nan": ("ueq", "eq", "eq"),
 }  # fmt: skip
 _LOGICAL = {"logical_and": "and", "logical_or": "or", "logical_xor": "xor", "logical_not": "not"}
 _INTRINSICS = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -58,6 +59,8 @@ def needed(loop: Loop, variables: Callable[[Expr], frozenset[int]]) -> Needed | 
         kept = [v.here().number for v, r in zip(s.vars, s.reduced, strict=True) if not r]
         if s.combine != "add" or s.initial is None or own not in kept:
             return None
+        if _is_below(s.vars[s.reduced.index(True)], s, loop):
+            return None  # its sums begin in the turns, with a zero at least
         if any(isinstance(i, Expr) for i in s.index) or not _zero(s.value, made, found):
             return None
     # What is looked at has to be there before the turn, or the loop, begins.
@@ -86,6 +89,7 @@ def needed(loop: Loop, variables: Callable[[Expr], frozenset[int]]) -> Needed | 
         if len(factors) > _MOST_FACTORS:
             return None
     found.factors = list({_place(e): e for e in factors}.values())
+    found.conditions = [_weaker(e) for e in found.conditions]
     return found if found.conditions else None
 
 
@@ -159,6 +163,25 @@ def _is_rare(condition: Expr) -> bool:
     return condition.data in ("equal", "isnan")
 
 
+def _weaker(condition: Expr) -> Expr:
+    """What is true where a condition is, and cheaper: more turns than needed do no harm."""
+    if condition.kind == "op" and condition.data == "logical_or":
+        for one, other in itertools.permutations(condition.args):
+            names = [e.data if e.kind == "op" else "" for e in (one, other)]
+            if names == ["equal", "isnan"] and _same_number(one, other):
+                return op("equal_or_nan", np.bool_, *one.args)
+    return condition
+
+
+def _same_number(equality: Expr, isnan: Expr) -> bool:
+    """Whether a side of an equality is what is asked to be NaN."""
+    return any(_alike(side, isnan.args[0]) for side in equality.args)
+
+
+def _alike(a: Expr, b: Expr) -> bool:
+    return a is b or (a.kind == b.kind == "load" and a.data is b.data and _place(a) == _place(b))
+
+
 def _everywhere(e: Expr, inside: Sequence[Var]) -> list[Expr]:
     """What an expression reads in all turns of some loops."""
     found = []
@@ -182,8 +205,8 @@ def _fixed(i: Affine, at: dict[int, int]) -> Affine:
     return Affine(const, tuple(rest))
 
 
-def _place(e: Expr) -> tuple[int, ...]:
-    return id(e.data), *[i.canonical() for i in e.index]
+def _place(e: Expr) -> tuple[Any, ...]:
+    return id(e.data), *[i.canonical() if isinstance(i, Affine) else id(i) for i in e.index]
 
 
 def is_infinite(e: Expr) -> Expr:
