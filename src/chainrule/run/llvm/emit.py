@@ -225,6 +225,7 @@ class Emitter(Picking):
         """A loop with everything in it, or the turns of it that a call makes."""
         var = loop.var.here()
         statements = loop.statements()
+        self.look_inside(loop)
         lanes = self._lanes(loop)
         self.module.widths[var.number] = lanes
         bounds = self.bounds.get(var)
@@ -428,7 +429,6 @@ class Emitter(Picking):
         extent = loop.var.extent
         if extent < 4 * width or max(map(_innermost, _inside(loop))) > _LONG:
             return 1
-        self.look_inside(loop)
         if any(isinstance(i, Expr) for s in statements for i in s.index):
             return 1
         var = loop.var.here()
