@@ -1,10 +1,10 @@
 """Random programs of NumPy, compiled and interpreted: the results have to be the same.
 
 A program is a list of lines that a user could have written: arithmetic with broadcasting,
-reductions, indexing, assignment, contractions, joining, in several dtypes, with values that are
-used again. What consists only of operations that NumPy and machine code round alike has to agree in
-every bit; sums and elementary functions within a tolerance. Gradients of a loss of the results are
-compared as well.
+reductions, indexing, assignment, contractions, joining, winners, loops, in several dtypes, with
+values that are used again. What consists only of operations that NumPy and machine code round alike
+has to agree in every bit; sums and elementary functions within a tolerance. Gradients of a loss of
+the results are compared as well.
 
 More than the few hundred of the test suite: ``python tests/test_compiled_fuzz.py COUNT [START]``.
 """
@@ -25,7 +25,7 @@ pytestmark = [
 ]
 
 COUNT = 300
-LENGTHS = (1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 33)
+LENGTHS = (1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 33, 70)
 MOST = 4000
 
 
@@ -200,7 +200,7 @@ class Random:
     def add(self, text, operands, exact):
         """One more line; what is not finite, too large or empty is not kept."""
         name = f"v{len(self.lines)}"
-        known = {m.name: m.value for m in self.made} | {"np": np}
+        known = {m.name: m.value for m in self.made} | {"np": np, "cr": cr}
         with np.errstate(all="ignore"):
             local = dict(known)
             exec(text.replace("OUT", name), local)
@@ -218,6 +218,7 @@ class Random:
             self.unary, self.unary, self.binary, self.binary, self.binary, self.reduction,
             self.reduction, self.move, self.move, self.slice, self.gather, self.assignment,
             self.contraction, self.joining, self.selection, self.whole, self.running,
+            self.winners, self.loop,
         ]  # fmt: skip
         self.one_of(*steps)()
 
@@ -479,6 +480,41 @@ class Random:
             return
         self.add("OUT = " + text, [x], "sort" in text or "diff" in text)
 
+    def winners(self):
+        """The largest or smallest of an axis get a number, everybody else zero; then sums."""
+        x = self.some(exact=True, ndim=(2, 3))
+        w = x and self.fitting(x.shape, ndim=range(len(x.shape) + 1))
+        if w is None:
+            return
+        shape = np.broadcast_shapes(x.shape, w.shape)
+        axis, best = int(self.rng.integers(-len(x.shape), 0)), self.one_of("max", "min")
+        text = f"np.where({x.name} == np.{best}({x.name}, axis={axis}, keepdims=True), {w.name}, 0)"
+        row = self.some(ndim=(1,))
+        matrix = self.some(ndim=(2,), where=lambda m: m.shape[0] == shape[-2])
+        if matrix is not None and self.chance(0.4):
+            text, others = f"np.swapaxes({text}, -1, -2) @ {matrix.name} / 8", [matrix]
+        elif row is not None and self.chance(0.6) and np.prod(shape) * row.shape[0] <= 50_000:
+            axes = self.axes(len(x.shape) + 1)
+            text, others = f"np.sum({text}[..., None] * {row.name}, axis={axes}) / 8", [row]
+        else:
+            text, others = f"np.sum({text}, axis={self.axes(len(x.shape))}) / 4", []
+        self.add("OUT = " + text, [x, w, *others], False)
+
+    def loop(self):
+        """A loop over the rows of an array, or over nothing but its number."""
+        x = self.some(ndim=(1, 2, 3))
+        if x is None or x.value.dtype != np.float64:
+            return
+        n = x.name
+        rows = f"lambda c, r: (np.tanh(c + r) * 0.9, c * r), {n}[-1] * 0.5, {n}"
+        text = self.one_of(
+            f"cr.scan({rows})[0]", f"cr.scan({rows})[1]", f"cr.scan({rows}, reverse=True)[1]",
+            f"cr.scan(lambda c, r: (np.maximum(c, r), np.sum(c) / 8), {n}[0], {n})[1]",
+            f"cr.fori_loop(0, 4, lambda k, c: np.sin(c) + {n} / (k + 1), {n})",
+            f"cr.cond(np.sum({n}) > 1000, lambda c: c * 2, lambda c: np.cos(c) + c, {n})",
+        )  # fmt: skip
+        self.add("OUT = " + text, [x], False)
+
     # ---------------------------------------------------------------------------- the whole program
 
     def source(self, results=None):
@@ -494,7 +530,7 @@ class Random:
         return f"def f({', '.join(self.names())}):\n{body}\n    return ({', '.join(names)},)"
 
     def function(self, results=None):
-        local = {"np": np}
+        local = {"np": np, "cr": cr}
         exec(self.source(results), local)
         return local["f"]
 

@@ -651,8 +651,19 @@ def test_the_oldest_files_make_room(tmp_path, monkeypatch):
         path = tmp_path / f"n{n}.object"
         os.utime(path, (n + 1, n + 1))
     assert cache.load("n0") == bytes(1000)  # it is the newest now
-    cache.shrink(tmp_path, 3200)
+    cache.shrink(tmp_path, 6 * 1032)
+    assert len(list(tmp_path.iterdir())) == 6
+    cache.shrink(tmp_path, 4200)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["n0.object", "n4.object", "n5.object"]
+
+
+def test_files_are_counted_now_and_then(tmp_path, monkeypatch):
+    monkeypatch.setenv("CHAINRULE_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("CHAINRULE_CACHE_SIZE", "100000")
+    for n in range(3000):
+        cache.store(cache.key(str(n)), bytes(1000))
+    left = sum(p.stat().st_size for p in tmp_path.iterdir())
+    assert 20_000 < left < 1_000_000
 
 
 def test_processes_write_at_once(tmp_path):

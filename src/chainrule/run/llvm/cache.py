@@ -21,11 +21,12 @@ from pathlib import Path
 
 _SUFFIX = ".object"
 _SIZE = 512 << 20
-# Files are counted once for so many that are written.
-_BETWEEN = 32
+# The files are counted when one with such a name is written, one of 256: with many of them it takes
+# longer than a small program takes to compile. Then enough are removed for a while.
+_COUNTED = "00"
+_REST = 0.75
 _DIGEST = 32
 
-_written = 0
 _numbers = count()
 
 
@@ -92,7 +93,6 @@ def load(name: str) -> bytes | None:
 
 def store(name: str, content: bytes) -> None:
     """Keep something under a name, if the disk lets us."""
-    global _written  # noqa: PLW0603 - how many files this process has written
     where = directory()
     if where is None:
         return
@@ -114,13 +114,12 @@ def store(name: str, content: bytes) -> None:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         return
-    if _written % _BETWEEN == 0:
+    if name.startswith(_COUNTED):
         shrink(where)
-    _written += 1
 
 
 def shrink(where: Path, size: int | None = None) -> None:
-    """Remove what was not used for longest, until the rest takes no more than ``size`` bytes."""
+    """Of more than ``size`` bytes, remove what was not used for longest, and some more."""
     if size is None:
         given = os.environ.get("CHAINRULE_CACHE_SIZE", "")
         size = int(given) if given.isdigit() else _SIZE
@@ -135,8 +134,10 @@ def shrink(where: Path, size: int | None = None) -> None:
     except OSError:
         return
     total = sum(n for _, n, _ in found)
+    if total <= size:
+        return
     for _, n, path in sorted(found):
-        if total <= size:
+        if total <= _REST * size:
             return
         with contextlib.suppress(OSError):
             os.unlink(path)
