@@ -754,3 +754,20 @@ def test_lower_says_what_numpy_does_and_why():
 def test_lower_refuses_what_is_not_compiled():
     with pytest.raises(cr.errors.ArgumentsError, match="no machine code"):
         cr.jit(lambda x: x).lower(1j)
+
+
+def test_what_runs_the_passes_of_llvm_does_not_serve_for_ever(monkeypatch):
+    """It remembers every run: the thousandth took several times as long as the first."""
+    import llvmlite.binding as llvm
+
+    from chainrule.run.llvm import objects
+
+    made = []
+    create = llvm.create_pass_builder
+    monkeypatch.setattr(
+        llvm, "create_pass_builder", lambda *given: made.append(given) or create(*given)
+    )
+    objects._pipeline.cache_clear()
+    for _ in range(200):
+        objects.assembly("define void @f() { ret void }", 2)
+    assert 3 <= len(made) <= 20

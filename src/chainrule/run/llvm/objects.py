@@ -16,6 +16,7 @@ PASSES = (
     "always_inliner", "global_dead_code_eliminate", "sroa", "simplify_cfg", "instruction_combine",
     "new_gvn", "loop_unroll",
 )  # fmt: skip
+_RUNS_OF_A_BUILDER = 64
 
 
 @functools.cache
@@ -41,16 +42,34 @@ def _machine(effort: int, seat: int) -> Any:
     )
 
 
-@functools.cache
-def _passes(effort: int, seat: int) -> tuple[Any, Any]:
-    """What runs the passes; made once, as some of its memory is never given back."""
-    import llvmlite.binding as llvm
+class _Pipeline:
+    """Runs the passes.
 
-    passes = llvm.create_new_module_pass_manager()
-    for name in PASSES:
-        getattr(passes, f"add_{name}_pass")()
-    options = llvm.create_pipeline_tuning_options(effort)
-    return passes, llvm.create_pass_builder(_machine(effort, seat), options)
+    A pass builder of llvmlite's remembers something of every run, for which the later ones take
+    longer; and some of its memory is never given back. So there is a new one now and then.
+    """
+
+    def __init__(self, effort: int, seat: int) -> None:
+        import llvmlite.binding as llvm
+
+        self._passes = llvm.create_new_module_pass_manager()
+        for name in PASSES:
+            getattr(self._passes, f"add_{name}_pass")()
+        self._options = llvm.create_pipeline_tuning_options(effort)
+        self._machine = _machine(effort, seat)
+        self._runs = 0
+
+    def run(self, module: Any) -> None:
+        import llvmlite.binding as llvm
+        from llvmlite.binding import ffi
+
+        if self._runs % _RUNS_OF_A_BUILDER == 0:
+            self._builder = llvm.create_pass_builder(self._machine, self._options)
+        self._runs += 1
+        _unlocked(ffi.lib.LLVMPY_RunNewModulePassManager)(self._passes, module, self._builder)
+
+
+_pipeline = functools.cache(_Pipeline)
 
 
 def object_code(parts: Sequence[tuple[str, int]]) -> list[bytes]:
@@ -86,15 +105,13 @@ def assembly(text: str, effort: int) -> str:
 
 def _optimised(text: str, effort: int, seat: int) -> Any:
     import llvmlite.binding as llvm
-    from llvmlite.binding import ffi
 
     # A context of its own, as types and constants stay in memory as long as their context.
     parsed = llvm.parse_assembly(text, llvm.create_context())
     parsed.triple = host().triple
     parsed.verify()
     if effort:
-        passes, builder = _passes(effort, seat)
-        _unlocked(ffi.lib.LLVMPY_RunNewModulePassManager)(passes, parsed, builder)
+        _pipeline(effort, seat).run(parsed)
     return parsed
 
 
