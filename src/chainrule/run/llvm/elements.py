@@ -375,7 +375,8 @@ class Elements(Instructions):
         top = len(self.levels) - 1
         first = self.scalar_place(*self.place(place), top)
         if not dynamic and (not step or self.lanes == 1):
-            self.write_one(b, first, register, dtype)
+            one = self.lane_of(register, dtype, self.active - 1) if vector else register
+            self.write_one(b, first, one, dtype)  # all lanes write there: the last one stays
             return
         if not vector:
             register = self.spread(register, dtype, top)

@@ -398,6 +398,8 @@ class Emitter(Picking):
             return 1
         self.rolled = False
         if _inside(loop):
+            if any(_overtakes(s, loop) for s in statements):
+                return 1
             along = extent < width and _lies_along(loop, statements)
             short = _unrolled(loop) <= _UNROLLED and _mostly_short(loop, width)
             if short and (extent >= width or along):
@@ -706,6 +708,13 @@ def _mostly_short(loop: Loop, width: int) -> bool:
         if inside and not few and max(inside[-1].extent, _side_by_side(s, inside)) >= width:
             long += turns
     return 3 * long < _unrolled(loop)
+
+
+def _overtakes(s: Statement, loop: Loop) -> bool:
+    """Whether lanes of a loop would write to a place before earlier turns inside have."""
+    successive = s.successive()
+    here = _place_of(loop, s)
+    return s.vars[here] in successive and not {*s.vars[here + 1 :]}.isdisjoint(successive)
 
 
 def _lies_along(loop: Loop, statements: Sequence[Statement]) -> bool:

@@ -92,6 +92,17 @@ class Statement:
         self.weight = value.weight + 1
         self.ordered = False
 
+    def successive(self) -> list[Var]:
+        """The loops whose turns come one after another, where a place may be written repeatedly.
+
+        What is written last stays. Turns of a loop that counts along an axis of the target write
+        to places of their own.
+        """
+        if self.combine is not None or not any(isinstance(i, Expr) for i in self.index):
+            return []
+        apart = {i.terms[0][0] for i in self.index if isinstance(i, Affine) and len(i.terms) == 1}
+        return [v for v in self.vars if v not in apart]
+
     def reorder(self, places: Sequence[int]) -> None:
         """Take the loops in another order, which then stays."""
         self.vars = [self.vars[k] for k in places]
@@ -470,7 +481,9 @@ def _order_loops(s: Statement) -> None:
         while first and s.reduced[order[first - 1]] and s.vars[order[first - 1]].extent <= _FEW:
             first -= 1
         order.insert(first, order.pop())
-    s.reorder(order)
+    successive = s.successive()
+    kept = iter([k for k, v in enumerate(s.vars) if v in successive])
+    s.reorder([next(kept) if s.vars[k] in successive else k for k in order])
 
 
 def _count_strides(b: Buffer, index: Any, variables: Any, cost: list[float]) -> None:
