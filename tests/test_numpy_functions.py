@@ -254,3 +254,43 @@ def test_every_method_is_called_here():
 def test_what_is_refused_says_why(call):
     with pytest.raises((NotDifferentiableError, TraceError, TypeError), match=call.refused):
         cr.grad(loss_of(call))(*call.inputs)
+
+
+WHOLE = {
+    "fabs": np.fabs,
+    "rint": np.rint,
+    "modf": lambda x: np.modf(x)[1],
+    "clip from below": lambda x: np.clip(x, 1, None),
+    "clip from above": lambda x: np.clip(x, None, 2),
+    "nansum": np.nansum,
+    "nanprod": np.nanprod,
+    "nanmean": np.nanmean,
+    "mean of some": lambda x: np.mean(x, where=x > 0),
+    "nancumsum": np.nancumsum,
+    "nan_to_num": np.nan_to_num,
+    "isclose": lambda x: np.isclose(x, x[::-1]),
+    "bincount": lambda x: np.bincount(np.maximum(x, 0)),
+    "unwrap": np.unwrap,
+}
+
+
+@pytest.mark.parametrize("name", [*WHOLE, "gradient"])
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.bool_])
+def test_whole_numbers_give_what_numpy_gives_in_its_dtype(name, dtype):
+    if name == "gradient" and dtype == np.bool_:
+        pytest.skip("NumPy has no difference of truth values")
+    f = WHOLE.get(name, np.gradient)
+    x = np.array([1, 0, 9, 2, 2]).astype(dtype)
+    found, expected = cr.jit(f)(x), f(x)
+    assert np.asarray(found).dtype == np.asarray(expected).dtype
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_steps_between_truth_values_are_changes():
+    x = np.array([True, True, False])
+    np.testing.assert_array_equal(cr.jit(np.diff)(x), np.diff(x))
+
+
+def test_whole_numbers_that_differ_by_too_much_are_not_close():
+    x, y = np.array([2**63 - 1, 5]), np.array([-1, 5])
+    np.testing.assert_array_equal(cr.jit(np.isclose)(x, y), np.isclose(x, y))

@@ -199,6 +199,8 @@ def _nan_to_num_adapter(
             "np.nan_to_num(..., copy=False) overwrites a value that the derivative needs.\n"
             "Assign the result to a name instead."
         )
+    if dtype_of(x).kind in "iub":
+        return np.copy(x)
     limits = np.finfo(dtype_of(x))
     upper = limits.max if posinf is None else posinf
     lower = limits.min if neginf is None else neginf
@@ -257,6 +259,9 @@ def _isclose(
     a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False
 ) -> Any:
     attrs = {"equal_nan": True} if equal_nan else {}
+    b = array_of(b)
+    if dtype_of(b).kind in "iub":  # their difference is taken of floats
+        b = cast(b, np.float64(0))
     return bind(ISCLOSE, (a, b, rtol, atol), attrs)
 
 

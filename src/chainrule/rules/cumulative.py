@@ -19,9 +19,14 @@ from chainrule.graph.primitive import Custom, Flat, Linear, Primitive
 from chainrule.graph.tape import dtype_of
 from chainrule.rules.book import define, numpy_function
 from chainrule.rules.piecewise import WHERE
-from chainrule.rules.shapes import CAST, array_of, broadcast_to, cast, reshape
+from chainrule.rules.shapes import CAST, array_of, astype, broadcast_to, cast, reshape
 
 # ------------------------------------------------------------------------------------ helpers
+
+
+def without_nans(x: Any, otherwise: Any) -> Any:
+    """``x`` with ``otherwise`` in place of NaN; whole numbers, which have none, as they are."""
+    return bind(WHERE, (np.isnan(x), otherwise, x)) if dtype_of(x).kind in "fc" else x
 
 
 def converted(x: Any, dtype: Any) -> Any:
@@ -202,9 +207,9 @@ def _connect(row: Primitive, function: Any, nan_function: Any, identity: float) 
         return _running(row, a, axis, dtype)
 
     @numpy_function(nan_function)
-    def without_nans(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
+    def of_numbers(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
         refuse_out(f"nan{row.name}", out)
-        return _running(row, bind(WHERE, (np.isnan(a), identity, a)), axis, dtype)
+        return _running(row, without_nans(a, identity), axis, dtype)
 
 
 _connect(CUMSUM, np.cumsum, np.nancumsum, 0.0)
@@ -265,7 +270,8 @@ def _diff(
     axis = normalize_axis_index(axis, np.ndim(a))
     a = _joined(a, prepend, append, axis)
     for _ in range(n):
-        a = sliced(a, axis, 1, None) - sliced(a, axis, None, -1)
+        step = np.not_equal if dtype_of(a) == np.bool_ else np.subtract
+        a = step(sliced(a, axis, 1, None), sliced(a, axis, None, -1))
     return a
 
 
@@ -304,6 +310,8 @@ def _beside(x: Any, axis: int, ndim: int) -> Any:
 @numpy_function(np.gradient)
 def _gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
     f = array_of(f)
+    if dtype_of(f).kind in "iu":
+        f = astype(f, np.dtype(np.float64))
     ndim = np.ndim(f)
     axes = normalize_axis_tuple(range(ndim) if axis is None else axis, ndim)
     if len(varargs) in (0, 1) and all(np.ndim(v) == 0 for v in varargs):
@@ -394,6 +402,8 @@ def _unwrap(
                 f"np.unwrap takes no traced {name}=: the result jumps with it.\nPass a number."
             )
     axis = normalize_axis_index(axis, np.ndim(p))
+    if dtype_of(p).kind in "iub":
+        p = astype(array_of(p), np.dtype(np.float64))
     period = float(period)
     discont = period / 2 if discont is None else float(discont)
     attrs = {"axis": axis, "discont": discont, "period": period}

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import TraceError
-from chainrule.graph.operand import METHODS, NO_ATTRS, UFUNCS, Operand, bind, concrete
+from chainrule.graph.operand import METHODS, NO_ATTRS, Operand, bind, concrete
 from chainrule.graph.primitive import Convention, Flat, Mask, Primitive
-from chainrule.graph.tape import Traced, known
+from chainrule.graph.tape import Traced, dtype_of, known
 from chainrule.rules.arithmetic import FLOOR_DIVIDE, MOD
 from chainrule.rules.book import define, numpy_function
 from chainrule.rules.shapes import cast
@@ -159,7 +159,20 @@ def _truth(condition: Any) -> Any:
 def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
     lower = a_min if a_min is not None else min
     upper = a_max if a_max is not None else max
-    return bind(CLIP, (a, -np.inf if lower is None else lower, np.inf if upper is None else upper))
+    if lower is None or upper is None:
+        least, most = _limits(dtype_of(a))
+        lower, upper = least if lower is None else lower, most if upper is None else upper
+    return bind(CLIP, (a, lower, upper))
+
+
+def _limits(dtype: np.dtype[Any]) -> tuple[Any, Any]:
+    """The smallest and the largest number of a dtype."""
+    if dtype.kind == "b":
+        return np.False_, np.True_
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        return dtype.type(limits.min), dtype.type(limits.max)
+    return -np.inf, np.inf
 
 
 @numpy_function(np.where)
@@ -176,8 +189,6 @@ def _round(a: Any, decimals: int = 0, out: Any = None) -> Any:
     return bind(ROUND, (a,), {"decimals": decimals} if decimals else NO_ATTRS)
 
 
-UFUNCS[np.fabs] = ABS
-UFUNCS[np.rint] = ROUND
 
 
 @numpy_function(np.fix)

@@ -21,7 +21,7 @@ from chainrule.graph.operand import METHODS, Operand, bind, refuse_out
 from chainrule.graph.primitive import Convention, Custom, Flat, Linear, Mask, Primitive, Scale
 from chainrule.graph.tape import dtype_of, shape_of
 from chainrule.rules.book import define, numpy_function
-from chainrule.rules.cumulative import converted, exclusive_cumprod
+from chainrule.rules.cumulative import converted, exclusive_cumprod, without_nans
 from chainrule.rules.piecewise import WHERE
 from chainrule.rules.shapes import (
     add_up,
@@ -316,9 +316,10 @@ def kept_where(x: Any, where: Any, otherwise: Any) -> Any:
 
 
 def counted(x: Any, axis: Any, keepdims: Any, where: Any) -> Any:
-    """How many elements of each reduction ``where`` counts, in the dtype of ``x``."""
+    """How many elements of each reduction ``where`` counts, for floats in their dtype."""
     places = broadcast_to(array_of(where), np.shape(x))
-    return cast(reduced(COUNT_NONZERO, places, axis, keepdims), x)
+    found = reduced(COUNT_NONZERO, places, axis, keepdims)
+    return cast(found, x) if dtype_of(x).kind == "f" else found
 
 
 def _connect_sum(row: Primitive, function: Any, ufunc: Any, combine: Any, identity: float) -> None:
@@ -347,7 +348,7 @@ def _connect_nansum(row: Primitive, function: Any, plain: Any, identity: float) 
         initial: Any = None, where: Any = True,
     ) -> Any:  # fmt: skip
         refuse_out(function.__name__, out)
-        kept = bind(WHERE, (np.isnan(a), identity, a))
+        kept = without_nans(a, identity)
         options = {"initial": initial, "where": where}
         options = {name: option for name, option in options.items() if given(option)}
         return plain(kept, axis, dtype, None, _truth(keepdims), **options)

@@ -479,9 +479,12 @@ def _bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
             "Pass integers; the weights may be traced."
         )
     length = max(int(minlength), int(np.max(x, initial=-1)) + 1)
-    if weights is None:
-        return np.bincount(x, minlength=length)
     places = np.asarray(x)
+    if places.dtype == np.bool_:
+        places = places.astype(np.intp)
+    if weights is None:
+        ones = np.ones(places.shape, np.intp)
+        return bind(SCATTER, (ones, places), {"index": (ARRAY,), "shape": (length,)})
     if np.shape(weights) != places.shape:
         raise ValueError("The weights and list don't have the same length.")
     double = cast(weights, np.float64(0))

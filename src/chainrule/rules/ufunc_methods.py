@@ -30,7 +30,7 @@ from chainrule.rules.arithmetic import (
     on_conditions,
 )
 from chainrule.rules.batching import ARRAY
-from chainrule.rules.piecewise import TRUNC, WHERE
+from chainrule.rules.piecewise import ABS, ROUND, TRUNC, WHERE
 from chainrule.rules.powers import POWER
 from chainrule.rules.shapes import SCATTER, array_of, astype, reshape, transpose
 
@@ -99,9 +99,25 @@ def _divmod(x: Any, y: Any) -> tuple[Any, Any]:
     return bind(FLOOR_DIVIDE, (x, y)), bind(MOD, (x, y))
 
 
+def _inexact(x: Any) -> Any:
+    """``x`` as floats, where a ufunc has none but these: whole numbers in the dtype they fit in."""
+    return astype(x, np.result_type(dtype_of(x), np.float16))
+
+
+@ufunc_call(np.fabs)
+def _fabs(x: Any) -> Any:
+    return bind(ABS, (_inexact(x),))
+
+
+@ufunc_call(np.rint)
+def _rint(x: Any) -> Any:
+    return bind(ROUND, (_inexact(x),))
+
+
 @ufunc_call(np.modf)
 def _modf(x: Any) -> tuple[Any, Any]:
     """The fraction and the whole part; of an infinity, the fraction is 0."""
+    x = _inexact(x)
     whole = bind(TRUNC, (x,))
     fraction = np.where(np.isinf(x), 0.0, x - np.where(np.isinf(x), 0.0, whole))
     return np.copysign(fraction, x), whole
