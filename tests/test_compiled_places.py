@@ -172,6 +172,16 @@ def test_a_place_that_all_write_to_keeps_the_last():
     np.testing.assert_array_equal(found, assigned(np.zeros((5, 1)), (-2, places), value))
 
 
+def test_what_numpy_scatters_is_added_to_what_is_compiled():
+    def loss(x):
+        y = x * 1.0
+        y[x > 0] += 2.0
+        return np.sum(y * y)
+
+    x = np.array([1.0, -1.0, 2.0])
+    np.testing.assert_array_equal(cr.jit(cr.grad(loss))(x), cr.grad(loss)(x))
+
+
 def test_where_nothing_is_added_a_negative_zero_stays():
     x, value = np.array([-0.0, -0.0, 1.0]), np.array([2.0, 3.0])
     found = cr.jit(added_at)(x, np.array([1, 1]), value)

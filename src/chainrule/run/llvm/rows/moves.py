@@ -259,6 +259,7 @@ def zeros(b: Lowering, value: Value) -> Buffer:
 def _scatter(b: Lowering, value: Value, *args: Tensor) -> Tensor | None:
     consumer = b.consumer.get(value.number)
     if b.uses(value) == 1 and consumer is not None and consumer.op and consumer.op.name == "add":
+        picked(b, value, value.shape, args[1:])  # what is left to NumPy is not put off
         b.deferred.add(value.number)
         return None
     return _scattered(b, value)
