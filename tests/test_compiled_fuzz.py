@@ -11,6 +11,7 @@ More than the few hundred of the test suite: ``python tests/test_compiled_fuzz.p
 
 import itertools
 import sys
+import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +19,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.errors import TraceError
+from chainrule.transforms.jit import JitWarning
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::RuntimeWarning"),
@@ -653,6 +655,8 @@ def test_a_random_program_gives_compiled_what_it_gives_interpreted(start):
 
 def main(count, start=0):
     """Try ``count`` programs; say which ones fail."""
+    warnings.simplefilter("ignore")
+    warnings.simplefilter("error", JitWarning)  # not compiled at all
     failed = 0
     for seed in range(start, start + count):
         program = Random(seed)

@@ -7,14 +7,19 @@ have to agree with what they are interpreted. More of them: ``python tests/test_
 """
 
 import sys
+import warnings
 from functools import partial
 
 import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.transforms.jit import JitWarning
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),
+    pytest.mark.filterwarnings("error::chainrule.transforms.jit.JitWarning"),  # not compiled at all
+]
 
 COUNT = 150
 ROWS = (3, 9, 17, 33, 64, 83, 130, 301, 1003)
@@ -131,6 +136,8 @@ def test_what_winners_get_is_added_up_compiled_as_it_is_interpreted(start):
 
 def main(count, start=0):
     """Try ``count`` programs; say which ones fail."""
+    warnings.simplefilter("ignore")
+    warnings.simplefilter("error", JitWarning)
     failed = 0
     for seed in range(start, start + count):
         program = Random(seed)

@@ -189,8 +189,6 @@ def _round(a: Any, decimals: int = 0, out: Any = None) -> Any:
     return bind(ROUND, (a,), {"decimals": decimals} if decimals else NO_ATTRS)
 
 
-
-
 @numpy_function(np.fix)
 def _fix(x: Any, out: Any = None) -> Any:
     if out is not None:
