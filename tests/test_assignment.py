@@ -326,6 +326,45 @@ def test_a_new_array_takes_values_of_the_innermost_computation():
     np.testing.assert_allclose(gradient, differences(plain, X, 1e-3), rtol=1e-9)
 
 
+def filled_inside(x):
+    """An array of the outer derivative is given values of the inner one; others used it before."""
+    others = np.sin(x)
+
+    def inner(y):
+        a = x * 2
+        before = np.sum(a * others)
+        a[0] = y * y
+        between = np.sum(a * others)
+        a[1] = y * a[0]
+        return before * between + np.sum(a**2) * y
+
+    return cr.grad(inner)(x[0]) + np.sum(others)
+
+
+def views_filled_inside(x):
+    """The same through views, of which some are used again after the array was moved inside."""
+
+    def inner(y):
+        a = x * 2
+        end = a[1:]
+        before = np.sum(end * end)
+        a[1] = y * y
+        between = np.sum(end**3)
+        end[:] = end * y
+        return before * between + np.sum(a**2) * y + np.sum(end * x[:2])
+
+    return cr.grad(inner)(x[0])
+
+
+@pytest.mark.parametrize("f", [filled_inside, views_filled_inside])
+def test_an_array_of_an_outer_derivative_may_be_given_values_of_an_inner_one(f):
+    x, small = np.array([1.0, 2.0, 3.0]), 1e-5
+    value = cr.value_and_grad(f)
+    slopes = [(value(x + e)[0] - value(x - e)[0]) / (2 * small) for e in small * np.eye(3)]
+    np.testing.assert_allclose(cr.grad(f)(x), slopes, rtol=1e-7, atol=1e-5)
+    np.testing.assert_allclose(cr.jit(cr.grad(f))(x), slopes, rtol=1e-7, atol=1e-5)
+
+
 def test_what_is_assigned_takes_the_dtype_of_the_array():
     def f(x):
         a = np.zeros_like(x)

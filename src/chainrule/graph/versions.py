@@ -189,15 +189,15 @@ def _move_on(handle: Any, new: Any) -> None:
     if type(handle) is not Traced:
         handle.become(new)
         return
-    tape = handle.tape
-    versions: Any = tape.watch
-    if versions is None:
-        versions = Versions(tape)
-        tape.watch = versions
+    # What is assigned may belong to a computation inside of the array's: the handle moves there.
+    for tape in (new.tape, handle.tape):
+        if tape.watch is None:
+            tape.watch = Versions(tape)
+    versions: Any = handle.tape.watch
     old = handle.alias()
     handle.become(new)
-    tape.records[handle.index] = handle
-    tape.records[old.index] = old
+    handle.tape.records[handle.index] = handle
+    old.tape.records[old.index] = old
     versions.before.setdefault(id(handle), []).append(old)
     versions.kept_alive.append(handle)
 
