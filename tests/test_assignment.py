@@ -365,6 +365,19 @@ def test_an_array_of_an_outer_derivative_may_be_given_values_of_an_inner_one(f):
     np.testing.assert_allclose(cr.jit(cr.grad(f))(x), slopes, rtol=1e-7, atol=1e-5)
 
 
+@pytest.mark.parametrize("compiled", [lambda f: f, cr.jit])
+def test_views_of_one_element_of_several_copies_are_views_of_their_own_copy(compiled):
+    def f(x):
+        a, b = np.copy(x), np.copy(x)
+        a[..., 0] += 0.5
+        b[..., 0] += 0.25
+        return np.stack([a, b])
+
+    np.testing.assert_array_equal(compiled(f)(X), f(X))
+    gradient = compiled(cr.grad(lambda x: np.sum(f(x) ** 2)))(X)
+    np.testing.assert_allclose(gradient, 2 * np.sum(f(X), axis=0), rtol=1e-14)
+
+
 def test_what_is_assigned_takes_the_dtype_of_the_array():
     def f(x):
         a = np.zeros_like(x)

@@ -163,7 +163,11 @@ class Traced(Operand):
                 return bind(primitive, args, attrs), None  # a view of what moved further inside
         key: Any = None
         merged: Any = tape.merged
-        if merged is not None and primitive.recorded:
+        if (
+            merged is not None
+            and primitive.recorded
+            and not (primitive.view and _shows_memory(args, attrs))
+        ):
             key = written_alike(primitive, args, attrs, level)
             if key is not None:
                 same = merged.get(key)
@@ -453,6 +457,11 @@ class Tape:
     def constant(self, value: Any) -> Traced:
         """A record that depends on nothing, for an array that is going to be assigned to."""
         return Traced(self, value)
+
+
+def _shows_memory(args: tuple[Any, ...], attrs: Attrs) -> bool:
+    """Whether a result of one number may be a view: what is written into it goes to one array."""
+    return len(args) == 1 and any(type(i) is not int for i in attrs.get("index", (None,)))
 
 
 def written_alike(
