@@ -604,3 +604,21 @@ def test_a_slice_among_zeros_is_written_without_being_added_to_them():
     compiled = cr.jit(lambda ct: cr.vjp(on_negative_zero, np.zeros(5))[1](ct)[0])
     for found in (pull(np.zeros(2))[0], compiled(np.zeros(2))):
         assert not np.signbit(found).any(), "0 + (−0) is 0"
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 5, 7])
+@pytest.mark.parametrize("f", [
+    lambda a: np.sum(a / np.sum(a, axis=0)),
+    lambda a: np.sum(a[:, ::-1] / np.sum(a, axis=0)[::-1]),
+    lambda a: np.sum(a[:, np.arange(len(a))] / np.sum(a, axis=0)[np.arange(len(a))]),
+])  # fmt: skip
+def test_quotients_that_take_no_time_beside_a_loop_are_none_of_zeros(f, rows):
+    """What takes hardly any time is compiled in another way: the lanes of a vector that hold no
+    element must not come into a sum there either."""
+    a = np.random.default_rng(rows).uniform(1, 2, (rows, rows))
+
+    def with_a_loop(a, start):
+        return cr.scan(lambda c, _: (np.tanh(c * 0.5), None), start, None, 16)[0], f(a)
+
+    start = np.linspace(-1, 1, 400)
+    np.testing.assert_allclose(cr.jit(with_a_loop)(a, start)[1], f(a), rtol=1e-13)

@@ -294,11 +294,15 @@ class Elements(Instructions):
         return self.from_memory(found, dtype, 1, level)
 
     def _widened(self, register: str, memory: str, n: int, level: int) -> str:
+        """A vector of all lanes: those that have nothing to do repeat the last one.
+
+        With zeros there, LLVM takes 0 / 0 for zero and leaves out the selection that drops it.
+        """
         if n == self.lanes:
             return register
-        lanes = ", ".join(f"i32 {min(k, n)}" for k in range(self.lanes))
+        lanes = ", ".join(f"i32 {min(k, n - 1)}" for k in range(self.lanes))
         return self.put(
-            f"shufflevector <{n} x {memory}> {register}, <{n} x {memory}> zeroinitializer, "
+            f"shufflevector <{n} x {memory}> {register}, <{n} x {memory}> poison, "
             f"<{self.lanes} x i32> <{lanes}>", level,
         )  # fmt: skip
 
@@ -334,10 +338,12 @@ class Elements(Instructions):
             at = self.lane_place(first, 0, parts, 0, level)
             return self.read_one(b, at, dtype, level), False
         wide, t = type_of(dtype, self.lanes), type_of(dtype)
-        found = "zeroinitializer"
-        for lane in range(self.active):
-            at = self.lane_place(first, lane * step, parts, lane, level)
-            one = self.read_one(b, at, dtype, level)
+        found = "poison"
+        one = ""
+        for lane in range(self.lanes):
+            if lane < self.active:
+                at = self.lane_place(first, lane * step, parts, lane, level)
+                one = self.read_one(b, at, dtype, level)
             found = self.put(f"insertelement {wide} {found}, {t} {one}, i64 {lane}", level)
         return found, True
 
