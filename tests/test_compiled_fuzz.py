@@ -10,16 +10,14 @@ More than the few hundred of the test suite: ``python tests/test_compiled_fuzz.p
 """
 
 import itertools
-import sys
-import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+from fuzzing import main
 
 import chainrule as cr
 from chainrule.errors import TraceError
-from chainrule.transforms.jit import JitWarning
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::RuntimeWarning"),
@@ -653,22 +651,5 @@ def test_a_random_program_gives_compiled_what_it_gives_interpreted(start):
         assert not wrong, f"seed {seed}: {wrong}\n{smallest(program)}"
 
 
-def main(count, start=0):
-    """Try ``count`` programs; say which ones fail."""
-    warnings.simplefilter("ignore")
-    warnings.simplefilter("error", JitWarning)  # not compiled at all
-    failed = 0
-    for seed in range(start, start + count):
-        program = Random(seed)
-        try:
-            wrong = differences(program)
-        except Exception as error:
-            wrong = f"{type(error).__name__}: {error}"
-        if wrong:
-            failed += 1
-            print(f"--- seed {seed}: {wrong[:600]}\n{smallest(program)}", flush=True)
-    print(f"{count} programs, {failed} failed")
-
-
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(Random, differences, smallest)

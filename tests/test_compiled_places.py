@@ -5,11 +5,11 @@ stays. Numbers are small and whole, so that sums are exact in any order. More pr
 suite's: ``python tests/test_compiled_places.py COUNT [START]``.
 """
 
-import sys
 from functools import partial
 
 import numpy as np
 import pytest
+from fuzzing import main
 
 import chainrule as cr
 
@@ -188,20 +188,5 @@ def test_where_nothing_is_added_a_negative_zero_stays():
     np.testing.assert_array_equal(np.signbit(found), [True, False, False])
 
 
-def main(count, start=0):
-    """Try ``count`` programs; say which ones fail."""
-    failed = 0
-    for seed in range(start, start + count):
-        program = Random(seed)
-        try:
-            found = wrong(program)
-        except Exception as error:
-            found = f"{type(error).__name__}: {error}"
-        if found:
-            failed += 1
-            print(f"--- seed {seed}: {program}\n{found[:300]}", flush=True)
-    print(f"{count} programs, {failed} failed")
-
-
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(Random, wrong)

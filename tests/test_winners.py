@@ -2,19 +2,17 @@
 
 The compiler leaves out the turns of its loops that add nothing, and goes through the lanes of a
 vector one by one where only some of them add something. Random programs of this kind, compiled,
-have to agree with what they are interpreted. More of them: ``python tests/test_winners.py COUNT
+have to give what they give interpreted. More of them: ``python tests/test_winners.py COUNT
 [START]``.
 """
 
-import sys
-import warnings
 from functools import partial
 
 import numpy as np
 import pytest
+from fuzzing import main
 
 import chainrule as cr
-from chainrule.transforms.jit import JitWarning
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),
@@ -134,22 +132,5 @@ def test_what_winners_get_is_added_up_compiled_as_it_is_interpreted(start):
         assert not wrong(program), f"seed {seed}: {program}"
 
 
-def main(count, start=0):
-    """Try ``count`` programs; say which ones fail."""
-    warnings.simplefilter("ignore")
-    warnings.simplefilter("error", JitWarning)
-    failed = 0
-    for seed in range(start, start + count):
-        program = Random(seed)
-        try:
-            found = wrong(program)
-        except Exception as error:
-            found = f"{type(error).__name__}: {error}"
-        if found:
-            failed += 1
-            print(f"--- seed {seed}: {program}\n{found[:300]}", flush=True)
-    print(f"{count} programs, {failed} failed")
-
-
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(Random, wrong)
