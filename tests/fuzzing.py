@@ -1,7 +1,9 @@
-"""Random programs from the command line: how many to try, and from which on."""
+"""Random programs: what they are tried with, in the suite and from the command line."""
 
 import sys
 import warnings
+
+import numpy as np
 
 from chainrule.transforms.jit import JitWarning
 
@@ -26,3 +28,17 @@ def main(make, wrong, described=repr):
             failed += 1
             print(f"--- seed {seed}: {found[:600]}\n{described(program)}", flush=True)
     print(f"{count} programs, {failed} failed")
+
+
+def all_right(make, wrong, seeds, described=repr):
+    """The programs of some numbers have nothing wrong with them."""
+    for seed in seeds:
+        program = make(seed)
+        found = wrong(program)
+        assert not found, f"seed {seed}: {found}\n{described(program)}"
+
+
+def leave_nan_behind(*shapes):
+    """Fill memory that new arrays of these shapes get, so that it shows what is not written."""
+    arrays = [np.full(shape, np.nan) for shape in shapes for _ in range(8)]
+    del arrays

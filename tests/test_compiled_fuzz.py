@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from fuzzing import main
+from fuzzing import all_right, main
 
 import chainrule as cr
 from chainrule.errors import TraceError
@@ -645,10 +645,7 @@ def smallest(program):
 
 @pytest.mark.parametrize("start", range(0, COUNT, 25))
 def test_a_random_program_gives_compiled_what_it_gives_interpreted(start):
-    for seed in range(start, start + 25):
-        program = Random(seed)
-        wrong = differences(program)
-        assert not wrong, f"seed {seed}: {wrong}\n{smallest(program)}"
+    all_right(Random, differences, range(start, start + 25), smallest)
 
 
 if __name__ == "__main__":

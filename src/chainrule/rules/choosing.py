@@ -27,6 +27,7 @@ from chainrule.rules.shapes import (
     array_of,
     broadcast_to,
     cast,
+    floating,
     reshape,
     split_index,
 )
@@ -259,10 +260,7 @@ def _isclose(
     a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False
 ) -> Any:
     attrs = {"equal_nan": True} if equal_nan else {}
-    b = array_of(b)
-    if dtype_of(b).kind in "iub":  # their difference is taken of floats
-        b = cast(b, np.float64(0))
-    return bind(ISCLOSE, (a, b, rtol, atol), attrs)
+    return bind(ISCLOSE, (a, floating(b), rtol, atol), attrs)  # the difference is one of floats
 
 
 @numpy_function(np.allclose)

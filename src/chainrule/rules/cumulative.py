@@ -19,7 +19,7 @@ from chainrule.graph.primitive import Custom, Flat, Linear, Primitive
 from chainrule.graph.tape import dtype_of
 from chainrule.rules.book import define, numpy_function
 from chainrule.rules.piecewise import WHERE
-from chainrule.rules.shapes import CAST, array_of, astype, broadcast_to, cast, reshape
+from chainrule.rules.shapes import CAST, array_of, broadcast_to, cast, floating, reshape
 
 # ------------------------------------------------------------------------------------ helpers
 
@@ -310,8 +310,8 @@ def _beside(x: Any, axis: int, ndim: int) -> Any:
 @numpy_function(np.gradient)
 def _gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
     f = array_of(f)
-    if dtype_of(f).kind in "iu":
-        f = astype(f, np.dtype(np.float64))
+    if dtype_of(f).kind != "b":  # of truth values there is no difference
+        f = floating(f)
     ndim = np.ndim(f)
     axes = normalize_axis_tuple(range(ndim) if axis is None else axis, ndim)
     if len(varargs) in (0, 1) and all(np.ndim(v) == 0 for v in varargs):
@@ -402,8 +402,7 @@ def _unwrap(
                 f"np.unwrap takes no traced {name}=: the result jumps with it.\nPass a number."
             )
     axis = normalize_axis_index(axis, np.ndim(p))
-    if dtype_of(p).kind in "iub":
-        p = astype(array_of(p), np.dtype(np.float64))
+    p = floating(p)
     period = float(period)
     discont = period / 2 if discont is None else float(discont)
     attrs = {"axis": axis, "discont": discont, "period": period}

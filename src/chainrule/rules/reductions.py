@@ -28,6 +28,7 @@ from chainrule.rules.shapes import (
     array_of,
     broadcast_to,
     cast,
+    floating,
     repeated,
     reshape,
     transpose,
@@ -479,10 +480,10 @@ def logsumexp(
         >>> cr.grad(logsumexp)(np.array([0.0, -np.inf, 0.0]))
         array([0.5, 0. , 0.5])
     """
-    a = _floating(a)
+    a = floating(a)
     if b is None and not return_sign:
         return reduced(LOGSUMEXP, a, axis, keepdims)
-    b = cast(_floating(1.0 if b is None else b), a)
+    b = cast(floating(1.0 if b is None else b), a)
     shape = np.broadcast_shapes(np.shape(a), np.shape(b))
     a, b = broadcast_to(a, shape), broadcast_to(b, shape)
     axis = normal_axis(axis, np.ndim(a))
@@ -514,7 +515,7 @@ def softmax(x: Any, axis: Any = None) -> Any:
         >>> softmax(np.array([0.0, -np.inf, 0.0]))
         array([0.5, 0. , 0.5])
     """
-    x = _floating(x)
+    x = floating(x)
     return bind(SOFTMAX, (x,), {"axis": normal_axis(axis, np.ndim(x))})
 
 
@@ -534,15 +535,8 @@ def log_softmax(x: Any, axis: Any = None) -> Any:
         >>> log_softmax(np.array([1000.0, 0.0]))
         array([    0., -1000.])
     """
-    x = _floating(x)
+    x = floating(x)
     return bind(LOG_SOFTMAX, (x,), {"axis": normal_axis(axis, np.ndim(x))})
-
-
-def _floating(x: Any) -> Any:
-    x = array_of(x)
-    if isinstance(x, Operand) or dtype_of(x).kind == "f":
-        return x
-    return x.astype(np.float64)
 
 
 @numpy_function(np.logaddexp)

@@ -103,6 +103,12 @@ def astype(x: Any, dtype: Any) -> Any:
     return bind(TRUNCATE if steps else CAST, (x,), {"dtype": dtype})
 
 
+def floating(x: Any) -> Any:
+    """``x`` as an array or operand of floats: whole numbers and truth values in float64."""
+    x = array_of(x)
+    return astype(x, np.dtype(np.float64)) if dtype_of(x).kind in "iub" else x
+
+
 def array_of(x: Any) -> Any:
     """An operand as it is, anything else as an array."""
     return x if isinstance(x, Operand) else np.asarray(x)

@@ -31,12 +31,12 @@ class Elements(Instructions):
         self.vector: Var | None = None
         # Buffers of which every lane has its own, and those that this function writes.
         self.lane_private: set[int] = set()
+        self.written: set[int] = set()
         # Buffers that are never in memory.
         self.silent: set[int] = set()
         # Where the lanes of a vector loop take turns: the register with the lane whose turn it is,
         # and how many there are.
         self.lane: tuple[str, int] | None = None
-        self.written: set[int] = set()
         # What a vector loop has laid side by side: by the buffer, its copy and the axis left out.
         self.packed: dict[int, tuple[Buffer, int]] = {}
         self._variables: dict[int, tuple[Expr, frozenset[int]]] = {}

@@ -18,13 +18,7 @@ from chainrule.run.llvm.elements import kept_size
 from chainrule.run.llvm.expressions import Affine, Expr, Var
 from chainrule.run.llvm.finite import NOT_FINITE, WATCHED
 from chainrule.run.llvm.flight import USUAL, in_flight
-from chainrule.run.llvm.instructions import (
-    Level,
-    Module,
-    number,
-    splat,
-    type_of,
-)
+from chainrule.run.llvm.instructions import Level, Module, number, splat, type_of
 from chainrule.run.llvm.nests import DEAR, Buffer, Loop, Statement, Sweep, loops_around
 from chainrule.run.llvm.picking import Picking
 
@@ -225,7 +219,8 @@ class Emitter(Picking):
         """A loop with everything in it, or the turns of it that a call makes."""
         var = loop.var.here()
         statements = loop.statements()
-        self.look_inside(loop)
+        if len(self.levels) == 1:  # it is known of the loops inside before any of them begins
+            self.look_inside(loop)
         lanes = self._lanes(loop)
         self.module.widths[var.number] = lanes
         bounds = self.bounds.get(var)

@@ -66,7 +66,8 @@ class Picking(Control):
 
     def pick(self, loop: Loop, found: Needed, turn: Callable[[], None], several: int = 1) -> None:
         """A few turns in those lanes in which they add something."""
-        var, start, level = loop.var.here(), self._turn_of(loop), self.levels[-1]
+        var, level = loop.var.here(), self.levels[-1]
+        start = self.known[var.number]  # a register, or a number where turns are written out
         asked, known = _any(found.conditions), dict(level.memo)
         lanes = type_of(np.bool_, self.lanes)
         masks, some = [], ""
@@ -88,11 +89,6 @@ class Picking(Control):
             self._each_bit(bits, lambda at: self._in_lane(loop, at, several, turn))
 
         self.when(reasons, lanes_in_turn)
-
-    def _turn_of(self, loop: Loop) -> str | int:
-        """The turn that a loop is in: a register, or a number where it is written out."""
-        found: str | int = self.known[loop.var.here().number]
-        return found
 
     def _always(self, found: Needed) -> str:
         """Whether every turn adds something for once, as is known before the first; or nothing."""
